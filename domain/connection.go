@@ -1,0 +1,257 @@
+package domain
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ConsentState is the second axis of a provider connection.
+type ConsentState string
+
+// VerificationState is the third axis of a provider connection.
+type VerificationState string
+
+// The values of the consent and verification axes. The first axis, lifecycle, is a boolean: enabled or disabled.
+const (
+	ConsentUnknown  ConsentState = "unknown"
+	ConsentRequired ConsentState = "required"
+	ConsentIsGiven  ConsentState = "granted"
+	ConsentIsFailed ConsentState = "failed"
+	ConsentIsGone   ConsentState = "revoked"
+
+	VerificationUnknown  VerificationState = "unknown"
+	VerificationPending  VerificationState = "pending"
+	VerificationHealthy  VerificationState = "healthy"
+	VerificationDegraded VerificationState = "degraded"
+	VerificationBlocked  VerificationState = "blocked"
+	VerificationError    VerificationState = "error"
+)
+
+// ProviderConnection is how a tenant's provider is reached. Rules:
+//
+//  1. Its state has three axes and no more: lifecycle (Enabled), Consent, Verification.
+//  2. At most one active run holds its protected scope: ScopeAcquired and ScopeReleased alternate in its stream.
+//  3. A credential change resets the verification.
+//  4. A check that is admitted makes the verification pending; whatever ends the check records a result.
+type ProviderConnection struct {
+	ID             uuid.UUID
+	Number         int64
+	Workspace      uuid.UUID
+	Tenant         uuid.UUID
+	Provider       string // "microsoft"
+	DisplayName    string
+	ConnectionType string // "platform" or "dedicated"
+	AppID          string
+
+	Enabled      bool
+	Consent      ConsentState
+	Verification VerificationState
+
+	VerificationReason      ReasonCode
+	VerifiedBefore          VerificationState // what the axis said before the check that is pending
+	VerifiedBeforeReason    ReasonCode
+	Granted, Refused        []string // permission truth of the last check: granted in the tenant; granted but refused when used
+	Credential              Credential
+	MigrationReviewRequired bool
+	Hold                    Hold
+	Scope                   ScopeHolder // zero when free
+}
+
+// Credential says what is known about a credential without holding it.
+type Credential struct {
+	Kind        string    `json:"kind"` // "secret", "certificate", "federated"
+	Fingerprint string    `json:"fingerprint"`
+	ExpiresAt   time.Time `json:"expiresAt,omitzero"`
+}
+
+// ScopeHolder is the active run that holds the protected scope.
+type ScopeHolder struct {
+	Run       uuid.UUID     `json:"run"`
+	RunNumber int64         `json:"runNumber"`
+	Operation OperationType `json:"operation"`
+	Identity  string        `json:"identity"`
+	Initiator ActorRef      `json:"initiator"`
+	Since     time.Time     `json:"since,omitzero"` // zero where an ended run is named
+}
+
+// Held says whether a run holds the scope.
+func (h ScopeHolder) Held() bool { return h.Run != uuid.Nil }
+
+// Exists says whether the connection was created.
+func (c ProviderConnection) Exists() bool { return c.ID != uuid.Nil }
+
+// CreateConnection adds a connection to a tenant. It starts enabled, with consent required and verification unknown.
+func CreateConnection(c ProviderConnection, n ProviderConnectionCreated) ([]Event, error) {
+	if c.Exists() {
+		return nil, conflict("connection_exists", "This connection exists already.")
+	}
+	name, err := displayName("/displayName", n.DisplayName)
+	if err != nil {
+		return nil, err
+	}
+	n.DisplayName = name
+	if n.Provider != "microsoft" {
+		return nil, InvalidField("/provider", "unknown_provider", "The provider is microsoft.")
+	}
+	if n.ConnectionType != "platform" && n.ConnectionType != "dedicated" {
+		return nil, InvalidField("/connectionType", "unknown_connection_type", "The connection type is platform or dedicated.")
+	}
+	return []Event{n}, nil
+}
+
+// SetEnabled writes the lifecycle axis only. Saying what is already so changes nothing.
+func (c ProviderConnection) SetEnabled(enabled bool, reason string) ([]Event, error) {
+	switch {
+	case !c.Exists():
+		return nil, ErrNotFound()
+	case enabled == c.Enabled:
+		return nil, nil
+	case enabled:
+		return []Event{ConnectionEnabled{}}, nil
+	}
+	reason, err := displayName("/reason", reason)
+	if err != nil {
+		return nil, err
+	}
+	return []Event{ConnectionDisabled{Reason: reason}}, nil
+}
+
+// RotateCredential records that another credential is in use. It resets the verification.
+func (c ProviderConnection) RotateCredential(cred Credential) ([]Event, error) {
+	if !c.Exists() {
+		return nil, ErrNotFound()
+	}
+	if cred.Kind == "" || cred.Fingerprint == "" {
+		return nil, InvalidField("/credential", "required", "Name the kind and the fingerprint of the credential.")
+	}
+	return []Event{CredentialRotated{cred}}, nil
+}
+
+// RecordConsent writes the consent axis. A grant makes the verification pending on the next check.
+func (c ProviderConnection) RecordConsent(to ConsentState, reason ReasonCode) ([]Event, error) {
+	if !c.Exists() {
+		return nil, ErrNotFound()
+	}
+	if to == c.Consent {
+		return nil, nil
+	}
+	switch to {
+	case ConsentRequired:
+		return []Event{ConsentRequested{Reason: reason}}, nil
+	case ConsentIsGiven:
+		return []Event{ConsentGranted{}}, nil
+	case ConsentIsFailed:
+		return []Event{ConsentFailed{Reason: reason}}, nil
+	case ConsentIsGone:
+		return []Event{ConsentRevoked{Reason: reason}}, nil
+	}
+	return nil, InvalidField("/consentStatus", "unknown_consent_status", "Consent is required, granted, failed or revoked.")
+}
+
+// Finding is what a check found out about a connection.
+type Finding struct {
+	State     VerificationState
+	Reason    ReasonCode
+	Consent   ConsentState // "" leaves the axis as it is
+	Granted   []string
+	Refused   []string
+	CheckedAt time.Time
+}
+
+// RecordVerification writes the verification axis, the permission truth and, where the check proved it, the consent axis.
+func (c ProviderConnection) RecordVerification(run uuid.UUID, f Finding) ([]Event, error) {
+	if !c.Exists() {
+		return nil, ErrNotFound()
+	}
+	if f.State == VerificationPending || f.State == "" {
+		return nil, InvalidField("/verificationStatus", "not_a_result", "A check ends as healthy, degraded, blocked, error or unknown.")
+	}
+	var events []Event
+	if f.Consent != "" {
+		consent, err := c.RecordConsent(f.Consent, f.Reason)
+		if err != nil {
+			return nil, err
+		}
+		events = consent
+	}
+	return append(events, VerificationRecorded{
+		Run: run, State: f.State, Reason: f.Reason, CheckedAt: f.CheckedAt, Granted: sorted(f.Granted), Refused: sorted(f.Refused),
+	}), nil
+}
+
+// Release gives the protected scope back at the end of the run that holds it. Where the run was a check that recorded no result
+// (it was cancelled, or failed before it found out), the verification returns to what it was before.
+func (c ProviderConnection) Release(run uuid.UUID) []Event {
+	if !c.Scope.Held() || c.Scope.Run != run {
+		return nil
+	}
+	var events []Event
+	if c.Scope.Operation == OpConnectionCheck && c.Verification == VerificationPending {
+		events = append(events, VerificationRecorded{
+			Run: run, State: c.VerifiedBefore, Reason: c.VerifiedBeforeReason, Granted: c.Granted, Refused: c.Refused,
+		})
+	}
+	return append(events, ScopeReleased{Run: run})
+}
+
+// Evolve implements State.
+func (c ProviderConnection) Evolve(e Event) ProviderConnection {
+	switch e := e.(type) {
+	case ProviderConnectionCreated:
+		c.ID, c.Number, c.Workspace, c.Tenant = e.Connection, e.Number, e.Workspace, e.Tenant
+		c.Provider, c.DisplayName, c.ConnectionType, c.AppID = e.Provider, e.DisplayName, e.ConnectionType, e.AppID
+		c.MigrationReviewRequired = e.MigrationReviewRequired
+		c.Enabled, c.Consent, c.Verification = true, ConsentRequired, VerificationUnknown
+	case ConnectionEnabled:
+		c.Enabled = true
+	case ConnectionDisabled:
+		c.Enabled = false
+	case MigrationReviewCompleted:
+		c.MigrationReviewRequired = false
+	case ConnectionHeld:
+		c.Hold = e.Hold
+	case ConnectionReleased:
+		c.Hold = Hold{}
+	case CredentialRotated:
+		c.Credential = e.Credential
+		c.Verification, c.VerificationReason, c.Granted, c.Refused = VerificationUnknown, "", nil, nil
+		c.VerifiedBefore, c.VerifiedBeforeReason = VerificationUnknown, ""
+	case ScopeAcquired:
+		c.Scope = e.ScopeHolder
+	case ScopeReleased:
+		c.Scope = ScopeHolder{}
+	default:
+		c = c.evolveEvidence(e)
+	}
+	return c
+}
+
+// evolveEvidence folds the events that say what was found out about the connection: consent and verification.
+func (c ProviderConnection) evolveEvidence(e Event) ProviderConnection {
+	switch e := e.(type) {
+	case ConsentRequested:
+		c.Consent = ConsentRequired
+	case ConsentGranted:
+		c.Consent = ConsentIsGiven
+	case ConsentFailed:
+		c.Consent = ConsentIsFailed
+	case ConsentRevoked:
+		c.Consent = ConsentIsGone
+	case VerificationStarted:
+		c.VerifiedBefore, c.VerifiedBeforeReason = c.Verification, c.VerificationReason
+		c.Verification, c.VerificationReason = VerificationPending, ""
+	case VerificationRecorded:
+		c.Verification, c.VerificationReason = e.State, e.Reason
+		c.Granted, c.Refused = e.Granted, e.Refused
+	}
+	return c
+}
+
+// sorted returns a sorted copy without doubles, so that the same set always has the same bytes.
+func sorted(in []string) []string {
+	out := slices.Clone(in)
+	slices.Sort(out)
+	return slices.Compact(out)
+}

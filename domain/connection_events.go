@@ -1,0 +1,132 @@
+package domain
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// ProviderConnectionCreated opens a connection's stream. Identifiers only: no secret is ever in an event.
+type ProviderConnectionCreated struct {
+	Connection              uuid.UUID `json:"connection"`
+	Number                  int64     `json:"number"`
+	Workspace               uuid.UUID `json:"workspace"`
+	Tenant                  uuid.UUID `json:"tenant"`
+	Provider                string    `json:"provider"`
+	DisplayName             string    `json:"displayName"`
+	ConnectionType          string    `json:"connectionType"`
+	AppID                   string    `json:"appId"`
+	MigrationReviewRequired bool      `json:"migrationReviewRequired,omitempty"`
+}
+
+// ConnectionEnabled turns the lifecycle axis to enabled.
+type ConnectionEnabled struct{}
+
+// ConnectionDisabled turns the lifecycle axis to disabled.
+type ConnectionDisabled struct {
+	Reason string `json:"reason"`
+}
+
+// MigrationReviewCompleted says that a person has looked at an imported connection.
+type MigrationReviewCompleted struct{}
+
+// ConnectionHeld keeps operations from starting on the connection.
+type ConnectionHeld struct {
+	Hold Hold `json:"hold"`
+}
+
+// ConnectionReleased lifts the hold.
+type ConnectionReleased struct{}
+
+// CredentialRotated says that another credential is in use: fingerprint and expiry only.
+type CredentialRotated struct {
+	Credential Credential `json:"credential"`
+}
+
+// ConsentRequested says that the customer's consent is needed.
+type ConsentRequested struct {
+	Reason ReasonCode `json:"reason,omitempty"`
+}
+
+// ConsentGranted says that the customer's administrator consented.
+type ConsentGranted struct{}
+
+// ConsentFailed says that asking for consent failed.
+type ConsentFailed struct {
+	Reason ReasonCode `json:"reason,omitempty"`
+}
+
+// ConsentRevoked says that consent that was given is gone.
+type ConsentRevoked struct {
+	Reason ReasonCode `json:"reason,omitempty"`
+}
+
+// VerificationStarted says that a check was admitted.
+type VerificationStarted struct {
+	Run uuid.UUID `json:"run"`
+}
+
+// VerificationRecorded is the result of a check: the axis, the reason and the permission truth (both lists sorted).
+type VerificationRecorded struct {
+	Run       uuid.UUID         `json:"run,omitzero"`
+	State     VerificationState `json:"state"`
+	Reason    ReasonCode        `json:"reason,omitempty"`
+	CheckedAt time.Time         `json:"checkedAt,omitzero"`
+	Granted   []string          `json:"granted,omitempty"`
+	Refused   []string          `json:"refused,omitempty"`
+}
+
+// ScopeAcquired says that an admitted run holds the protected scope.
+type ScopeAcquired struct {
+	ScopeHolder
+}
+
+// ScopeReleased says that the run gave the protected scope back.
+type ScopeReleased struct {
+	Run uuid.UUID `json:"run"`
+}
+
+// EventName implements Event.
+func (ProviderConnectionCreated) EventName() string { return "ProviderConnectionCreated" }
+
+// EventName implements Event.
+func (ConnectionEnabled) EventName() string { return "ConnectionEnabled" }
+
+// EventName implements Event.
+func (ConnectionDisabled) EventName() string { return "ConnectionDisabled" }
+
+// EventName implements Event.
+func (MigrationReviewCompleted) EventName() string { return "MigrationReviewCompleted" }
+
+// EventName implements Event.
+func (ConnectionHeld) EventName() string { return "ConnectionHeld" }
+
+// EventName implements Event.
+func (ConnectionReleased) EventName() string { return "ConnectionReleased" }
+
+// EventName implements Event.
+func (CredentialRotated) EventName() string { return "CredentialRotated" }
+
+// EventName implements Event.
+func (ConsentRequested) EventName() string { return "ConsentRequested" }
+
+// EventName implements Event.
+func (ConsentGranted) EventName() string { return "ConsentGranted" }
+
+// EventName implements Event.
+func (ConsentFailed) EventName() string { return "ConsentFailed" }
+
+// EventName implements Event.
+func (ConsentRevoked) EventName() string { return "ConsentRevoked" }
+
+// EventName implements Event.
+func (VerificationStarted) EventName() string { return "VerificationStarted" }
+
+// EventName implements Event.
+func (VerificationRecorded) EventName() string { return "VerificationRecorded" }
+
+// EventName implements Event.
+func (ScopeAcquired) EventName() string { return "ScopeAcquired" }
+
+// EventName implements Event.
+func (ScopeReleased) EventName() string { return "ScopeReleased" }

@@ -1,0 +1,154 @@
+// Package domain says what is true and what may happen in TenantPilot.
+//
+// It is a set of pure functions: state and arguments in, events out. There is no clock, no randomness, no context and no I/O in
+// here, so every decision can be replayed a year later from the events alone. Read it in this order: operation.go (what can be
+// started), connection.go (the three axes and the protected scope), start.go (the gate), run.go (accepted work).
+//
+//	          Start (gate)                 worker                       worker
+//	attempt ───────────────▶ queued ──RunStarted──▶ running ──RunCompleted──▶ completed
+//	   │                        │                     │  ▲                   (succeeded, partially_succeeded,
+//	   │                        │        RunAwaiting… │  │ RunStarted         failed, blocked, cancelled)
+//	   │                        │                     ▼  │
+//	   │                        │            waiting_external_approval
+//	   └─▶ RunDeduped, ScopeBusy, StartBlocked: receipts on the attempt's own stream
+package domain
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"github.com/google/uuid"
+)
+
+// Event is something that happened. Its stored name is a literal that is never renamed: a changed meaning gets a new name.
+type Event interface {
+	// EventName is the name under which the event is stored for ever.
+	EventName() string
+}
+
+// State is an aggregate that is folded from its events. Evolve returns the next state and leaves its receiver as it was; an event
+// it does not know leaves the state unchanged.
+type State[S any] interface {
+	Evolve(Event) S
+}
+
+// Fold applies events to a state in order.
+func Fold[S State[S]](s S, events ...Event) S {
+	for _, e := range events {
+		s = s.Evolve(e)
+	}
+	return s
+}
+
+// Change is what a decision wants appended to one stream, all changes of a decision together or not at all.
+type Change struct {
+	Stream uuid.UUID
+	Events []Event
+}
+
+// registry holds a decoder per stored event name. A name that was ever released stays here for ever.
+var registry = registryOf(
+	of[WorkspaceCreated], of[MemberAdded], of[MemberRoleChanged], of[MemberRemoved],
+	of[TenantRegistered], of[TenantRenamed], of[TenantHeld], of[TenantReleased], of[DefaultConnectionChosen],
+	of[ProviderConnectionCreated], of[ConnectionEnabled], of[ConnectionDisabled], of[CredentialRotated],
+	of[ConsentRequested], of[ConsentGranted], of[ConsentFailed], of[ConsentRevoked],
+	of[VerificationStarted], of[VerificationRecorded], of[ScopeAcquired], of[ScopeReleased],
+	of[ConnectionHeld], of[ConnectionReleased], of[MigrationReviewCompleted],
+	of[RunAccepted], of[RunDeduped], of[ScopeBusy], of[StartBlocked],
+	of[RunStarted], of[RunProgressed], of[RunItemsRecorded], of[RunCancelRequested], of[RunAwaitingApproval],
+	of[RunRecovered], of[RunCompleted],
+)
+
+type decoder func(payload []byte) (Event, error)
+
+func registryOf(entries ...func() (string, decoder)) map[string]decoder {
+	m := make(map[string]decoder, len(entries))
+	for _, entry := range entries {
+		name, decode := entry()
+		m[name] = decode
+	}
+	return m
+}
+
+func of[E Event]() (string, decoder) {
+	var zero E
+	return zero.EventName(), func(payload []byte) (Event, error) {
+		var e E
+		dec := json.NewDecoder(bytes.NewReader(payload))
+		dec.DisallowUnknownFields()
+		if err := dec.Decode(&e); err != nil {
+			return nil, err
+		}
+		if _, err := dec.Token(); err != io.EOF {
+			return nil, errors.New("bytes after the end")
+		}
+		return e, nil
+	}
+}
+
+// EventNames lists every stored event name, sorted.
+func EventNames() []string {
+	names := make([]string, 0, len(registry))
+	for n := range registry {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// Decode reads the stored bytes of an event. Unknown names and unknown fields are errors: a reader that guesses would fold a
+// different history than the one that was decided.
+func Decode(name string, payload []byte) (Event, error) {
+	d, ok := registry[name]
+	if !ok {
+		return nil, fmt.Errorf("decode event %q: unknown name", name)
+	}
+	e, err := d(payload)
+	if err != nil {
+		return nil, fmt.Errorf("decode event %q: %w", name, err)
+	}
+	return e, nil
+}
+
+// Encode returns the canonical bytes of an event's payload: JSON with sorted keys, no insignificant space and no HTML escaping
+// (RFC 8785 for the strings, integers and booleans that events consist of). The same event always has the same bytes.
+func Encode(e Event) ([]byte, error) {
+	return Canonical(e)
+}
+
+// Canonical is Encode for any value that marshals to JSON: metadata, facts, request bodies that are hashed.
+func Canonical(v any) ([]byte, error) {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	var tree any
+	if err := dec.Decode(&tree); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(tree); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	return unescapeSeparators(bytes.TrimRight(out.Bytes(), "\n")), nil
+}
+
+// separators finds the two escapes that the encoder writes without being asked and RFC 8785 does not know. An escaped backslash is
+// matched first, so that quoted text that only looks like such an escape stays as it is.
+var separators = strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029")
+
+func unescapeSeparators(b []byte) []byte {
+	if !bytes.Contains(b, []byte(`\u202`)) {
+		return b
+	}
+	return []byte(separators.Replace(string(b)))
+}

@@ -1,0 +1,468 @@
+package domain
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"pgregory.net/rapid"
+)
+
+// -update writes the golden files that are missing. It never changes one that is there: the log of every installation holds such
+// bytes, a hash of them is in the log's tree, and they are read for ever. Where an event has to say something else, it gets another
+// name; a golden file is changed by hand only, as long as no release has written the event.
+var update = flag.Bool("update", false, "write the golden files of events that have none; existing files are never changed")
+
+const goldenDir = "testdata/events"
+
+func goldenFile(name string) string { return filepath.Join(goldenDir, name+".json") }
+
+// samples is every stored event filled with lifelike values, no field left out.
+func samples() []Event {
+	id := func(n int) uuid.UUID { return uuid.MustParse("0191f3a0-7c00-7000-8000-0000000000" + strconv.Itoa(n)) }
+	const identity = "8109e3febb06e03171a714bed8b66e86"
+	ada, grace := ActorRef{Kind: ActorPerson, ID: id(11)}, ActorRef{Kind: ActorPerson, ID: id(12)}
+	hold := Hold{Reason: "Change freeze until the audit is over", Until: now.Add(48 * time.Hour)}
+	about := AttemptFacts{
+		Attempt: id(21), Operation: OpGroupsSync, Identity: identity, Tenant: id(31), Connection: 7,
+		Inputs: map[string]string{"selectionKey": DefaultSelectionKey}, Surface: "web", Trigger: TriggerOperator, Initiator: ada,
+		Facts: Facts{
+			Rule: 8, Enabled: true, Consent: ConsentIsGiven, Verification: VerificationDegraded, ConnectionVersion: 12,
+			CredentialExpires: now.AddDate(0, 6, 0), HoldReason: hold.Reason, HoldUntil: hold.Until,
+			Permissions: []string{"GroupMember.Read.All"},
+		},
+	}
+	holder := ScopeHolder{
+		Run: id(41), RunNumber: 1041, Operation: OpGroupsSync, Identity: identity, Initiator: grace, Since: now.Add(-3 * time.Minute),
+	}
+	return []Event{
+		WorkspaceCreated{Workspace: id(10), Name: "Nørdwind <MSP> & Co"},
+		MemberAdded{Person: id(11), Role: RoleOperator, Tenants: []uuid.UUID{id(31), id(32)}},
+		MemberRoleChanged{Person: id(11), Role: RoleManager, Tenants: []uuid.UUID{id(31)}},
+		MemberRemoved{Person: id(11)},
+		TenantRegistered{Tenant: id(31), Number: 4, Workspace: id(10), ExternalID: id(33), Name: "Contoso", Domain: "contoso.example"},
+		TenantRenamed{Name: "Contoso Europe"},
+		TenantHeld{hold},
+		TenantReleased{},
+		DefaultConnectionChosen{Connection: 7},
+		ProviderConnectionCreated{
+			Connection: id(34), Number: 7, Workspace: id(10), Tenant: id(31), Provider: "microsoft", DisplayName: "Contoso production",
+			ConnectionType: "dedicated", AppID: "5f0c2f0e-8d6e-4f0b-9a55-1d2f6b3f7a10", MigrationReviewRequired: true,
+		},
+		ConnectionEnabled{},
+		ConnectionDisabled{Reason: "The customer is leaving"},
+		MigrationReviewCompleted{},
+		ConnectionHeld{hold},
+		ConnectionReleased{},
+		CredentialRotated{Credential{Kind: "certificate", Fingerprint: "9f2c41d07ab8", ExpiresAt: now.AddDate(1, 0, 0)}},
+		ConsentRequested{Reason: ReasonProviderConsentMissing},
+		ConsentGranted{},
+		ConsentFailed{Reason: ReasonProviderConsentDenied},
+		ConsentRevoked{Reason: ReasonProviderConsentRevoked},
+		VerificationStarted{Run: id(41)},
+		VerificationRecorded{
+			Run: id(41), State: VerificationDegraded, Reason: ReasonProviderLicenseMissing, CheckedAt: now,
+			Granted: []string{"Application.Read.All", "Directory.Read.All"}, Refused: []string{"Policy.Read.All"},
+		},
+		ScopeAcquired{holder},
+		ScopeReleased{Run: id(41)},
+		RunAccepted{AttemptFacts: about, Run: id(42), Number: 1042, Reconsent: true},
+		RunDeduped{AttemptFacts: about, Holder: holder},
+		ScopeBusy{AttemptFacts: about, Holder: holder},
+		StartBlocked{AttemptFacts: about, Reason: ReasonProviderPermissionMissing},
+		RunStarted{Token: 90071, Try: 1, Worker: "worker-a/7"},
+		RunProgressed{Token: 90071, Progress: Progress{
+			Step: "Reading groups", Done: 400, Total: 812, WaitingUntil: now.Add(30 * time.Second), WaitingFor: ReasonProviderRateLimited,
+		}},
+		RunItemsRecorded{Token: 90071, Items: []Item{{
+			Key: "groups", Name: "Directory groups", Type: "group", Intent: "read", Result: ItemUnknown, Count: 812,
+			Content: "sha256:6b86b273ff34fce19d6b804eff5a3f57", Partial: true, Reason: ReasonProviderUnreachable,
+			RequestID: "b1f7a0d2-2c1f-4f0e-8a3b-7f1d1c9a2e55",
+		}}},
+		RunCancelRequested{By: grace},
+		RunAwaitingApproval{Token: 90071, Until: now.Add(72 * time.Hour)},
+		RunRecovered{Token: 90072, Try: 2, Worker: "worker-b/3"},
+		RunCompleted{
+			Token: 90072, Counts: Counts{Confirmed: 810, Refused: 1, Unknown: 1},
+			Ending: Ending{
+				Outcome: PartiallySucceeded, Reason: ReasonProviderUnreachable, Summary: "810 of 812 groups were read",
+				Diagnostics: map[string]string{"requestId": "b1f7a0d2", "httpStatus": "504"},
+			},
+		},
+	}
+}
+
+func TestEverySampleIsFilledToTheLastField(t *testing.T) {
+	t.Parallel()
+	for _, e := range samples() {
+		for _, path := range emptyLeaves(reflect.ValueOf(e), e.EventName()) {
+			t.Errorf("%s is zero in the sample: fill it in and look at what the new field means for stored events", path)
+		}
+	}
+}
+
+// emptyLeaves lists the fields below v that say nothing.
+func emptyLeaves(v reflect.Value, path string) []string {
+	var empty []string
+	switch _, isTime := v.Interface().(time.Time); {
+	case v.Kind() == reflect.Struct && !isTime:
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			if !f.IsExported() {
+				return append(empty, path+"."+f.Name+" (not exported, so not stored)")
+			}
+			empty = append(empty, emptyLeaves(v.Field(i), path+"."+f.Name)...)
+		}
+		return empty
+	case v.Kind() == reflect.Slice:
+		for i := range v.Len() {
+			empty = append(empty, emptyLeaves(v.Index(i), path+"["+strconv.Itoa(i)+"]")...)
+		}
+	case v.Kind() == reflect.Map:
+		for _, k := range v.MapKeys() {
+			empty = append(empty, emptyLeaves(v.MapIndex(k), path+"["+k.String()+"]")...)
+		}
+	}
+	if v.IsZero() || (v.Kind() == reflect.Slice || v.Kind() == reflect.Map) && v.Len() == 0 {
+		empty = append(empty, path)
+	}
+	return empty
+}
+
+func TestEmptyLeavesFindsThem(t *testing.T) {
+	t.Parallel()
+	got := emptyLeaves(reflect.ValueOf(MemberAdded{Person: sampleID("x"), Tenants: []uuid.UUID{{}}}), "MemberAdded")
+	if want := []string{"MemberAdded.Role", "MemberAdded.Tenants[0]"}; !slices.Equal(sorted(got), want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestEveryEventIsRegisteredAndSampled reads the event types from the source: each has its own name as literal, is registered
+// under it, and has one sample.
+func TestEveryEventIsRegisteredAndSampled(t *testing.T) {
+	t.Parallel()
+	sources, err := filepath.Glob("*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var declared []string
+	for _, file := range sources {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(token.NewFileSet(), file, nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || fn.Recv == nil || fn.Name.Name != "EventName" {
+				continue
+			}
+			lit, ok := fn.Body.List[0].(*ast.ReturnStmt).Results[0].(*ast.BasicLit)
+			typ := fn.Recv.List[0].Type.(*ast.Ident).Name
+			if !ok || lit.Value != strconv.Quote(typ) {
+				t.Errorf("%s: the stored name of %s is not its literal", file, typ)
+			}
+			declared = append(declared, typ)
+		}
+	}
+	slices.Sort(declared)
+	var sampled []string
+	for _, e := range samples() {
+		sampled = append(sampled, e.EventName())
+	}
+	slices.Sort(sampled)
+	if !slices.Equal(EventNames(), declared) {
+		t.Errorf("registered %v\ndeclared %v", EventNames(), declared)
+	}
+	if !slices.Equal(sampled, declared) {
+		t.Errorf("sampled  %v\ndeclared %v", sampled, declared)
+	}
+}
+
+func TestGoldenEvents(t *testing.T) {
+	t.Parallel()
+	for _, e := range samples() {
+		t.Run(e.EventName(), func(t *testing.T) {
+			t.Parallel()
+			got, err := Encode(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if *update {
+				writeIfMissing(t, goldenFile(e.EventName()), got)
+			}
+			stored, err := os.ReadFile(goldenFile(e.EventName()))
+			if err != nil {
+				t.Fatalf("%v\nan event that is stored needs a golden file: go test ./domain -run TestGoldenEvents -update", err)
+			}
+			if !bytes.Equal(got, stored) {
+				t.Errorf("the stored form changed\n  now %s\nfile %s", got, stored)
+			}
+			back, err := Decode(e.EventName(), stored)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !reflect.DeepEqual(back, e) {
+				t.Errorf("the file reads as\n     %+v\nwant %+v", back, e)
+			}
+		})
+	}
+}
+
+func writeIfMissing(t *testing.T, path string, b []byte) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if os.IsExist(err) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestUpdateNeverChangesAGoldenFile(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "events", "X.json")
+	writeIfMissing(t, path, []byte("first"))
+	writeIfMissing(t, path, []byte("second"))
+	if got, err := os.ReadFile(path); err != nil || string(got) != "first" {
+		t.Errorf("the file says %q, %v; want first", got, err)
+	}
+}
+
+func TestNoGoldenFileIsStale(t *testing.T) {
+	t.Parallel()
+	files, err := fs.Glob(os.DirFS(goldenDir), "*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if name, isJSON := strings.CutSuffix(f, ".json"); !isJSON || !slices.Contains(EventNames(), name) {
+			t.Errorf("%s belongs to no event: a released name stays registered for ever", f)
+		}
+	}
+	if len(files) == 0 {
+		t.Error("no golden files: the directory is not read as expected")
+	}
+}
+
+// withoutState are the events that leave every aggregate as it was, with the reason.
+var withoutState = map[string]string{
+	"RunDeduped":    "receipt: the attempt's own stream has no state, the run that was joined is as it was",
+	"ScopeBusy":     "receipt: nothing was started",
+	"StartBlocked":  "receipt: nothing was started",
+	"RunProgressed": "for the run page only: no decision depends on how far a run has come",
+	"RunRecovered":  "says why the run is begun again; the RunStarted that follows in the same append moves the state",
+}
+
+// TestEveryEventMovesOneAggregateOrIsListed folds each sample into each aggregate, empty and in use.
+func TestEveryEventMovesOneAggregateOrIsListed(t *testing.T) {
+	t.Parallel()
+	held := Hold{Reason: "Key ceremony"}
+	workspace := Fold(Workspace{}, WorkspaceCreated{Workspace: sampleID("w"), Name: "x"},
+		MemberAdded{Person: samples()[3].(MemberRemoved).Person, Role: RoleReadonly})
+	tenant := Fold(sampleTenant(), TenantHeld{held}, DefaultConnectionChosen{Connection: 1})
+	connection := Fold(readyConnection(), ConnectionHeld{held}, ScopeAcquired{ScopeHolder{Run: sampleID("x")}})
+	connection.MigrationReviewRequired = true
+	run := Fold(Run{}, acceptedRun(), RunStarted{Token: 1, Try: 1, Worker: "w"})
+	for _, e := range samples() {
+		var moved []string
+		for name, ok := range map[string]bool{
+			"Workspace": moves(Workspace{}, e) || moves(workspace, e), "Tenant": moves(Tenant{}, e) || moves(tenant, e),
+			"ProviderConnection": moves(ProviderConnection{}, e) || moves(connection, e), "Run": moves(Run{}, e) || moves(run, e),
+		} {
+			if ok {
+				moved = append(moved, name)
+			}
+		}
+		reason, listed := withoutState[e.EventName()]
+		switch {
+		case listed && len(moved) > 0:
+			t.Errorf("%s is listed as without state (%s) but moves %v", e.EventName(), reason, moved)
+		case !listed && len(moved) != 1:
+			t.Errorf("%s moves %v, want one aggregate, or an entry in withoutState with the reason", e.EventName(), moved)
+		}
+	}
+	for name := range withoutState {
+		if !slices.Contains(EventNames(), name) {
+			t.Errorf("withoutState lists %s, which is no event", name)
+		}
+	}
+}
+
+func moves[S State[S]](s S, e Event) bool { return shown(s.Evolve(e)) != shown(s) }
+
+func TestDecodeDoesNotGuess(t *testing.T) {
+	t.Parallel()
+	for _, e := range samples() {
+		b, err := Encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		unknown := append(slices.Clone(b[:len(b)-1]), `,"neverHeardOf":1}`...)
+		if string(b) == "{}" {
+			unknown = []byte(`{"neverHeardOf":1}`)
+		}
+		for what, payload := range map[string][]byte{
+			"an unknown field": unknown, "bytes after the end": append(slices.Clone(b), `{}`...), "a loose end": append(slices.Clone(b), '}'),
+			"a cut": b[:len(b)-1], "nothing": nil, "a list": []byte(`[]`),
+		} {
+			if got, err := Decode(e.EventName(), payload); err == nil {
+				t.Errorf("%s with %s was read as %+v", e.EventName(), what, got)
+			} else if !strings.Contains(err.Error(), e.EventName()) {
+				t.Errorf("%s with %s: the error does not name the event: %v", e.EventName(), what, err)
+			}
+		}
+	}
+	for _, name := range []string{"", "runAccepted", "RunForgotten", "RunAccepted "} {
+		if got, err := Decode(name, []byte(`{}`)); err == nil {
+			t.Errorf("the name %q was read as %+v", name, got)
+		}
+	}
+}
+
+// keysOf lists every member name in a JSON value.
+func keysOf(v any) []string {
+	var keys []string
+	switch v := v.(type) {
+	case map[string]any:
+		for k, member := range v {
+			keys = append(append(keys, k), keysOf(member)...)
+		}
+	case []any:
+		for _, element := range v {
+			keys = append(keys, keysOf(element)...)
+		}
+	}
+	return keys
+}
+
+// TestEventsUseTheWordsOfTheDomain: the state of a connection has three named axes, so no event has a "status" that could be any of
+// them; member names are lower camel case.
+func TestEventsUseTheWordsOfTheDomain(t *testing.T) {
+	t.Parallel()
+	forbidden := regexp.MustCompile(`(?i)^(status|health_?status|health|is_?active|secret|password|client_?secret)$`)
+	camel := regexp.MustCompile(`^[a-z][a-zA-Z]*$`)
+	for _, e := range samples() {
+		b, err := Encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var tree any
+		if err := json.Unmarshal(b, &tree); err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range keysOf(tree) {
+			if forbidden.MatchString(k) || !camel.MatchString(k) {
+				t.Errorf("%s has a member %q", e.EventName(), k)
+			}
+		}
+	}
+}
+
+func TestCanonicalBytes(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name string
+		in   any
+		want string
+	}{
+		{"keys are sorted at every depth", map[string]any{"b": map[string]int{"z": 1, "a": 2}, "a": nil}, `{"a":null,"b":{"a":2,"z":1}}`},
+		{"fields of a struct are sorted as keys", Counts{1, 2, 3}, `{"confirmed":1,"refused":2,"unknown":3}`},
+		{"nothing is escaped for HTML", map[string]string{"<k>": "a<b>&c"}, `{"<k>":"a<b>&c"}`},
+		{"line separators are not escaped, as RFC 8785 wants it", "a\u2028b\u2029c", "\"a\u2028b\u2029c\""},
+		{"an escape that is only quoted stays", `\u2028 \\u2029`, `"\\u2028 \\\\u2029"`},
+		{"control characters are", "\x00\b\t\n\f\r\x1f", `"\u0000\b\t\n\f\r\u001f"`},
+		{"other characters stand for themselves", "ü€😀\x7f", "\"ü€😀\x7f\""},
+		{"large integers keep their digits", map[string]any{"n": int64(1)<<62 + 1}, `{"n":4611686018427387905}`},
+		{"lists keep their order", []string{"b", "a"}, `["b","a"]`},
+	} {
+		got, err := Canonical(c.in)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s: got %s, %v; want %s", c.name, got, err, c.want)
+		}
+	}
+	if got, err := Canonical(func() {}); err == nil {
+		t.Errorf("a function was encoded as %s", got)
+	}
+}
+
+// anyJSON draws JSON values as events are made of: strings, integers, booleans, lists and maps.
+func anyJSON(depth int) *rapid.Generator[any] {
+	leaves := []*rapid.Generator[any]{rapid.String().AsAny(), rapid.Int64().AsAny(), rapid.Bool().AsAny(), rapid.Just[any](nil)}
+	if depth > 0 {
+		leaves = append(leaves, rapid.MapOfN(rapid.String(), anyJSON(depth-1), 0, 5).AsAny(), rapid.SliceOfN(anyJSON(depth-1), 0, 4).AsAny())
+	}
+	return rapid.OneOf(leaves...)
+}
+
+func TestCanonicalIsCanonical(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		in := rapid.MapOfN(rapid.String(), anyJSON(2), 0, 8).Draw(t, "value")
+		once, err := Canonical(in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		twice, err := Canonical(json.RawMessage(once))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(once, twice) {
+			t.Fatalf("not idempotent:\n%s\n%s", once, twice)
+		}
+		if got, want := topLevelKeys(t, once), slices.Sorted(maps.Keys(in)); !slices.Equal(got, want) {
+			t.Fatalf("keys %q, want %q", got, want)
+		}
+		var compact bytes.Buffer
+		if err := json.Compact(&compact, once); err != nil || !bytes.Equal(compact.Bytes(), once) {
+			t.Fatalf("%s has space in it, or is no JSON: %v", once, err)
+		}
+	})
+}
+
+func topLevelKeys(t *rapid.T, object []byte) []string {
+	dec := json.NewDecoder(bytes.NewReader(object))
+	if _, err := dec.Token(); err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
+	for dec.More() {
+		k, err := dec.Token()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var skipped json.RawMessage
+		if err := dec.Decode(&skipped); err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, k.(string))
+	}
+	return keys
+}

@@ -1,0 +1,127 @@
+package domain
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Tenant is a managed Entra tenant. Rules:
+//
+//  1. A directory id is managed at most once per workspace: the stream id is derived from both (TenantStream).
+//  2. It has at most one default provider connection.
+//  3. While it is on hold, nothing starts.
+type Tenant struct {
+	ID         uuid.UUID
+	Number     int64
+	Workspace  uuid.UUID
+	ExternalID uuid.UUID // the Entra directory id, used in paths
+	Name       string
+	Domain     string
+	Hold       Hold
+	// DefaultConnection is the number of the default provider connection, 0 when there is none.
+	DefaultConnection int64
+}
+
+// Hold keeps operations from starting until it is released or it expires.
+type Hold struct {
+	Reason string    `json:"reason,omitempty"`
+	Until  time.Time `json:"until,omitzero"` // zero means until released
+}
+
+// Active says whether the hold is in force at an instant.
+func (h Hold) Active(at time.Time) bool {
+	return h.Reason != "" && (h.Until.IsZero() || at.Before(h.Until))
+}
+
+var streamSpace = uuid.MustParse("6e0b8a52-6f0b-5d0c-9c39-8a9b35b1c7f4")
+
+// TenantStream is the stream of a directory in a workspace: managing it twice is the same stream, so it cannot happen.
+func TenantStream(workspace, externalID uuid.UUID) uuid.UUID {
+	return uuid.NewSHA1(streamSpace, []byte("tenant/"+workspace.String()+"/"+externalID.String()))
+}
+
+// ConnectionStream is the stream of the provider connection with a number.
+func ConnectionStream(number int64) uuid.UUID {
+	return uuid.NewSHA1(streamSpace, []byte("connection/"+strconv.FormatInt(number, 10)))
+}
+
+// AttemptStream is the stream that holds the receipt of a refused start attempt of a workspace.
+func AttemptStream(workspace, attempt uuid.UUID) uuid.UUID {
+	return uuid.NewSHA1(streamSpace, []byte("attempt/"+workspace.String()+"/"+attempt.String()))
+}
+
+// StrictRunStream is the stream of the only run that a strict identity can ever have.
+func StrictRunStream(identity string) uuid.UUID {
+	return uuid.NewSHA1(streamSpace, []byte("run/"+identity))
+}
+
+// Exists says whether the tenant was registered.
+func (t Tenant) Exists() bool { return t.ID != uuid.Nil }
+
+// RegisterTenant brings a directory under management.
+func RegisterTenant(t Tenant, n TenantRegistered) ([]Event, error) {
+	if t.Exists() {
+		return nil, conflict("tenant_exists", "This directory is managed in this workspace already.")
+	}
+	name, err := displayName("/name", n.Name)
+	if err != nil {
+		return nil, err
+	}
+	n.Name, n.Domain = name, strings.ToLower(strings.TrimSpace(n.Domain))
+	return []Event{n}, nil
+}
+
+// ChooseDefault makes one of the tenant's connections the one that operations use when none is named.
+func (t Tenant) ChooseDefault(c ProviderConnection) ([]Event, error) {
+	if !t.Exists() || !c.Exists() || c.Tenant != t.ID {
+		return nil, ErrNotFound()
+	}
+	if t.DefaultConnection == c.Number {
+		return nil, nil
+	}
+	return []Event{DefaultConnectionChosen{Connection: c.Number}}, nil
+}
+
+// PutOnHold keeps operations from starting on the tenant; until zero means until released.
+func (t Tenant) PutOnHold(reason string, until time.Time) ([]Event, error) {
+	if !t.Exists() {
+		return nil, ErrNotFound()
+	}
+	reason, err := displayName("/reason", reason)
+	if err != nil {
+		return nil, err
+	}
+	return []Event{TenantHeld{Hold{Reason: reason, Until: until}}}, nil
+}
+
+// Release lifts the hold.
+func (t Tenant) Release() ([]Event, error) {
+	if !t.Exists() {
+		return nil, ErrNotFound()
+	}
+	if t.Hold.Reason == "" {
+		return nil, nil
+	}
+	return []Event{TenantReleased{}}, nil
+}
+
+// Evolve implements State.
+func (t Tenant) Evolve(e Event) Tenant {
+	switch e := e.(type) {
+	case TenantRegistered:
+		t.ID, t.Number, t.Workspace, t.ExternalID = e.Tenant, e.Number, e.Workspace, e.ExternalID
+		t.Name, t.Domain = e.Name, e.Domain
+	case TenantRenamed:
+		t.Name = e.Name
+	case TenantHeld:
+		t.Hold = e.Hold
+	case TenantReleased:
+		t.Hold = Hold{}
+	case DefaultConnectionChosen:
+		t.DefaultConnection = e.Connection
+	}
+	return t
+}

@@ -1,0 +1,46 @@
+package domain
+
+import "github.com/google/uuid"
+
+// TenantRegistered opens a tenant's stream: a directory is managed in a workspace.
+type TenantRegistered struct {
+	Tenant     uuid.UUID `json:"tenant"`
+	Number     int64     `json:"number"`
+	Workspace  uuid.UUID `json:"workspace"`
+	ExternalID uuid.UUID `json:"externalId"`
+	Name       string    `json:"name"`
+	Domain     string    `json:"domain,omitempty"`
+}
+
+// TenantRenamed gives the tenant another label.
+type TenantRenamed struct {
+	Name string `json:"name"`
+}
+
+// TenantHeld keeps operations from starting.
+type TenantHeld struct {
+	Hold Hold `json:"hold"`
+}
+
+// TenantReleased lifts the hold.
+type TenantReleased struct{}
+
+// DefaultConnectionChosen names the connection that operations use when none is named.
+type DefaultConnectionChosen struct {
+	Connection int64 `json:"connection"`
+}
+
+// EventName implements Event.
+func (TenantRegistered) EventName() string { return "TenantRegistered" }
+
+// EventName implements Event.
+func (TenantRenamed) EventName() string { return "TenantRenamed" }
+
+// EventName implements Event.
+func (TenantHeld) EventName() string { return "TenantHeld" }
+
+// EventName implements Event.
+func (TenantReleased) EventName() string { return "TenantReleased" }
+
+// EventName implements Event.
+func (DefaultConnectionChosen) EventName() string { return "DefaultConnectionChosen" }

@@ -1,0 +1,39 @@
+# Everyday commands. Each checks what it needs first, installs it where it may, or says what to install.
+
+.PHONY: help demo test race lint fmt generate bench deps vendor-check
+.DEFAULT_GOAL := help
+
+help: ## list these commands
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+demo: ## run the whole product with a database, a simulated provider and sample tenants; ARGS="--addr :9000"
+	@scripts/deps.sh demo
+	go run ./cmd/tenantpilot demo $(ARGS)
+
+test: ## run all tests; ARGS="-run Start ./domain" narrows them
+	@scripts/deps.sh test
+	go test $(or $(ARGS),./...)
+
+race: ## run all tests under the race detector
+	@scripts/deps.sh test
+	go test -race $(or $(ARGS),./...)
+
+lint: ## check formatting, generated files, vet and linters; the first run builds the linter, some minutes
+	@scripts/deps.sh lint
+	@scripts/lint.sh
+
+fmt: ## format all Go files
+	go tool -modfile=tools/go.mod golangci-lint fmt ./...
+
+generate: ## turn templates into Go
+	go tool templ generate
+
+bench: ## measure starts against a database of its own
+	@scripts/deps.sh demo
+	go run ./cmd/tenantpilot bench start $(ARGS)
+
+deps: ## install or name what the tests need
+	@scripts/deps.sh test
+
+vendor-check: ## compare vendored front-end files with their manifest
+	go test -count=1 ./cmd/tenantpilot/internal/web/static

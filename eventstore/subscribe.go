@@ -1,0 +1,294 @@
+package eventstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/jackc/pgx/v5"
+)
+
+// AllEvents is the topic of the whole log. Any other topic is an event name and delivers the events of that name.
+const AllEvents = "$all"
+
+// Batch is what one watermill message of a Subscriber carries: events in log order, and the transaction that moves the consumer's
+// checkpoint past them. What the handler writes with Tx is committed with the checkpoint or not at all.
+type Batch struct {
+	Events []Event
+	Tx     pgx.Tx
+	// After and UpTo are the checkpoint before and after: positions in (After, UpTo] have been read.
+	After, UpTo int64
+}
+
+type batchKey struct{}
+
+// BatchFrom returns the batch of a message that a Subscriber delivered.
+func BatchFrom(ctx context.Context) (*Batch, bool) {
+	b, ok := ctx.Value(batchKey{}).(*Batch)
+	return b, ok
+}
+
+// SubscriberConfig sets a Subscriber up.
+type SubscriberConfig struct {
+	// Group names the consumer; its checkpoint is the row (Group, Version). Two subscribers of one group share the work of one:
+	// whichever commits a batch first has it, the other's attempt rolls back.
+	Group   string
+	Version int
+	// BatchSize is the most events of one message (default 1000).
+	BatchSize int
+	// AckDeadline is how long a handler may take before its batch is rolled back and delivered again (default 30 s).
+	AckDeadline time.Duration
+	// Marshal makes the message of a batch. By default it has the UUID of the last event and an empty payload: handlers use BatchFrom.
+	Marshal func(Batch) *message.Message
+}
+
+// Subscriber is the log as a watermill topic: a message.Subscriber on pgx. One message is one batch. Events are read with no open
+// transaction; then a short one locks the checkpoint if it still stands where it stood (the fence against a second consumer), the handler writes
+// in it, and an ack commits both. A nack, a passed deadline, a crash or a lost connection rolls both back, and the batch is delivered
+// again: effects in Tx are exactly-once. After a nack events are delivered one by one until as many have passed, to isolate a bad one.
+type Subscriber struct {
+	store *Store
+	cfg   SubscriberConfig
+
+	closing chan struct{}
+	close   sync.Once
+	running sync.WaitGroup
+}
+
+// NewSubscriber makes a subscriber of the log. It starts nothing until Subscribe.
+func NewSubscriber(s *Store, cfg SubscriberConfig) (*Subscriber, error) {
+	if cfg.Group == "" {
+		return nil, errors.New("new subscriber: a group is needed")
+	}
+	if cfg.BatchSize <= 0 {
+		cfg.BatchSize = 1000
+	}
+	if cfg.AckDeadline <= 0 {
+		cfg.AckDeadline = 30 * time.Second
+	}
+	if cfg.Marshal == nil {
+		cfg.Marshal = func(b Batch) *message.Message {
+			m := message.NewMessage(b.Events[len(b.Events)-1].ID.String(), nil)
+			m.Metadata.Set("positions", strconv.FormatInt(b.After+1, 10)+"-"+strconv.FormatInt(b.UpTo, 10))
+			return m
+		}
+	}
+	return &Subscriber{store: s, cfg: cfg, closing: make(chan struct{})}, nil
+}
+
+// Subscribe implements message.Subscriber. The channel is closed after Close or the end of ctx, once the message in flight is settled.
+func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	select {
+	case <-s.closing:
+		return nil, errors.New("subscribe: the subscriber is closed")
+	default:
+	}
+	c := &consumer{Subscriber: s, topic: topic, out: make(chan *message.Message)}
+	if err := c.ensureCheckpoint(ctx); err != nil {
+		return nil, err
+	}
+	s.running.Go(func() {
+		defer close(c.out)
+		c.run(ctx)
+	})
+	return c.out, nil
+}
+
+// Close implements message.Subscriber: it lets the handler under way finish within the ack deadline, and waits for it.
+func (s *Subscriber) Close() error {
+	s.close.Do(func() { close(s.closing) })
+	s.running.Wait()
+	return nil
+}
+
+// consumer is one subscription to one topic.
+type consumer struct {
+	*Subscriber
+	topic    string
+	out      chan *message.Message
+	oneByOne int // how many events to deliver singly, after a nack
+}
+
+// group is the name of the checkpoint: a filtered topic has one of its own.
+func (c *consumer) group() string {
+	if c.topic == AllEvents {
+		return c.cfg.Group
+	}
+	return c.cfg.Group + "/" + c.topic
+}
+
+func (c *consumer) ensureCheckpoint(ctx context.Context) error {
+	_, err := c.store.pool.Exec(ctx,
+		`insert into checkpoints (projection, version) values ($1, $2) on conflict do nothing`, c.group(), c.cfg.Version)
+	if err != nil {
+		return fmt.Errorf("subscribe %s: %w", c.group(), err)
+	}
+	return nil
+}
+
+func (c *consumer) run(ctx context.Context) {
+	failures := 0
+	for {
+		grown := c.store.Sequenced()
+		progressed, err := c.step(ctx)
+		switch {
+		case c.stopped(ctx):
+			return
+		case err != nil:
+			c.store.log.Warn("event subscriber", "group", c.group(), "err", err)
+			c.wait(ctx, nil, min(time.Second, 10*time.Millisecond<<min(failures, 7)))
+			failures++
+		case !progressed:
+			c.wait(ctx, grown, c.store.cfg.Poll)
+			failures = 0
+		default:
+			failures = 0
+		}
+	}
+}
+
+func (c *consumer) stopped(ctx context.Context) bool {
+	select {
+	case <-c.closing:
+		return true
+	case <-ctx.Done():
+		return true
+	default:
+		return false
+	}
+}
+
+func (c *consumer) wait(ctx context.Context, ring <-chan struct{}, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-c.closing:
+	case <-ring:
+	case <-t.C:
+	}
+}
+
+// step delivers one batch and says whether the checkpoint moved.
+func (c *consumer) step(ctx context.Context) (bool, error) {
+	var after int64
+	err := c.store.pool.QueryRow(ctx,
+		`select position from checkpoints where projection = $1 and version = $2`, c.group(), c.cfg.Version).Scan(&after)
+	if err != nil {
+		return false, fmt.Errorf("read checkpoint: %w", err)
+	}
+	batch, err := c.next(ctx, after)
+	if err != nil || batch.UpTo == after {
+		return false, err
+	}
+	return c.deliver(ctx, batch)
+}
+
+func (c *consumer) next(ctx context.Context, after int64) (Batch, error) {
+	size, name := c.cfg.BatchSize, ""
+	if c.topic != AllEvents {
+		name = c.topic
+	}
+	if c.oneByOne > 0 {
+		size = 1
+	}
+	window := size
+	if name != "" {
+		window = max(size, 1000) // most events of the window are not of that name
+	}
+	events, upTo, err := c.store.ReadAfter(ctx, after, window, name)
+	if len(events) > size {
+		events = events[:size]
+		upTo = events[size-1].Position
+	}
+	return Batch{Events: events, After: after, UpTo: upTo}, err
+}
+
+// own locks the checkpoint for this batch. False when another consumer of the group holds it or has moved it.
+func (c *consumer) own(ctx context.Context, tx pgx.Tx, after int64) (bool, error) {
+	err := tx.QueryRow(ctx, `select position from checkpoints where projection = $1 and version = $2 and position = $3
+		for update skip locked`, c.group(), c.cfg.Version, after).Scan(new(int64))
+	if errors.Is(err, pgx.ErrNoRows) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("lock checkpoint: %w", err)
+	}
+	return true, nil
+}
+
+func (c *consumer) deliver(ctx context.Context, b Batch) (bool, error) {
+	// The transaction outlives a cancelled ctx, so that the handler under way can still commit.
+	txCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.AckDeadline+5*time.Second)
+	defer cancel()
+	tx, err := c.store.pool.Begin(txCtx)
+	if err != nil {
+		return false, fmt.Errorf("begin batch: %w", err)
+	}
+	defer func() { _ = tx.Rollback(txCtx) }()
+	if mine, err := c.own(txCtx, tx, b.After); err != nil || !mine {
+		return false, err
+	}
+	b.Tx = tx
+	if len(b.Events) > 0 && !c.handle(ctx, b) {
+		c.oneByOne = len(b.Events)
+		return false, nil
+	}
+	_, err = tx.Exec(txCtx, `update checkpoints set position = $3, updated_at = clock_timestamp()
+		where projection = $1 and version = $2`, c.group(), c.cfg.Version, b.UpTo)
+	if err != nil {
+		return false, fmt.Errorf("move checkpoint: %w", err)
+	}
+	// A crash before this line undoes the batch; after it, the batch is done for good.
+	if err := tx.Commit(txCtx); err != nil {
+		return false, fmt.Errorf("commit batch: %w", err)
+	}
+	c.oneByOne = max(0, c.oneByOne-len(b.Events))
+	return true, nil
+}
+
+// handle hands a batch over and waits for the verdict. Once it is handed over, closing waits for the handler.
+func (c *consumer) handle(ctx context.Context, b Batch) bool {
+	msgCtx, cancel := context.WithCancel(context.WithValue(ctx, batchKey{}, &b))
+	defer cancel()
+	msg := c.cfg.Marshal(b)
+	msg.SetContext(msgCtx)
+	select {
+	case c.out <- msg:
+	case <-ctx.Done():
+		return false
+	case <-c.closing:
+		return false
+	}
+	deadline := time.NewTimer(c.cfg.AckDeadline)
+	defer deadline.Stop()
+	select {
+	case <-msg.Acked():
+		return true
+	case <-msg.Nacked():
+		c.wait(ctx, nil, 5*time.Millisecond)
+	case <-deadline.C:
+		c.store.log.Warn("event subscriber: ack deadline passed", "group", c.group(), "after", b.After, "upTo", b.UpTo)
+	case <-ctx.Done():
+		return settled(msg)
+	case <-c.closing:
+		return settled(msg)
+	}
+	return false
+}
+
+// settled gives a handler that was interrupted by the close a moment to say what became of its message.
+func settled(msg *message.Message) bool {
+	select {
+	case <-msg.Acked():
+		return true
+	case <-msg.Nacked():
+		return false
+	case <-time.After(100 * time.Millisecond):
+		return false
+	}
+}

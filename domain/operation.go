@@ -123,24 +123,14 @@ func LookupOperation(t OperationType) (Operation, error) {
 	return Operation{}, ErrNotFound()
 }
 
-// OperationLabel is the noun phrase of any operation that ever was in the log; an unknown one is shown by its type.
-func OperationLabel(t OperationType) string {
+// OperationByType finds any operation that ever was in the catalogue, for showing what is in the log; an unknown one is named by its type.
+func OperationByType(t OperationType) Operation {
 	for _, o := range catalogue {
 		if o.Type == t {
-			return o.Label
+			return o
 		}
 	}
-	return string(t)
-}
-
-// OperationVerb is what a button for the operation says.
-func OperationVerb(t OperationType) string {
-	for _, o := range catalogue {
-		if o.Type == t {
-			return o.Verb
-		}
-	}
-	return string(t)
+	return Operation{Type: t, Label: string(t), Verb: string(t)}
 }
 
 // Resolve fills in the defaults of the operation's own inputs. A missing required input, an input that the operation does not

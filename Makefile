@@ -6,7 +6,7 @@
 help: ## list these commands
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-demo: ## run the whole product with a database, a simulated provider and sample tenants; ARGS="--addr :9000"
+demo: ## run the whole product with a database, a simulated provider and sample tenants; ARGS="--listen 127.0.0.1:9000"
 	@scripts/deps.sh demo
 	go run ./cmd/tenantpilot demo $(ARGS)
 
@@ -18,7 +18,7 @@ race: ## run all tests under the race detector
 	@scripts/deps.sh test
 	go test -race $(or $(ARGS),./...)
 
-lint: ## check formatting, generated files, vet and linters; the first run builds the linter, some minutes
+lint: ## check formatting, vet and linters; the first run builds the linter, some minutes
 	@scripts/deps.sh lint
 	@scripts/lint.sh
 

@@ -36,7 +36,8 @@ type StartResult struct {
 	Operation  domain.Operation
 	Tenant     domain.Tenant
 	Connection domain.ProviderConnection // zero when the tenant has none
-	RunNumber  int64                     // of the accepted run, else of the holder; 0 when blocked
+	Run        uuid.UUID                 // the accepted run, else the holder; zero when blocked
+	RunNumber  int64                     // its number
 	Replayed   bool                      // this is the first answer to a repeated attempt
 	Seq        int64                     // for waiting until read models have it
 }
@@ -64,7 +65,8 @@ func (h *Handler) Start(ctx context.Context, c Start) (StartResult, error) {
 			if a.RunNumber, err = h.runs.next(ctx); err != nil {
 				return err
 			}
-			a.Run, r.RunNumber = uuid.Must(uuid.NewV7()), a.RunNumber
+			a.Run = uuid.Must(uuid.NewV7())
+			r.Run, r.RunNumber = r.RunStream(a), a.RunNumber
 		}
 		u.Apply(r.Changes(s, a))
 		return nil
@@ -120,7 +122,7 @@ func (h *Handler) decideStart(
 		}
 	}
 	r.Decision = domain.Start(s, a)
-	r.Operation, r.Tenant, r.Connection, r.RunNumber = op, s.Tenant, s.Connection, r.Holder.RunNumber
+	r.Operation, r.Tenant, r.Connection, r.Run, r.RunNumber = op, s.Tenant, s.Connection, r.Holder.Run, r.Holder.RunNumber
 	return s, a, nil
 }
 
@@ -199,7 +201,7 @@ func (h *Handler) replay(ctx context.Context, c Start, receipt eventstore.Receip
 	var about domain.AttemptFacts
 	switch e := stored.(type) {
 	case domain.RunAccepted:
-		about, r.Outcome, r.RunNumber = e.AttemptFacts, domain.Accepted, e.Number
+		about, r.Outcome, r.Run, r.RunNumber = e.AttemptFacts, domain.Accepted, e.Run, e.Number
 	case domain.RunDeduped:
 		about, r.Outcome, r.Holder = e.AttemptFacts, domain.Deduped, e.Holder
 	case domain.ScopeBusy:
@@ -210,7 +212,7 @@ func (h *Handler) replay(ctx context.Context, c Start, receipt eventstore.Receip
 		return r, fmt.Errorf("read receipt of attempt %s: it is a %s", c.Attempt, events[0].Name)
 	}
 	if r.Outcome != domain.Accepted {
-		r.RunNumber = r.Holder.RunNumber
+		r.Run, r.RunNumber = r.Holder.Run, r.Holder.RunNumber
 	}
 	r.Facts, r.Identity = about.Facts, about.Identity
 	if r.Operation, err = domain.LookupOperation(about.Operation); err != nil {

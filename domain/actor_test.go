@@ -58,7 +58,7 @@ func TestWhatAnActorSees(t *testing.T) {
 	member := Actor{Workspace: home, Role: RoleReadonly}
 	limited := Actor{Workspace: home, Role: RoleOwner, Tenants: []uuid.UUID{shown}}
 	none := Actor{Workspace: home, Role: RoleOwner, Tenants: []uuid.UUID{}}
-	platform := Actor{Platform: true}
+	platform, confused := Actor{Platform: true}, Actor{Workspace: home, Role: RoleOwner, Platform: true}
 	for _, c := range []struct {
 		name              string
 		actor             Actor
@@ -77,7 +77,7 @@ func TestWhatAnActorSees(t *testing.T) {
 		{"the platform sees no workspace", platform, home, uuid.Nil, false},
 		{"the platform sees no tenant", platform, home, shown, false},
 		{"the platform does not see the absence of a workspace", platform, uuid.Nil, uuid.Nil, false},
-		{"a platform actor sees nothing of a workspace whose member it also seems to be", Actor{Workspace: home, Role: RoleOwner, Platform: true}, home, shown, false},
+		{"the platform sees no workspace whose member it also seems to be", confused, home, shown, false},
 		{"who has no role sees nothing", Actor{Workspace: home}, home, uuid.Nil, false},
 		{"nobody sees nothing", Actor{}, uuid.Nil, uuid.Nil, false},
 		{"the system sees the workspace it acts in", SystemActor(home), home, shown, true},

@@ -82,7 +82,7 @@ func (h ScopeHolder) Held() bool { return h.Run != uuid.Nil }
 // Exists says whether the connection was created.
 func (c ProviderConnection) Exists() bool { return c.ID != uuid.Nil }
 
-// CreateConnection adds a connection to a tenant. It starts enabled, with consent required and verification unknown.
+// CreateConnection adds a connection to a tenant. It starts enabled, with consent and verification unknown.
 func CreateConnection(c ProviderConnection, n ProviderConnectionCreated) ([]Event, error) {
 	if c.Exists() {
 		return nil, conflict("connection_exists", "This connection exists already.")
@@ -203,7 +203,7 @@ func (c ProviderConnection) Evolve(e Event) ProviderConnection {
 		c.ID, c.Number, c.Workspace, c.Tenant = e.Connection, e.Number, e.Workspace, e.Tenant
 		c.Provider, c.DisplayName, c.ConnectionType, c.AppID = e.Provider, e.DisplayName, e.ConnectionType, e.AppID
 		c.MigrationReviewRequired = e.MigrationReviewRequired
-		c.Enabled, c.Consent, c.Verification = true, ConsentRequired, VerificationUnknown
+		c.Enabled, c.Consent, c.Verification = true, ConsentUnknown, VerificationUnknown
 	case ConnectionEnabled:
 		c.Enabled = true
 	case ConnectionDisabled:

@@ -41,7 +41,7 @@ func TestCreateConnection(t *testing.T) {
 		},
 	})
 	c := Fold(ProviderConnection{}, created)
-	if !c.Enabled || c.Consent != ConsentRequired || c.Verification != VerificationUnknown || !c.MigrationReviewRequired || c.Scope.Held() {
+	if !c.Enabled || c.Consent != ConsentUnknown || c.Verification != VerificationUnknown || !c.MigrationReviewRequired || c.Scope.Held() {
 		t.Errorf("a new connection is %+v", c)
 	}
 }
@@ -194,7 +194,8 @@ func TestRecordVerification(t *testing.T) {
 		{name: "no connection", when: record(Finding{State: VerificationHealthy}), refused: "not_found"},
 	})
 	granted := []string{"B", "A"}
-	if _, err := Fold(ProviderConnection{}, given()...).RecordVerification(run, Finding{State: VerificationHealthy, Granted: granted}); err != nil {
+	healthy := Finding{State: VerificationHealthy, Granted: granted}
+	if _, err := Fold(ProviderConnection{}, given()...).RecordVerification(run, healthy); err != nil {
 		t.Fatal(err)
 	}
 	if granted[0] != "B" {

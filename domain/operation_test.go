@@ -96,18 +96,21 @@ func TestOperationsHaveWords(t *testing.T) {
 	t.Parallel()
 	sentence := regexp.MustCompile(`^[A-Z][a-z]+( [a-z]+)*$`)
 	for _, o := range catalogue {
-		if !sentence.MatchString(OperationLabel(o.Type)) || !sentence.MatchString(OperationVerb(o.Type)) || OperationLabel(o.Type) == OperationVerb(o.Type) {
-			t.Errorf("%s: label %q, verb %q", o.Type, OperationLabel(o.Type), OperationVerb(o.Type))
+		got := OperationByType(o.Type) // also what is not released
+		if got.Type != o.Type || !sentence.MatchString(got.Label) || !sentence.MatchString(got.Verb) || got.Label == got.Verb {
+			t.Errorf("%s: got %s with label %q, verb %q", o.Type, got.Type, got.Label, got.Verb)
 		}
 	}
-	if OperationLabel("gone.sync") != "gone.sync" || OperationVerb("gone.sync") != "gone.sync" {
-		t.Error("an operation that is gone is not shown by its type")
+	want := Operation{Type: "gone.sync", Label: "gone.sync", Verb: "gone.sync"}
+	if got := OperationByType("gone.sync"); !reflect.DeepEqual(got, want) {
+		t.Errorf("an operation that is gone: %+v, want it named by its type and not released", got)
 	}
 }
 
 func TestResolve(t *testing.T) {
 	t.Parallel()
 	type inputs = map[string]string
+	longest := strings.Repeat("x", 200)
 	for _, c := range []struct {
 		name    string
 		op      OperationType
@@ -126,8 +129,8 @@ func TestResolve(t *testing.T) {
 			name: "both required inputs", op: OpBackupScheduled, in: inputs{"scheduleId": "3", "scheduledFor": "2026-11-07T14:00:00Z"},
 			want: inputs{"scheduleId": "3", "scheduledFor": "2026-11-07T14:00:00Z"},
 		},
-		{name: "200 bytes", op: OpGroupsSync, in: inputs{"selectionKey": strings.Repeat("x", 200)}, want: inputs{"selectionKey": strings.Repeat("x", 200)}},
-		{name: "201 bytes", op: OpGroupsSync, in: inputs{"selectionKey": strings.Repeat("x", 201)}, refused: "/selectionKey too_long"},
+		{name: "200 bytes", op: OpGroupsSync, in: inputs{"selectionKey": longest}, want: inputs{"selectionKey": longest}},
+		{name: "201 bytes", op: OpGroupsSync, in: inputs{"selectionKey": longest + "x"}, refused: "/selectionKey too_long"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -201,7 +204,9 @@ func TestIdentityIsTheSameFromTheLog(t *testing.T) {
 func TestIdentityIsFixed(t *testing.T) {
 	t.Parallel()
 	w, x := uuid.MustParse("0191f3a0-0000-7000-8000-000000000001"), uuid.MustParse("0191f3a0-0000-7000-8000-000000000002")
-	for op, want := range map[OperationType]string{OpGroupsSync: "8109e3febb06e03171a714bed8b66e86", OpBackupRunNow: "5df692b18c224f2f99422fdeeefb32da"} {
+	for op, want := range map[OperationType]string{
+		OpGroupsSync: "8109e3febb06e03171a714bed8b66e86", OpBackupRunNow: "5df692b18c224f2f99422fdeeefb32da",
+	} {
 		if got := entry(op).Identity(w, x, map[string]string{"a": "<1>", "b": "2"}, w); got != want {
 			t.Errorf("%s: %s, want %s", op, got, want)
 		}

@@ -128,7 +128,10 @@ func TestRunCancel(t *testing.T) {
 			name: "a queued run ends at once", given: []Event{accepted}, when: cancel(true),
 			then: []Event{RunCancelRequested{By: by}, RunCompleted{Ending: Ending{Outcome: Cancelled, Reason: ReasonCancelledByOperator}}},
 		},
-		{name: "a running run is asked to stop", given: []Event{accepted, started}, when: cancel(false), then: []Event{RunCancelRequested{By: by}}},
+		{
+			name: "a running run is asked to stop", given: []Event{accepted, started}, when: cancel(false),
+			then: []Event{RunCancelRequested{By: by}},
+		},
 		{
 			name:  "a run that waits for approval is asked to stop",
 			given: []Event{accepted, started, RunAwaitingApproval{Token: 5, Until: now}}, when: cancel(false),

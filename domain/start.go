@@ -145,10 +145,7 @@ func (d Decision) Changes(s Situation, a Attempt) []Change {
 	case Busy:
 		return []Change{{receipt, []Event{ScopeBusy{AttemptFacts: about, Holder: d.Holder}}}}
 	}
-	run := a.Run
-	if a.Operation.Rule == Strict {
-		run = StrictRunStream(d.Identity)
-	}
+	run := d.RunStream(a)
 	scope := []Event{ScopeAcquired{ScopeHolder{
 		Run: run, RunNumber: a.RunNumber, Operation: a.Operation.Type, Identity: d.Identity, Initiator: a.Actor, Since: a.At,
 	}}}
@@ -159,6 +156,14 @@ func (d Decision) Changes(s Situation, a Attempt) []Change {
 		{run, []Event{RunAccepted{AttemptFacts: about, Run: run, Number: a.RunNumber, Reconsent: a.Reconsent}}},
 		{s.Connection.ID, scope},
 	}
+}
+
+// RunStream is the stream of the run that an accepted attempt opens: its own, or the only one that a strict identity can have.
+func (d Decision) RunStream(a Attempt) uuid.UUID {
+	if a.Operation.Rule == Strict {
+		return StrictRunStream(d.Identity)
+	}
+	return a.Run
 }
 
 func factsOf(s Situation) Facts {

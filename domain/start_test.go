@@ -420,7 +420,10 @@ var violations = []struct {
 	want   Outcome
 	reason ReasonCode
 }{
-	{1, "no connection", "", func(s *Situation, _ *Attempt) { s.Connection = ProviderConnection{} }, IsBlocked, ReasonProviderConnectionMissing},
+	{
+		1, "no connection", "", func(s *Situation, _ *Attempt) { s.Connection = ProviderConnection{} },
+		IsBlocked, ReasonProviderConnectionMissing,
+	},
 	{2, "tenant on hold", "", func(s *Situation, _ *Attempt) { s.Tenant.Hold.Reason = "Freeze" }, IsBlocked, ReasonTenantOnHold},
 	{2, "connection on hold", "", func(s *Situation, _ *Attempt) { s.Connection.Hold.Reason = "Freeze" }, IsBlocked, ReasonTenantOnHold},
 	{
@@ -500,7 +503,10 @@ func TestRecheckSeesTheScopeAsTheRunSeesIt(t *testing.T) {
 		want   ReasonCode
 	}{
 		{name: "nothing moved: go on"},
-		{name: "the tenant was put on hold", change: func(s *Situation, _ *Attempt) { s.Tenant.Hold.Reason = "Freeze" }, want: ReasonTenantOnHold},
+		{
+			name: "the tenant was put on hold", change: func(s *Situation, _ *Attempt) { s.Tenant.Hold.Reason = "Freeze" },
+			want: ReasonTenantOnHold,
+		},
 		{name: "consent was revoked", change: consent(ConsentIsGone), want: ReasonProviderConsentRevoked},
 		{name: "time went past the credential's expiry", at: now.AddDate(1, 0, 0), want: ReasonProviderCredentialExpired},
 		{name: "another run holds the scope", change: busy, want: ReasonRunLeaseLost},

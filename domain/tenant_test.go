@@ -70,7 +70,10 @@ func TestTenantHold(t *testing.T) {
 	held := TenantHeld{Hold{Reason: "Freeze", Until: until}}
 	runScenarios(t, []scenario[Tenant]{
 		{name: "hold", given: []Event{registered()}, when: hold(" Freeze"), then: []Event{held}},
-		{name: "a hold is replaced by another", given: []Event{registered(), TenantHeld{Hold{Reason: "Old"}}}, when: hold("Freeze"), then: []Event{held}},
+		{
+			name: "a hold is replaced by another", given: []Event{registered(), TenantHeld{Hold{Reason: "Old"}}}, when: hold("Freeze"),
+			then: []Event{held},
+		},
 		{name: "a hold needs a reason", given: []Event{registered()}, when: hold(""), refused: "/reason required"},
 		{name: "no tenant to hold", when: hold("Freeze"), refused: "not_found"},
 		{name: "release", given: []Event{registered(), held}, when: Tenant.Release, then: []Event{TenantReleased{}}},

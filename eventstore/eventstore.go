@@ -133,7 +133,7 @@ func (s *Store) Sequenced() <-chan struct{} { return s.sequenced.next() }
 // Head is the position of the newest event.
 func (s *Store) Head(ctx context.Context) (int64, error) {
 	var head int64
-	err := s.pool.QueryRow(ctx, `select head from sequencer where only_one and $1::bool`, true).Scan(&head)
+	err := s.pool.QueryRow(ctx, `select head from sequencer`).Scan(&head)
 	if err != nil {
 		return 0, fmt.Errorf("read head: %w", err)
 	}

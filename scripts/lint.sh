@@ -11,7 +11,6 @@ if [ -n "$unformatted" ]; then
 	status=1
 fi
 
-scripts/generated.sh || status=1
 go vet ./... || status=1
 go tool -modfile=tools/go.mod golangci-lint run ./... || status=1
 exit $status

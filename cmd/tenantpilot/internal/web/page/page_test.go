@@ -1,0 +1,180 @@
+package page_test
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/a-h/templ"
+
+	"tenantpilot/cmd/tenantpilot/internal/browsertest"
+	"tenantpilot/cmd/tenantpilot/internal/web/page"
+	"tenantpilot/cmd/tenantpilot/internal/web/static"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
+)
+
+const policy = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:"
+
+// samples are all pages, each as a reader may meet it.
+func samples() map[string]templ.Component {
+	operations := func(s view.Shell, list view.OperationsList) templ.Component { return page.OperationsPage(s, list) }
+	hub := shell("Operations", "/admin/operations")
+	start := shell("Start an operation", "/admin/t/contoso/start")
+	run := func(title string) view.Shell { return shell(title, "/admin/operations/1") }
+	signedOut := view.Shell{Title: "Sign in", Demo: true, Now: now}
+	return map[string]templ.Component{
+		"operations":          operations(hub, sampleOperations()),
+		"operations-filtered": operations(hub, filteredOperations()),
+		"operations-empty":    operations(hub, emptyOperations()),
+		"run-running":         page.RunPage(run("Run 4718"), runningRun()),
+		"run-failed":          page.RunPage(run("Run 4713"), failedRun()),
+		"run-partial":         page.RunPage(run("Run 4713"), partialRun()),
+		"start":               page.StartPage(start, sampleStartForm()),
+		"start-invalid":       page.StartPage(start, invalidStartForm()),
+		"outcome-accepted":    page.OutcomePage(shell("Started", "/admin/t/contoso/start"), acceptedOutcome()),
+		"outcome-deduped":     page.OutcomePage(shell("Joined", "/admin/t/contoso/start"), dedupedOutcome()),
+		"outcome-busy":        page.OutcomePage(shell("Busy", "/admin/t/contoso/start"), busyOutcome()),
+		"outcome-blocked":     page.OutcomePage(shell("Blocked", "/admin/t/contoso/start"), blockedOutcome()),
+		"tenants":             page.TenantsPage(shell("Tenants", "/admin/tenants"), view.TenantList{Now: now, Action: "/admin/tenants", Rows: sampleTenantRows()}),
+		"tenants-empty": page.TenantsPage(shell("Tenants", "/admin/tenants"), view.TenantList{Now: now, Action: "/admin/tenants", Empty: &view.Empty{
+			Icon: "building-2", Title: "No tenants yet", Text: "Connect your first customer tenant to run operations on it.", Actions: []view.Button{{Label: "Connect a tenant", Href: "/admin/onboarding", Variant: "primary"}},
+		}}),
+		"tenant":        page.TenantPage(shell("Contoso", "/admin/tenants/contoso.com"), sampleTenantPage()),
+		"home":          page.HomePage(shell("Choose a workspace", "/"), view.Home{Now: now, Workspaces: []view.WorkspaceChoice{{Label: "Northlight MSP", Role: "Operator", Href: "/w/1", Tenants: 37, Current: true}, {Label: "Harbour IT", Role: "Auditor", Href: "/w/2", Tenants: 1}}, Tenants: sampleTenantRows()[:3]}),
+		"notifications": page.NotificationsPage(shell("Notifications", "/admin/notifications"), sampleNotifications()),
+		"notifications-empty": page.NotificationsPage(shell("Notifications", "/admin/notifications"), view.Notifications{Now: now, Tabs: []view.Choice{{Label: "All", Href: "?", Current: true}}, Empty: &view.Empty{
+			Icon: "bell", Title: "Nothing new", Text: "You are told only about operations you started.",
+		}}),
+		"problem-forbidden": page.ProblemPage(shell("Not allowed", "/admin/t/contoso/start"), view.Problem{
+			Status: 403, Title: "You may not start operations on Contoso", Detail: "You can see this tenant but not start operations on it.",
+			Needs: "inventory.sync", Ask: []string{"Ana Ruiz", "Bo Lind"}, RequestID: "req_01JCZ4X0W8", Actions: []view.Button{{Label: "Back to Contoso", Href: "/admin/tenants/contoso.com", Variant: "primary"}},
+		}),
+		"problem-missing": page.ProblemPage(shell("Not found", "/admin/operations/999"), view.Problem{
+			Status: 404, Title: "Nothing here that you can see", Detail: "It may not exist, or you may not be entitled to it.", ObjectID: "run 999", RequestID: "req_01JCZ4X0W9",
+			Actions: []view.Button{{Label: "Go to operations", Href: "/admin/operations", Variant: "primary"}},
+		}),
+		"problem-error": page.ProblemPage(shell("Error", "/admin/operations"), view.Problem{
+			Status: 500, Title: "The page could not be made", Detail: "The error was recorded. Nothing was changed.", RequestID: "req_01JCZ4X0WA", ReasonCode: "internal",
+			Errors: []view.FieldError{{Pointer: "/selectedOperations", Message: "Choose at least one operation."}}, Actions: []view.Button{{Label: "Try again", Icon: "rotate-cw", Href: "/admin/operations", Variant: "primary"}},
+		}),
+		"sign-in":          page.SignInPage(signedOut, view.SignIn{State: view.SignInAsk, Now: now, Command: "tenantpilot sign-in --as kim", Provider: &view.Link{Label: "Continue with Microsoft Entra", Href: "/auth/oidc"}}),
+		"sign-in-confirm":  page.SignInPage(signedOut, view.SignIn{State: view.SignInConfirm, Now: now, At: now.Add(600e9), Name: "Kim Larsen", Workspace: "Northlight MSP", Action: "/sign-in"}),
+		"sign-in-consumed": page.SignInPage(signedOut, view.SignIn{State: view.SignInConsumed, Now: now, At: ago(4 * 60e9), Command: "tenantpilot sign-in --as kim"}),
+		"sign-in-expired":  page.SignInPage(signedOut, view.SignIn{State: view.SignInExpired, Now: now, At: ago(3600e9), Error: "The sign-in was cancelled at the identity provider."}),
+	}
+}
+
+// render serves component under the policy every page of ours has.
+func render(component templ.Component) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Security-Policy", policy)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		if err := component.Render(r.Context(), w); err != nil {
+			panic(err)
+		}
+	}
+}
+
+// quietStream is an event stream in which nothing happens.
+func quietStream(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	w.WriteHeader(http.StatusOK)
+	_ = http.NewResponseController(w).Flush()
+	<-r.Context().Done()
+}
+
+func serve(t testing.TB, routes map[string]http.Handler) *httptest.Server {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle(static.Prefix, static.Handler())
+	mux.HandleFunc("GET /stream", quietStream)
+	for name, component := range samples() {
+		mux.Handle("GET /p/"+name, render(component))
+	}
+	for pattern, handler := range routes {
+		mux.Handle(pattern, handler)
+	}
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server
+}
+
+// screenshots is where pictures go for a person to look at.
+func screenshots(t testing.TB) string {
+	if dir := os.Getenv("TENANTPILOT_SCREENSHOTS"); dir != "" {
+		return dir
+	}
+	return t.TempDir()
+}
+
+// TestPagesInABrowser looks at every page in both themes, on a desk and on a phone.
+func TestPagesInABrowser(t *testing.T) {
+	server := serve(t, nil)
+	browser := browsertest.Start(t)
+	dir := screenshots(t)
+	for name := range samples() {
+		t.Run(name, func(t *testing.T) {
+			tab := browser.Page(t)
+			tab.Look(1440, browsertest.Light)
+			tab.Open(server.URL + "/p/" + name)
+			for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
+				for _, width := range []struct {
+					pixels int
+					name   string
+				}{{1440, "desk"}, {390, "phone"}} {
+					tab.Look(width.pixels, theme)
+					tab.FitsWidth()
+					tab.Axe()
+					tab.Screenshot(filepath.Join(dir, name+"-"+width.name+"-"+string(theme)+".png"))
+				}
+			}
+			tab.Look(900, browsertest.Light)
+			tab.FitsWidth()
+			tab.Look(320, browsertest.Light)
+			tab.FitsWidth()
+		})
+	}
+}
+
+// TestEveryIconIsVendored renders each status once; Icon panics on a name it does not have.
+func TestEveryIconIsVendored(t *testing.T) {
+	var badges []view.Badge
+	for _, status := range []string{"accepted", "deduped", "scope_busy", "blocked", "?"} {
+		badges = append(badges, view.StartBadge(status))
+	}
+	for _, status := range []string{"queued", "running", "waiting_external_approval", "completed"} {
+		badges = append(badges, view.ExecutionBadge(status))
+	}
+	for _, status := range []string{"succeeded", "partially_succeeded", "failed", "blocked", "cancelled"} {
+		badges = append(badges, view.OutcomeBadge(status))
+	}
+	for _, status := range []string{"requested", "cancelling", "cancelled"} {
+		badges = append(badges, view.CancelBadge(status))
+	}
+	for _, status := range []string{"pending", "confirmed", "refused", "skipped", "unknown"} {
+		badges = append(badges, view.ItemBadge(status))
+	}
+	for _, status := range []string{"missing", "configured", "default_configured"} {
+		badges = append(badges, view.SummaryBadge(status))
+	}
+	for _, axes := range []view.Axes{
+		{}, {Lifecycle: "enabled", Consent: "unknown", Verification: "unknown"}, {Lifecycle: "disabled", Consent: "required", Verification: "pending"},
+		{Consent: "granted", Verification: "healthy"}, {Consent: "failed", Verification: "degraded"}, {Consent: "revoked", Verification: "blocked"}, {Verification: "error"},
+	} {
+		three := axes.Badges()
+		badges = append(badges, three[:]...)
+	}
+	for _, group := range view.MainNav("/", func(string) bool { return true }) {
+		for _, item := range group.Items {
+			badges = append(badges, view.Badge{Icon: item.Icon})
+		}
+	}
+	for _, badge := range badges {
+		if err := page.Badge(badge).Render(context.Background(), httptest.NewRecorder()); err != nil {
+			t.Error(err)
+		}
+	}
+}

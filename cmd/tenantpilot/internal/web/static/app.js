@@ -1,0 +1,227 @@
+// The console's own behaviour; htmx does the requests and Basecoat the notes.
+// Everything here is an extra: each page works without it.
+(() => {
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const one = (selector, root = document) => root.querySelector(selector);
+  const store = {
+    get(key) { try { return localStorage.getItem(key); } catch { return null; } },
+    set(key, value) { try { localStorage.setItem(key, value); } catch { /* for this page only */ } },
+  };
+  const note = (title) => one('#toaster')?.toast?.({ category: 'info', title });
+
+  // --- Times: the server's words (view.Relative, view.Duration), kept ticking.
+  const two = (n) => String(n).padStart(2, '0');
+  const roughly = (s) => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} min`
+    : s < 172800 ? `${Math.floor(s / 3600)} h` : `${Math.floor(s / 86400)} d`;
+  const duration = (s) => s < 60 ? `${s} s` : s < 3600 ? `${Math.floor(s / 60)} m ${two(s % 60)} s`
+    : s < 86400 ? `${Math.floor(s / 3600)} h ${two(Math.floor(s / 60) % 60)} m`
+    : `${Math.floor(s / 86400)} d ${two(Math.floor(s / 3600) % 24)} h`;
+  const parts = (at, utc) => utc
+    ? [at.getUTCFullYear(), at.getUTCMonth(), at.getUTCDate(), at.getUTCHours(), at.getUTCMinutes(), at.getUTCSeconds()]
+    : [at.getFullYear(), at.getMonth(), at.getDate(), at.getHours(), at.getMinutes(), at.getSeconds()];
+  const timeModes = ['relative', 'local', 'UTC'];
+  let timeMode = timeModes.includes(store.get('time')) ? store.get('time') : 'relative';
+
+  const wording = {
+    rel(at, seconds) {
+      if (timeMode === 'relative') {
+        return seconds < 0 ? `in ${roughly(-seconds)}` : seconds < 5 ? 'just now' : `${roughly(seconds)} ago`;
+      }
+      const [y, mo, d, h, m] = parts(at, timeMode === 'UTC');
+      return `${y}-${two(mo + 1)}-${two(d)} ${two(h)}:${two(m)}`;
+    },
+    since: (at, seconds) => duration(Math.max(seconds, 0)),
+    clock(at) {
+      const utc = timeMode === 'UTC';
+      const [, , , h, m, s] = parts(at, utc);
+      return `${two(h)}:${two(m)}:${two(s)}${utc ? ' UTC' : ''}`;
+    },
+    hm(at) {
+      const [, , , h, m] = parts(at, timeMode === 'UTC');
+      return `${two(h)}:${two(m)}`;
+    },
+  };
+
+  function tick(root = document) {
+    const now = Date.now();
+    for (const el of all('[data-as]', root)) {
+      const at = new Date(el.getAttribute('datetime') || el.dataset.at);
+      const text = wording[el.dataset.as](at, Math.floor((now - at) / 1000));
+      if (el.textContent !== text) el.textContent = text;
+    }
+    for (const el of all('[data-time-text]')) el.textContent = timeMode;
+  }
+  function switchTime() {
+    timeMode = timeModes[(timeModes.indexOf(timeMode) + 1) % timeModes.length];
+    store.set('time', timeMode);
+    tick();
+    note(`Times are ${timeMode}`);
+  }
+  setInterval(tick, 1000);
+  document.addEventListener('htmx:after:swap', () => tick());
+
+  // --- Theme
+  const themes = ['system', 'light', 'dark'];
+  function switchTheme() {
+    const theme = themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length];
+    window.setTheme(theme);
+    note(`Theme: ${theme}`);
+  }
+
+  // --- Copy, with a selected field where the clipboard is not allowed.
+  async function copy(text, from) {
+    try {
+      await navigator.clipboard.writeText(text);
+      note('Copied');
+    } catch {
+      const field = Object.assign(document.createElement('input'), { value: text, readOnly: true, className: 'copy-field' });
+      field.setAttribute('aria-label', 'Copy this text');
+      field.addEventListener('blur', () => field.replaceWith(from));
+      from.replaceWith(field);
+      field.select();
+    }
+  }
+
+  // --- Live: one stream per page. A paused page stops reading, so the server's
+  // messages wait in the connection and none is lost.
+  const states = { connecting: 'Connecting', live: 'Live', paused: 'Paused', reconnecting: 'Reconnecting', offline: 'Offline', ended: 'Ended' };
+  let connection = 'connecting';
+  let since = null;
+  let resume = null;
+  let resumed = Promise.resolve();
+
+  function show() {
+    const live = one('#live');
+    if (!live) return;
+    const state = resume ? 'paused' : navigator.onLine ? connection : 'offline';
+    live.dataset.state = state;
+    const text = state === 'reconnecting' ? `Reconnecting since ${wording.hm(since)}` : states[state];
+    one('[data-live-text]', live).textContent = text;
+    live.setAttribute('aria-label', `Updates: ${text}`);
+  }
+  function connected(state) {
+    if (state === 'reconnecting' && connection !== 'reconnecting') since = new Date();
+    connection = state;
+    show();
+  }
+  function pause(on) {
+    if (on === Boolean(resume) || connection === 'ended') return;
+    if (on) {
+      resumed = new Promise((done) => { resume = done; });
+    } else {
+      resume();
+      resume = null;
+    }
+    show();
+  }
+  document.addEventListener('htmx:sse:after:connection', () => connected('live'));
+  document.addEventListener('htmx:sse:before:connection', (e) => { if (e.detail.connection.attempt > 0) connected('reconnecting'); });
+  document.addEventListener('htmx:sse:error', () => connected('reconnecting'));
+  document.addEventListener('htmx:sse:close', (e) => { if (e.detail.reason !== 'removed') connected('ended'); });
+  document.addEventListener('htmx:sse:before:message', (e) => e.detail.waitUntil(resumed));
+  document.addEventListener('toast', (e) => note(e.detail.data));
+  window.addEventListener('online', show);
+  window.addEventListener('offline', show);
+
+  // --- Dialogs
+  document.addEventListener('htmx:before:request', (e) => {
+    const source = e.detail.ctx.sourceElement;
+    if (source.matches('[data-dialog]')) {
+      one('#dialog-body').replaceChildren(one('#dialog-loading').content.cloneNode(true));
+      one('#dialog').showModal();
+    }
+    if (source.matches('[data-start]')) one('[type="submit"]', source).setAttribute('aria-busy', 'true');
+  });
+  document.addEventListener('htmx:after:swap', (e) => {
+    if (e.detail.ctx.sourceElement?.matches('[data-dialog]')) one('#start-title')?.focus();
+  });
+  document.addEventListener('htmx:finally:request', (e) => {
+    one('[aria-busy]', e.detail.ctx.sourceElement)?.removeAttribute('aria-busy');
+  });
+  // A start whose answer was lost asks again with the same attempt id: the
+  // server answers what became of the first one and starts nothing twice.
+  document.addEventListener('htmx:error', (e) => {
+    const form = e.detail.ctx?.sourceElement;
+    if (form?.matches('[data-dialog]')) location.assign(form.href);
+    if (!form?.matches('[data-start]')) return;
+    one('[data-lost]', form).hidden = false;
+    setTimeout(() => form.isConnected && form.requestSubmit(), 3000);
+  });
+  document.addEventListener('submit', (e) => {
+    const form = e.target;
+    const dialog = one('#confirm');
+    if (!form.matches('[data-confirm]') || !dialog || form.dataset.confirmed) return;
+    e.preventDefault();
+    one('#confirm-title').textContent = form.dataset.text;
+    one('[data-confirm-yes]').textContent = e.submitter?.textContent.trim() || 'Confirm';
+    dialog.returnValue = 'cancel';
+    dialog.addEventListener('close', () => {
+      if (dialog.returnValue !== 'yes') return;
+      form.dataset.confirmed = 'true';
+      form.requestSubmit(e.submitter);
+    }, { once: true });
+    dialog.showModal();
+  });
+
+  // --- Clicks and typing
+  const shortcutsOn = () => store.get('shortcuts') !== 'off';
+  document.addEventListener('click', (e) => {
+    const on = (selector) => e.target.closest(selector);
+    const copied = on('[data-copy]');
+    if (copied) copy(copied.dataset.copy, copied);
+    else if (on('[data-theme-switch]')) switchTheme();
+    else if (on('[data-time-switch]')) switchTime();
+    else if (on('[data-help]')) help();
+    else if (on('#live')) pause(!resume);
+    else if (on('[data-close]')) on('dialog').close();
+  });
+  document.addEventListener('input', (e) => {
+    const field = e.target;
+    if (field.matches('[data-shortcuts]')) store.set('shortcuts', field.checked ? 'on' : 'off');
+    if (!field.matches('[data-filter]')) return;
+    const wanted = field.value.toLowerCase();
+    for (const line of all(`${field.dataset.filter} > li`)) line.hidden = !line.textContent.toLowerCase().includes(wanted);
+  });
+
+  // --- Keys
+  const help = () => {
+    one('[data-shortcuts]').checked = shortcutsOn();
+    one('#viewer').hidePopover();
+    one('#help').showModal();
+  };
+  function move(step) {
+    const rows = all('.row-link');
+    const at = rows.indexOf(document.activeElement);
+    rows[Math.min(Math.max(at + step, 0), rows.length - 1)]?.focus();
+  }
+  function copyHere() {
+    const row = document.activeElement.closest('.row-link');
+    const button = one('main .copy');
+    if (row) copy(row.dataset.id, row);
+    else if (button) copy(button.dataset.copy, button);
+  }
+  const press = (selector) => { const el = one(selector); el?.click(); return Boolean(el); };
+  const keys = {
+    '/': () => one('main input[type="search"]')?.focus(),
+    '?': () => help(),
+    j: () => move(1),
+    k: () => move(-1),
+    c: copyHere,
+    r: () => pause(!resume),
+    t: switchTheme,
+    u: switchTime,
+  };
+  let going = 0;
+  document.addEventListener('keydown', (e) => {
+    if (!shortcutsOn() || e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;
+    if (e.target.closest('input, select, textarea, [contenteditable], dialog')) return;
+    if (e.key === 'g') { going = Date.now(); return; }
+    const selector = `[${Date.now() - going < 1500 ? 'data-go' : 'data-key'}="${CSS.escape(e.key)}"]`;
+    going = 0;
+    if (press(selector)) e.preventDefault();
+    else if (keys[e.key]) { e.preventDefault(); keys[e.key](); }
+  });
+
+  tick();
+  show();
+})();

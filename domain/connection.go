@@ -126,6 +126,7 @@ func (c ProviderConnection) RotateCredential(cred Credential) ([]Event, error) {
 	if cred.Kind == "" || cred.Fingerprint == "" {
 		return nil, InvalidField("/credential", "required", "Name the kind and the fingerprint of the credential.")
 	}
+	cred.ExpiresAt = cred.ExpiresAt.UTC()
 	return []Event{CredentialRotated{cred}}, nil
 }
 
@@ -160,13 +161,17 @@ type Finding struct {
 	CheckedAt time.Time
 }
 
-// RecordVerification writes the verification axis, the permission truth and, where the check proved it, the consent axis.
+// RecordVerification writes the verification axis, the permission truth and, where the check proved it, the consent axis. What a check
+// run found is dropped when the connection no longer waits for that run.
 func (c ProviderConnection) RecordVerification(run uuid.UUID, f Finding) ([]Event, error) {
 	if !c.Exists() {
 		return nil, ErrNotFound()
 	}
 	if f.State == VerificationPending || f.State == "" {
 		return nil, InvalidField("/verificationStatus", "not_a_result", "A check ends as healthy, degraded, blocked, error or unknown.")
+	}
+	if run != uuid.Nil && (c.Scope.Run != run || c.Verification != VerificationPending) {
+		return nil, nil // what it checked is no longer what is there: the credential changed meanwhile
 	}
 	var events []Event
 	if f.Consent != "" {

@@ -154,9 +154,13 @@ func TestRecordVerification(t *testing.T) {
 	record := func(f Finding) func(ProviderConnection) ([]Event, error) {
 		return func(c ProviderConnection) ([]Event, error) { return c.RecordVerification(run, f) }
 	}
+	waiting := func(before ...Event) []Event {
+		admitted := []Event{ScopeAcquired{ScopeHolder{Run: run, Operation: OpConnectionCheck}}, VerificationStarted{Run: run}}
+		return given(append(before, admitted...)...)
+	}
 	runScenarios(t, []scenario[ProviderConnection]{
 		{
-			name: "a healthy result keeps both lists sorted and without doubles", given: given(),
+			name: "a healthy result keeps both lists sorted and without doubles", given: waiting(),
 			when: record(Finding{
 				State: VerificationHealthy, CheckedAt: now, Granted: []string{"B", "A", "B"}, Refused: []string{"D", "C"},
 			}),
@@ -165,12 +169,12 @@ func TestRecordVerification(t *testing.T) {
 			}},
 		},
 		{
-			name: "a check that proved consent writes that axis first", given: given(ConsentRevoked{}),
+			name: "a check that proved consent writes that axis first", given: waiting(ConsentRevoked{}),
 			when: record(Finding{State: VerificationHealthy, Consent: ConsentIsGiven, CheckedAt: now}),
 			then: []Event{ConsentGranted{}, VerificationRecorded{Run: run, State: VerificationHealthy, CheckedAt: now}},
 		},
 		{
-			name: "a check that found consent gone says why on both axes", given: given(),
+			name: "a check that found consent gone says why on both axes", given: waiting(),
 			when: record(Finding{State: VerificationBlocked, Consent: ConsentIsGone, Reason: ReasonProviderConsentRevoked, CheckedAt: now}),
 			then: []Event{
 				ConsentRevoked{ReasonProviderConsentRevoked},
@@ -178,24 +182,30 @@ func TestRecordVerification(t *testing.T) {
 			},
 		},
 		{
-			name: "consent that is as before is not written again", given: given(),
+			name: "consent that is as before is not written again", given: waiting(),
 			when: record(Finding{State: VerificationDegraded, Reason: ReasonProviderLicenseMissing, Consent: ConsentIsGiven, CheckedAt: now}),
 			then: []Event{VerificationRecorded{Run: run, State: VerificationDegraded, Reason: ReasonProviderLicenseMissing, CheckedAt: now}},
 		},
 		{
-			name: "pending is not a result", given: given(), when: record(Finding{State: VerificationPending}),
+			name: "pending is not a result", given: waiting(), when: record(Finding{State: VerificationPending}),
 			refused: "/verificationStatus not_a_result",
 		},
-		{name: "nothing is not a result", given: given(), when: record(Finding{}), refused: "/verificationStatus not_a_result"},
+		{name: "nothing is not a result", given: waiting(), when: record(Finding{}), refused: "/verificationStatus not_a_result"},
 		{
-			name: "no such consent state", given: given(), when: record(Finding{State: VerificationHealthy, Consent: "maybe"}),
+			name: "no such consent state", given: waiting(), when: record(Finding{State: VerificationHealthy, Consent: "maybe"}),
 			refused: "/consentStatus unknown_consent_status",
 		},
+		{
+			name:  "a check of a credential that was rotated meanwhile says nothing about the new one",
+			given: append(waiting(), CredentialRotated{Credential{Kind: "secret", Fingerprint: "new"}}),
+			when:  record(Finding{State: VerificationHealthy}), then: nil,
+		},
+		{name: "a run that is not the one waited for says nothing", given: given(), when: record(Finding{State: VerificationHealthy}), then: nil},
 		{name: "no connection", when: record(Finding{State: VerificationHealthy}), refused: "not_found"},
 	})
 	granted := []string{"B", "A"}
 	healthy := Finding{State: VerificationHealthy, Granted: granted}
-	if _, err := Fold(ProviderConnection{}, given()...).RecordVerification(run, healthy); err != nil {
+	if _, err := Fold(ProviderConnection{}, waiting()...).RecordVerification(run, healthy); err != nil {
 		t.Fatal(err)
 	}
 	if granted[0] != "B" {

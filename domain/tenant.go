@@ -94,7 +94,7 @@ func (t Tenant) PutOnHold(reason string, until time.Time) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []Event{TenantHeld{Hold{Reason: reason, Until: until}}}, nil
+	return []Event{TenantHeld{Hold{Reason: reason, Until: until.UTC()}}}, nil
 }
 
 // Release lifts the hold.

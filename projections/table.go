@@ -1,0 +1,124 @@
+package projections
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// table moves whole rows of a read model: load those that a batch touches, fold the events in memory, write them back. Two statements a
+// batch and table, however many events. R is a struct whose json names are the columns.
+type table[K comparable, R any] struct {
+	name string
+	key  string // key column
+	cast string // its SQL array type
+}
+
+func (t table[K, R]) load(ctx context.Context, tx pgx.Tx, keys []K) (map[K]*R, error) {
+	found := make(map[K]*R, len(keys))
+	if len(keys) == 0 {
+		return found, nil
+	}
+	rows, err := tx.Query(ctx, `select `+t.key+`, row_to_json(t) from `+t.name+` t where `+t.key+` = any($1::`+t.cast+`)`, keys)
+	if err != nil {
+		return nil, fmt.Errorf("load %s: %w", t.name, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var key K
+		var raw []byte
+		if err := rows.Scan(&key, &raw); err != nil {
+			return nil, fmt.Errorf("load %s: %w", t.name, err)
+		}
+		row := new(R)
+		if err := json.Unmarshal(raw, row); err != nil {
+			return nil, fmt.Errorf("load %s: %w", t.name, err)
+		}
+		found[key] = row
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("load %s: %w", t.name, err)
+	}
+	return found, nil
+}
+
+func (t table[K, R]) save(ctx context.Context, tx pgx.Tx, changed map[K]*R) error {
+	if len(changed) == 0 {
+		return nil
+	}
+	keys := slices.Collect(maps.Keys(changed))
+	if err := t.remove(ctx, tx, keys); err != nil {
+		return err
+	}
+	raw, err := json.Marshal(slices.Collect(maps.Values(changed)))
+	if err != nil {
+		return fmt.Errorf("save %s: %w", t.name, err)
+	}
+	_, err = tx.Exec(ctx, `insert into `+t.name+` select * from json_populate_recordset(null::`+t.name+`, $1)`, string(raw))
+	if err != nil {
+		return fmt.Errorf("save %s: %w", t.name, err)
+	}
+	return nil
+}
+
+func (t table[K, R]) remove(ctx context.Context, tx pgx.Tx, keys []K) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, `delete from `+t.name+` where `+t.key+` = any($1::`+t.cast+`)`, keys); err != nil {
+		return fmt.Errorf("remove %s: %w", t.name, err)
+	}
+	return nil
+}
+
+// rows is the working set of one batch.
+type working[K comparable, R any] struct {
+	all     map[K]*R
+	changed map[K]*R
+}
+
+// fold loads the rows of the keys, applies fn to each event's row, and saves what changed. keyOf names an event's row, false for events
+// the table ignores; fn gets nil for a row that does not exist and returns the row to keep (nil leaves it out).
+func (t table[K, R]) fold(ctx context.Context, tx pgx.Tx, events []Event, keyOf func(Event) (K, bool), fn func(*R, Event) *R) error {
+	var keys []K
+	for _, e := range events {
+		if k, ok := keyOf(e); ok {
+			keys = append(keys, k)
+		}
+	}
+	w := working[K, R]{changed: map[K]*R{}}
+	var err error
+	if w.all, err = t.load(ctx, tx, keys); err != nil {
+		return err
+	}
+	for _, e := range events {
+		k, ok := keyOf(e)
+		if !ok {
+			continue
+		}
+		if row := fn(w.all[k], e); row != nil {
+			w.all[k], w.changed[k] = row, row
+		}
+	}
+	return t.save(ctx, tx, w.changed)
+}
+
+// insertNew adds rows, leaving alone those that are there already.
+func insertNew[R any](ctx context.Context, tx pgx.Tx, name string, rows []R) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	raw, err := json.Marshal(rows)
+	if err != nil {
+		return fmt.Errorf("insert %s: %w", name, err)
+	}
+	_, err = tx.Exec(ctx, `insert into `+name+` select * from json_populate_recordset(null::`+name+`, $1) on conflict do nothing`, string(raw))
+	if err != nil {
+		return fmt.Errorf("insert %s: %w", name, err)
+	}
+	return nil
+}

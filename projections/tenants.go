@@ -1,0 +1,135 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenantpilot/domain"
+)
+
+// Tenants keeps tenants and workspaces.
+type Tenants struct{}
+
+// Name implements Projection.
+func (Tenants) Name() string { return "tenants" }
+
+// Version implements Projection.
+func (Tenants) Version() int { return 1 }
+
+// Tenant is a managed tenant as pages show it.
+type Tenant struct {
+	ID                uuid.UUID  `json:"tenant"`
+	Number            int64      `json:"number"`
+	Workspace         uuid.UUID  `json:"workspace"`
+	ExternalID        uuid.UUID  `json:"external_id"`
+	Name              string     `json:"name"`
+	Domain            string     `json:"domain"`
+	DefaultConnection *int64     `json:"default_connection"`
+	HoldReason        string     `json:"hold_reason"`
+	HoldUntil         *time.Time `json:"hold_until"`
+	Position          int64      `json:"position"`
+}
+
+type workspaceRow struct {
+	Workspace uuid.UUID `json:"workspace"`
+	Name      string    `json:"name"`
+	Position  int64     `json:"position"`
+}
+
+var (
+	tenantTable    = table[uuid.UUID, Tenant]{"tenants", "tenant", "uuid[]"}
+	workspaceTable = table[uuid.UUID, workspaceRow]{"workspaces", "workspace", "uuid[]"}
+)
+
+// Apply implements Projection.
+func (Tenants) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
+	err := workspaceTable.fold(ctx, tx, events, func(e Event) (uuid.UUID, bool) {
+		_, ok := e.Data.(domain.WorkspaceCreated)
+		return e.Stream, ok
+	}, func(_ *workspaceRow, e Event) *workspaceRow {
+		created := e.Data.(domain.WorkspaceCreated)
+		return &workspaceRow{Workspace: created.Workspace, Name: created.Name, Position: e.Position}
+	})
+	if err != nil {
+		return err
+	}
+	return tenantTable.fold(ctx, tx, events, func(e Event) (uuid.UUID, bool) {
+		switch e.Data.(type) {
+		case domain.TenantRegistered, domain.TenantRenamed, domain.TenantHeld, domain.TenantReleased, domain.DefaultConnectionChosen:
+			return e.Stream, true
+		}
+		return uuid.Nil, false
+	}, tenantRow)
+}
+
+func tenantRow(row *Tenant, e Event) *Tenant {
+	if row == nil {
+		row = &Tenant{}
+	}
+	if row.Position >= e.Position {
+		return nil
+	}
+	row.Position = e.Position
+	switch d := e.Data.(type) {
+	case domain.TenantRegistered:
+		row.ID, row.Number, row.Workspace, row.ExternalID = d.Tenant, d.Number, d.Workspace, d.ExternalID
+		row.Name, row.Domain = d.Name, d.Domain
+	case domain.TenantRenamed:
+		row.Name = d.Name
+	case domain.TenantHeld:
+		row.HoldReason, row.HoldUntil = d.Hold.Reason, orNil(d.Hold.Until)
+	case domain.TenantReleased:
+		row.HoldReason, row.HoldUntil = "", nil
+	case domain.DefaultConnectionChosen:
+		row.DefaultConnection = &d.Connection
+	}
+	return row
+}
+
+// orNil turns a zero instant into SQL null.
+func orNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+const tenantColumns = `tenant, number, workspace, external_id, name, domain, default_connection, hold_reason, hold_until, position`
+
+// ListTenants reads the tenants that an actor sees, by name.
+func ListTenants(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor) ([]Tenant, error) {
+	rows, err := pool.Query(ctx, `select `+tenantColumns+` from tenants
+		where workspace = $1 and ($2::uuid[] is null or tenant = any($2)) order by lower(name), number`, actor.Workspace, actor.Tenants)
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	return collect[Tenant](rows, "list tenants")
+}
+
+// TenantByExternalID reads a tenant that an actor sees; ErrNoRow otherwise.
+func TenantByExternalID(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor, external uuid.UUID) (Tenant, error) {
+	rows, err := pool.Query(ctx, `select `+tenantColumns+` from tenants
+		where workspace = $1 and external_id = $2 and ($3::uuid[] is null or tenant = any($3))`, actor.Workspace, external, actor.Tenants)
+	return one[Tenant](rows, err, "read tenant")
+}
+
+// one scans at most one row into a struct; ErrNoRow when there is none.
+func one[R any](rows pgx.Rows, err error, what string) (R, error) {
+	var zero R
+	if err != nil {
+		return zero, fmt.Errorf("%s: %w", what, err)
+	}
+	all, err := collect[R](rows, what)
+	if err != nil {
+		return zero, err
+	}
+	if len(all) == 0 {
+		return zero, ErrNoRow
+	}
+	return all[0], nil
+}

@@ -1,0 +1,91 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"tenantpilot/cmd/tenantpilot/internal/graph"
+	"tenantpilot/domain"
+)
+
+// checkConnection finds out whether the connection works: it signs in afresh, looks who answers, reads what is granted and tries a cheap
+// read per operation family. The run succeeds when it could find out, whatever it found; what it found is written to the connection.
+func checkConnection(ctx context.Context, x *execution) (result, error) {
+	if err := x.progress(ctx, "Signing in and reading permissions", 0, 0); err != nil {
+		return result{}, err
+	}
+	conn, err := x.connection(ctx)
+	if err != nil {
+		return result{}, err
+	}
+	found, err := x.worker.graph.CheckConnection(ctx, conn, graph.CheckOptions{Call: x.call(ctx), Optional: wantedPermissions()})
+	if err != nil {
+		return result{}, err
+	}
+	if items := probeItems(found); len(items) > 0 {
+		if err := x.record(ctx, items...); err != nil {
+			return result{}, err
+		}
+	}
+	r := result{finding: findingOf(found, x.begun.Connection), summary: checkSummary(found)}
+	if found.State == graph.CheckError {
+		r.outcome, r.reason = domain.Failed, found.Reason
+	}
+	return r, nil
+}
+
+// wantedPermissions are those of all operations that can be started: each is checked, and lacking one blocks that operation only.
+func wantedPermissions() []string {
+	var all []string
+	for _, o := range domain.Catalogue() {
+		if !o.Check {
+			all = append(all, o.Permissions...)
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// findingOf translates a check into the connection's axes. Consent is written only on evidence: a sign-in with something granted proves
+// it; a refusal that names consent disproves it, and is a revocation where consent had been given.
+func findingOf(found graph.CheckResult, before domain.ProviderConnection) *domain.Finding {
+	f := &domain.Finding{
+		State: domain.VerificationState(found.State), Reason: found.Reason, Granted: found.Granted, Refused: found.Refused,
+	}
+	reason := domain.ReasonFor(found.Reason)
+	switch {
+	case found.Reason != "" && reason.Axis == domain.ReasonAxisConsent:
+		f.Consent = domain.ConsentState(reason.AxisState)
+		if f.Consent == domain.ConsentRequired && (before.Consent == domain.ConsentIsGiven || before.Consent == domain.ConsentIsGone) {
+			f.Consent = domain.ConsentIsGone
+		}
+	case found.TenantID != "" && len(found.Granted) > 0:
+		f.Consent = domain.ConsentIsGiven
+	}
+	return f
+}
+
+func probeItems(found graph.CheckResult) []domain.Item {
+	var items []domain.Item
+	for _, p := range found.Probes {
+		item := domain.Item{Key: p.Permission, Name: p.Permission, Type: "permission", Intent: "read", Result: domain.ItemConfirmed, Reason: p.Reason}
+		if p.Outcome != graph.ProbeOK && p.Outcome != graph.ProbeNotProbed {
+			item.Result = domain.ItemRefused
+		}
+		items = append(items, item)
+	}
+	return items
+}
+
+func checkSummary(found graph.CheckResult) string {
+	switch found.State {
+	case graph.CheckHealthy:
+		return "Connection checked: everything needed is granted and works."
+	case graph.CheckDegraded:
+		return fmt.Sprintf("Connection checked: it works, but %d permissions are not usable.", len(found.Missing)+len(found.Refused)+len(found.Unlicensed))
+	case graph.CheckBlocked:
+		return "Connection checked: it cannot be used. " + domain.ReasonFor(found.Reason).Short
+	}
+	return "The check could not be finished. " + domain.ReasonFor(found.Reason).Short
+}

@@ -30,10 +30,11 @@ func (b *bell) ring() {
 	b.ch = make(chan struct{})
 }
 
-// The notification channels between processes: an append happened, the log has grown.
+// The notification channels between processes: an append happened, the log has grown, messages were published.
 const (
 	channelAppended  = "tenantpilot_appended"
 	channelSequenced = "tenantpilot_sequenced"
+	channelPublished = "tenantpilot_published"
 )
 
 // listen holds the process's one LISTEN connection and turns notifications into rings. While it reconnects, timers carry on.
@@ -53,27 +54,31 @@ func (s *Store) listenOnce(ctx context.Context) error {
 	}
 	conn := pooled.Hijack() // a connection that listens must never go back into the pool
 	defer closeConn(ctx, conn)
-	for _, channel := range []string{channelAppended, channelSequenced} {
+	for _, channel := range []string{channelAppended, channelSequenced, channelPublished} {
 		if _, err := conn.Exec(ctx, "listen "+channel); err != nil {
 			return err
 		}
 	}
 	s.appended.ring()
 	s.sequenced.ring()
+	s.published.ring()
 	for {
 		n, err := conn.WaitForNotification(ctx)
 		if err != nil {
 			return err
 		}
-		if n.Channel == channelAppended {
+		switch n.Channel {
+		case channelAppended:
 			s.appended.ring()
-		} else {
+		case channelSequenced:
 			s.sequenced.ring()
+		case channelPublished:
+			s.published.ring()
 		}
 	}
 }
 
-// ringOthers tells other processes what this one did: appended, or made the log grow. At most one NOTIFY per channel and 3 ms, after the
+// ringOthers tells other processes what this one did: appended, made the log grow, or published. At most one NOTIFY per channel and 3 ms, after the
 // commit and outside its transaction (a NOTIFY inside would make commits wait for each other), on a connection of its own that does not
 // wait for the disk. A lost notification costs a reader one poll interval.
 func (s *Store) ringOthers(ctx context.Context) {
@@ -107,6 +112,9 @@ func (s *Store) ringOthersOnce(ctx context.Context) error {
 		}
 		if s.sequencedHere.Swap(false) {
 			channels = append(channels, channelSequenced)
+		}
+		if s.publishedHere.Swap(false) {
+			channels = append(channels, channelPublished)
 		}
 		if _, err := conn.Exec(ctx, `select pg_notify(c, '') from unnest($1::text[]) c`, channels); err != nil {
 			return err

@@ -22,7 +22,8 @@ import (
 type committer struct {
 	store *Store
 	jobs  chan *job
-	later []*job // repeats of a request that is in the batch under way; owned by run
+	gone  chan struct{} // closed when run has ended
+	later []*job        // requests whose answer has to wait for the batch under way; owned by run
 }
 
 type job struct {
@@ -49,9 +50,9 @@ func (c *committer) run(ctx context.Context) {
 		case j := <-c.jobs:
 			c.commit(ctx, c.gather(j))
 			for len(c.later) > 0 {
-				twins := c.later
+				waited := c.later
 				c.later = nil
-				c.commit(ctx, twins)
+				c.commit(ctx, waited)
 			}
 		}
 	}
@@ -110,9 +111,11 @@ func (c *committer) commit(ctx context.Context, batch []*job) {
 	c.giveUp(ctx, batch, last)
 }
 
-// giveUp fails a batch. One bad request must not fail its neighbours, so a batch of several is tried one by one first.
+// giveUp fails a batch. One bad request must not fail its neighbours, so a batch of several is tried one by one first, unless it is the
+// database that is in trouble.
 func (c *committer) giveUp(ctx context.Context, batch []*job, err error) {
-	if len(batch) == 1 || ctx.Err() != nil {
+	alone := len(batch) == 1 || !(isFinal(err) || errors.Is(err, errConflict))
+	if alone || ctx.Err() != nil {
 		for _, j := range batch {
 			j.finish(Receipt{}, fmt.Errorf("append events: %w", err))
 		}
@@ -136,7 +139,9 @@ func dropLeft(batch []*job) []*job {
 	return kept
 }
 
-// decide runs every request's decision in turn. It answers those that need no append, and returns the others with what they append.
+// decide runs every request's decision in turn. It answers those that need no append, and returns the others with what they append. An
+// answer that rests on what the batch wants to append waits for it: if that append failed, or the process died before it, the answer would
+// have told of something that never was.
 func (c *committer) decide(ctx context.Context, batch []*job, fresh bool) (*overlay, []*job, error) {
 	o := &overlay{
 		store: c.store, fresh: fresh, views: map[uuid.UUID]view{}, base: map[uuid.UUID]int{},
@@ -156,12 +161,12 @@ func (c *committer) decide(ctx context.Context, batch []*job, fresh bool) (*over
 		switch {
 		case errors.As(err, new(readError)):
 			return o, append(waiting, rest(batch, j)...), err
+		case u.clash || o.restsOn(u) && (err != nil || len(u.appends) == 0):
+			c.later = append(c.later, j)
 		case err != nil:
 			j.finish(c.refusal(ctx, j, err))
 		case len(u.appends) == 0:
 			j.finish(c.refusal(ctx, j, nil))
-		case u.clash:
-			j.finish(c.refusal(ctx, j, errTaken()))
 		default:
 			keys[j.request.Key] = true
 			o.accept(j, u)
@@ -233,7 +238,7 @@ func (o *overlay) prefetch(ctx context.Context, batch []*job) error {
 func (c *committer) attempt(ctx context.Context, o *overlay, batch []*job, fresh bool) (done bool, rest []*job, err error) {
 	a, err := o.arguments(batch, fresh)
 	if err != nil {
-		return false, batch, err
+		return false, batch, encodeError{err}
 	}
 	outcome, err := c.store.appendEvents(ctx, a)
 	switch {
@@ -332,13 +337,18 @@ type readError struct{ error }
 
 func (e readError) Unwrap() error { return e.error }
 
-// isFinal says that trying again cannot help: the database understood the statement and refused it. Everything else is tried again with
+// encodeError marks events that cannot be written down, whatever the database says.
+type encodeError struct{ error }
+
+func (e encodeError) Unwrap() error { return e.error }
+
+// isFinal says that trying again cannot help: the database understood the statement and refused it, or there is none to send. Everything else is tried again with
 // the same request keys, which tell whether an append whose answer was lost took effect. (pgconn.SafeToRetry is no help: pgx 5.9 to 5.12
 // answer true for a statement without arguments that did run.)
 func isFinal(err error) bool {
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
-		return false
+		return errors.As(err, new(encodeError))
 	}
 	switch pg.Code[:2] {
 	case "08", "40", "53", "55", "57", "58": // connection, rollback, resources, not in that state, operator intervention, system

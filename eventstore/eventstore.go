@@ -90,9 +90,11 @@ type Store struct {
 	committers []*committer
 	appended   *bell // rung after each commit of this process: the sequencer listens
 	sequenced  *bell // rung when the log has grown: readers listen
-	// sequencing says that this process holds the sequencer; the other two, what it did since it last told the others.
-	sequencing, appendedHere, sequencedHere atomic.Bool
-	doorbell                                chan struct{}
+	published  *bell // rung when a batch has published messages: their consumers listen
+	// sequencing says that this process holds the sequencer; the others, what it did since it last told the others.
+	sequencing, appendedHere, sequencedHere, publishedHere atomic.Bool
+
+	doorbell chan struct{}
 
 	stop    context.CancelFunc
 	running sync.WaitGroup
@@ -105,20 +107,23 @@ func Open(pool *pgxpool.Pool, cfg Config) *Store {
 	ctx, stop := context.WithCancel(context.Background())
 	s := &Store{
 		pool: pool, cfg: cfg, log: cfg.Log, cache: newCache(cfg.CacheSize),
-		appended: newBell(), sequenced: newBell(), stop: stop, doorbell: make(chan struct{}, 1),
+		appended: newBell(), sequenced: newBell(), published: newBell(), stop: stop, doorbell: make(chan struct{}, 1),
 	}
 	for range cfg.Committers {
-		c := &committer{store: s, jobs: make(chan *job, 4*cfg.BatchCap)}
+		c := &committer{store: s, jobs: make(chan *job, 4*cfg.BatchCap), gone: make(chan struct{})}
 		s.committers = append(s.committers, c)
-		s.running.Go(func() { c.run(ctx) })
+		s.running.Go(func() {
+			defer close(c.gone)
+			c.run(ctx)
+		})
 	}
 	s.running.Go(func() { s.listen(ctx) })
 	s.running.Go(func() { s.ringOthers(ctx) })
 	return s
 }
 
-// Close stops the store's goroutines and waits for them. Requests under way get context.Canceled; whether such a request was
-// carried out is answered by sending it again with the same key.
+// Close stops the store's goroutines and waits for them. Requests under way, and later ones, get context.Canceled; whether such a request
+// was carried out is answered by sending it again with the same key to another store.
 func (s *Store) Close() {
 	s.stop()
 	s.running.Wait()

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	wsql "github.com/ThreeDotsLabs/watermill-sql/v3/pkg/sql"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
@@ -23,8 +26,12 @@ const (
 	TopicDeadLetters   = "dead_letters"
 )
 
-// Publish writes messages to a topic inside the caller's transaction: they exist if it commits. Consumers see them within half a second.
+// Publish writes messages to a topic inside the caller's transaction: they exist if it commits, and a rollback leaves none. Consumers are
+// woken after the commit if the transaction is a Batch's and ctx its message's; otherwise they find the messages within half a second.
 func Publish(ctx context.Context, tx pgx.Tx, topic string, messages ...*message.Message) error {
+	if len(messages) == 0 {
+		return nil
+	}
 	publisher, err := wsql.NewPublisher(inTx{ctx, tx}, wsql.PublisherConfig{SchemaAdapter: messageSchema{}}, nil)
 	if err != nil {
 		return fmt.Errorf("publish %s: %w", topic, err)
@@ -32,27 +39,28 @@ func Publish(ctx context.Context, tx pgx.Tx, topic string, messages ...*message.
 	if err := publisher.Publish(topic, messages...); err != nil {
 		return fmt.Errorf("publish %s: %w", topic, err)
 	}
+	if batch, ok := BatchFrom(ctx); ok {
+		batch.published = true
+	}
 	return nil
 }
 
-// NewMessageSubscriber consumes a topic of messages as one of a group. A handler finds its transaction with TxFrom; run it under the
-// Savepoint middleware, innermost: watermill-sql commits the transaction of a nacked message, so what a failed handler wrote must have
-// been undone before.
+// NewMessageSubscriber consumes a topic of messages as one of a group: of several, one works and the others wait for it. A handler finds its
+// transaction with TxFrom; run it under the Savepoint middleware, innermost: watermill-sql commits the transaction of a nacked message, so
+// what a failed handler wrote must have been undone before. Then effects are exactly-once: an ack commits them together with the
+// group's offset, and a crash, a lost connection or a close before that commit leaves neither, so the message is delivered again.
 func NewMessageSubscriber(s *Store, group string) (message.Subscriber, error) {
-	inner, err := wsql.NewSubscriber(stdlib.OpenDBFromPool(s.pool), wsql.SubscriberConfig{
-		ConsumerGroup: group, SchemaAdapter: messageSchema{}, OffsetsAdapter: messageOffsets, AckDeadline: longDeadline(),
-		BackoffManager: wakeUp{s},
-	}, NewLogger(s.log))
-	if err != nil {
-		return nil, fmt.Errorf("subscribe to messages: %w", err)
+	if group == "" {
+		return nil, errors.New("new message subscriber: a group is needed")
 	}
-	return &drainingSubscriber{inner: inner, closing: make(chan struct{})}, nil
+	return &messageSubscriber{store: s, group: group, db: stdlib.OpenDBFromPool(s.pool), closing: make(chan struct{})}, nil
 }
 
 // TxFrom is the transaction in which the message will be acknowledged.
 func TxFrom(ctx context.Context) (*sql.Tx, bool) { return wsql.TxFromContext(ctx) }
 
-// Savepoint is the innermost middleware of every message handler: what a failing handler wrote is undone before its error is returned.
+// Savepoint is the innermost middleware of every message handler: what a failing or panicking handler wrote is undone before its error is
+// returned. If even that fails the connection is gone, and with it everything that the transaction had written.
 func Savepoint(h message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) (produced []*message.Message, err error) {
 		tx, ok := TxFrom(msg.Context())
@@ -67,19 +75,16 @@ func Savepoint(h message.HandlerFunc) message.HandlerFunc {
 			if panicked := recover(); panicked != nil {
 				err = fmt.Errorf("handler panicked: %v", panicked)
 			}
+			end := `release savepoint handler`
 			if err != nil {
-				_, undo := tx.ExecContext(ctx, `rollback to savepoint handler`)
-				err = errors.Join(err, undo)
+				end = `rollback to savepoint handler; release savepoint handler`
+			}
+			if _, ending := tx.ExecContext(ctx, end); ending != nil {
+				err = errors.Join(err, fmt.Errorf("end savepoint: %w", ending))
 			}
 		}()
 		return h(msg)
 	}
-}
-
-// longDeadline: a passed deadline would commit a half-done handler. Handlers only move rows, so none comes near it.
-func longDeadline() *time.Duration {
-	d := time.Hour
-	return &d
 }
 
 // messageSchema is watermill-sql's Postgres schema with our table names and a read that scales: the stock query sorts the whole backlog
@@ -135,84 +140,221 @@ func (inTx) QueryContext(context.Context, string, ...any) (*sql.Rows, error) {
 
 func (inTx) QueryRowContext(context.Context, string, ...any) *sql.Row { return nil }
 
-// wakeUp makes an idle consumer wait for the log's bell rather than poll: what publishes messages is caused by events. The message may be
-// committed a moment after the bell, and stays hidden while an older transaction is open, so the next looks come soon, then half a second apart.
-type wakeUp struct{ store *Store }
+// messageSubscriber is watermill-sql's subscriber made safe. Alone it goes on in one transaction after a nack: the transaction holds locks
+// and hides newer messages from everybody while it waits, and one whose connection died refuses every redelivery. And its close cancels the
+// handler between two statements and commits the first. Here each nack ends the transaction (what was acked before is kept), and the
+// next delivery comes in a new one; and a close lets the message in flight finish first.
+type messageSubscriber struct {
+	store *Store
+	group string
+	db    *sql.DB
 
-// HandleError implements watermill-sql's BackoffManager.
-func (w wakeUp) HandleError(_ watermill.LoggerAdapter, noMsg bool, err error) time.Duration {
-	if !noMsg || err != nil {
-		return 100 * time.Millisecond
-	}
-	t := time.NewTimer(500 * time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-w.store.Sequenced():
-		return 20 * time.Millisecond
-	case <-t.C:
-		return 0
-	}
-}
-
-// drainingSubscriber lets the message in flight finish before it closes: watermill-sql's own close cancels the handler between two of its
-// statements and commits the first.
-type drainingSubscriber struct {
-	inner   message.Subscriber
 	closing chan struct{}
-	once    sync.Once
+	close   sync.Once
 	running sync.WaitGroup
 }
 
-// Subscribe implements message.Subscriber.
-func (d *drainingSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	in, err := d.inner.Subscribe(context.WithoutCancel(ctx), topic)
+// Subscribe implements message.Subscriber. The channel is closed after Close or the end of ctx, once the message in flight is settled.
+func (m *messageSubscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	select {
+	case <-m.closing:
+		return nil, errors.New("subscribe to messages: the subscriber is closed")
+	default:
+	}
+	first, err := m.attach(ctx, topic)
 	if err != nil {
 		return nil, err
 	}
 	out := make(chan *message.Message)
-	d.running.Go(func() {
+	m.running.Go(func() {
 		defer close(out) // last: the router's close returns when this is closed, and the last commit must be over by then
-		defer func() { _ = d.inner.Close() }()
-		d.forward(ctx, in, out)
+		m.deliver(ctx, topic, first, out)
 	})
 	return out, nil
 }
 
-// forward hands messages over one at a time until it is to stop, and waits for the one in flight.
-func (d *drainingSubscriber) forward(ctx context.Context, in <-chan *message.Message, out chan<- *message.Message) {
+// Close implements message.Subscriber: it lets the messages in flight finish, up to closeGrace, and waits for their commit.
+func (m *messageSubscriber) Close() error {
+	m.close.Do(func() { close(m.closing) })
+	m.running.Wait()
+	return m.db.Close()
+}
+
+// deliver hands messages over until it is to stop, with a new attachment after each nack.
+func (m *messageSubscriber) deliver(ctx context.Context, topic string, a *attachment, out chan<- *message.Message) {
+	nacks := 0
 	for {
-		select {
-		case <-ctx.Done():
+		if a != nil {
+			acked := m.serve(ctx, a, out)
+			a.detach()
+			if acked > 0 {
+				nacks = 0
+			}
+		}
+		m.pause(ctx, min(time.Second, 10*time.Millisecond<<min(nacks, 7)))
+		nacks++
+		if m.stopped(ctx) {
 			return
-		case <-d.closing:
-			return
-		case msg, ok := <-in:
-			if !ok {
-				return
-			}
-			acked, nacked := msg.Acked(), msg.Nacked()
-			select {
-			case out <- msg:
-			case <-ctx.Done():
-				msg.Nack()
-				return
-			case <-d.closing:
-				msg.Nack()
-				return
-			}
-			select {
-			case <-acked:
-			case <-nacked:
-			}
+		}
+		var err error
+		if a, err = m.attach(ctx, topic); err != nil {
+			m.store.log.Warn("message subscriber", "topic", topic, "group", m.group, "err", err)
 		}
 	}
 }
 
-// Close implements message.Subscriber.
-func (d *drainingSubscriber) Close() error {
-	d.once.Do(func() { close(d.closing) })
-	d.running.Wait()
-	return d.inner.Close()
+// serve hands messages over one at a time and waits for the verdict on each, until it is to stop or one was nacked. It says how many were
+// acked.
+func (m *messageSubscriber) serve(ctx context.Context, a *attachment, out chan<- *message.Message) (acked int) {
+	for !m.stopped(ctx) {
+		select {
+		case <-ctx.Done():
+		case <-m.closing:
+		case msg, ok := <-a.in:
+			if !ok {
+				return acked
+			}
+			ack, nack := msg.Acked(), msg.Nacked()
+			select {
+			case out <- msg:
+			case <-ctx.Done():
+				return acked
+			case <-m.closing:
+				return acked
+			}
+			if !m.verdict(ctx, a, ack, nack) {
+				return acked
+			}
+			acked++
+		}
+	}
+	return acked
+}
+
+// closeGrace is how long a close waits for a handler before it takes its transaction away. Handlers only move rows.
+const closeGrace = 3 * time.Second
+
+// verdict waits for the handler. One that a close finds still running after the grace is rolled back, whatever it says later.
+func (m *messageSubscriber) verdict(ctx context.Context, a *attachment, ack, nack <-chan struct{}) bool {
+	select {
+	case <-ack:
+		return true
+	case <-nack:
+		return false
+	case <-ctx.Done():
+	case <-m.closing:
+	}
+	grace := time.NewTimer(closeGrace)
+	defer grace.Stop()
+	select {
+	case <-ack:
+		return true
+	case <-nack:
+	case <-grace.C:
+		a.cancel() // ends the handler's context and rolls the transaction back
+	}
+	return false
+}
+
+func (m *messageSubscriber) stopped(ctx context.Context) bool {
+	select {
+	case <-m.closing:
+		return true
+	default:
+		return ctx.Err() != nil
+	}
+}
+
+func (m *messageSubscriber) pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-m.closing:
+	case <-t.C:
+	}
+}
+
+// attachment is one run of watermill-sql's subscriber, from a start or nack to the next nack or the end.
+type attachment struct {
+	inner  *wsql.Subscriber
+	in     <-chan *message.Message
+	wake   *wakeUp
+	cancel context.CancelFunc
+}
+
+// longDeadline: when it passes, watermill-sql commits a half-done handler. Handlers only move rows, so none comes near it.
+const longDeadline = 24 * time.Hour
+
+func (m *messageSubscriber) attach(ctx context.Context, topic string) (*attachment, error) {
+	wake := &wakeUp{store: m.store, topic: topic, group: m.group, stop: make(chan struct{}), bell: m.store.published.next()}
+	deadline := longDeadline
+	inner, err := wsql.NewSubscriber(m.db, wsql.SubscriberConfig{
+		ConsumerGroup: m.group, SchemaAdapter: messageSchema{}, OffsetsAdapter: messageOffsets, AckDeadline: &deadline,
+		ResendInterval: time.Millisecond, BackoffManager: wake,
+	}, NewLogger(m.store.log))
+	if err != nil {
+		return nil, fmt.Errorf("subscribe to messages: %w", err)
+	}
+	detached, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	in, err := inner.Subscribe(detached, topic)
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("subscribe to messages: %w", err)
+	}
+	return &attachment{inner, in, wake, cancel}, nil
+}
+
+// detach ends the run: watermill-sql commits what was acked and rolls back nothing else, because nothing else is in flight. A database
+// that does not answer gets a second; what was acked and is not committed by then is delivered again.
+func (a *attachment) detach() {
+	defer a.cancel()
+	impatient := time.AfterFunc(time.Second, a.cancel)
+	defer impatient.Stop()
+	close(a.wake.stop)
+	_ = a.inner.Close() // never fails
+}
+
+// wakeUp makes an idle consumer wait for the bell of published messages rather than poll; a timer is the floor. A message stays hidden while
+// any older transaction of the server is open, so a ring is followed by several looks. One attachment's goroutine owns it.
+type wakeUp struct {
+	store        *Store
+	topic, group string
+	stop         chan struct{}
+	bell         <-chan struct{} // taken before the last look, so that no ring falls between look and wait
+	looks        int             // how many more looks to take soon
+}
+
+// HandleError implements watermill-sql's BackoffManager.
+func (w *wakeUp) HandleError(_ watermill.LoggerAdapter, noMsg bool, err error) time.Duration {
+	switch {
+	case err != nil && isRivalry(err):
+		return 100 * time.Millisecond
+	case err != nil:
+		w.store.log.Warn("message subscriber", "topic", w.topic, "group", w.group, "err", err)
+		return 250 * time.Millisecond
+	case !noMsg:
+		return 0 // there may be more
+	case w.looks > 0:
+		w.looks--
+		return 20 * time.Millisecond
+	}
+	t := time.NewTimer(500 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-w.bell:
+		w.looks = 5
+	case <-t.C:
+	case <-w.stop:
+	}
+	w.bell = w.store.published.next()
+	return 0
+}
+
+// isRivalry says that another consumer of the group was at work and has moved the offset.
+func isRivalry(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code[:2] == "40"
 }
 
 // NewLogger adapts a slog logger to watermill. Fields of the same key replace each other: watermill-sql wraps its loop's logger with an
@@ -225,16 +367,17 @@ type logger struct {
 }
 
 func (l logger) attrs(fields watermill.LogFields) []any {
-	var attrs []any
-	for k, v := range l.fields.Add(fields) {
-		attrs = append(attrs, k, v)
+	all := l.fields.Add(fields)
+	attrs := make([]any, 0, 2*len(all)+2)
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		attrs = append(attrs, k, all[k])
 	}
 	return attrs
 }
 
 // Error implements watermill.LoggerAdapter.
 func (l logger) Error(msg string, err error, fields watermill.LogFields) {
-	l.log.Error(msg, append(l.attrs(fields), "err", err)...)
+	l.log.Error(msg, l.attrs(fields.Add(watermill.LogFields{"err": err}))...)
 }
 
 // Info implements watermill.LoggerAdapter: watermill's information is our debugging.

@@ -33,6 +33,7 @@ func (s *Store) RunSequencer(ctx context.Context) error {
 		s.sequencing.Store(false)
 		if err != nil && ctx.Err() == nil {
 			s.log.Warn("sequencer paused", "err", err)
+			sleep(ctx, min(s.cfg.Poll, 50*time.Millisecond))
 		}
 	}
 	return s.yieldSequencer(context.WithoutCancel(ctx), me)

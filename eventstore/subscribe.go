@@ -22,6 +22,8 @@ type Batch struct {
 	Tx     pgx.Tx
 	// After and UpTo are the checkpoint before and after: positions in (After, UpTo] have been read.
 	After, UpTo int64
+
+	published bool // messages were published in Tx
 }
 
 type batchKey struct{}
@@ -98,7 +100,8 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return c.out, nil
 }
 
-// Close implements message.Subscriber: it lets the handler under way finish within the ack deadline, and waits for it.
+// Close implements message.Subscriber: it lets the handler under way finish within the ack deadline, and waits for it. Its transaction is
+// never taken away from under it.
 func (s *Subscriber) Close() error {
 	s.close.Do(func() { close(s.closing) })
 	s.running.Wait()
@@ -234,7 +237,7 @@ func (c *consumer) deliver(ctx context.Context, b Batch) (bool, error) {
 		return false, err
 	}
 	b.Tx = tx
-	if len(b.Events) > 0 && !c.handle(ctx, b) {
+	if len(b.Events) > 0 && !c.handle(ctx, &b) {
 		c.oneByOne = len(b.Events)
 		return false, nil
 	}
@@ -247,15 +250,20 @@ func (c *consumer) deliver(ctx context.Context, b Batch) (bool, error) {
 	if err := tx.Commit(txCtx); err != nil {
 		return false, fmt.Errorf("commit batch: %w", err)
 	}
+	if b.published {
+		c.store.published.ring()
+		c.store.publishedHere.Store(true)
+		c.store.knock()
+	}
 	c.oneByOne = max(0, c.oneByOne-len(b.Events))
 	return true, nil
 }
 
 // handle hands a batch over and waits for the verdict. Once it is handed over, closing waits for the handler.
-func (c *consumer) handle(ctx context.Context, b Batch) bool {
-	msgCtx, cancel := context.WithCancel(context.WithValue(ctx, batchKey{}, &b))
+func (c *consumer) handle(ctx context.Context, b *Batch) bool {
+	msgCtx, cancel := context.WithCancel(context.WithValue(ctx, batchKey{}, b))
 	defer cancel()
-	msg := c.cfg.Marshal(b)
+	msg := c.cfg.Marshal(*b)
 	msg.SetContext(msgCtx)
 	select {
 	case c.out <- msg:
@@ -271,24 +279,16 @@ func (c *consumer) handle(ctx context.Context, b Batch) bool {
 		return true
 	case <-msg.Nacked():
 		c.wait(ctx, nil, 5*time.Millisecond)
+		return false
 	case <-deadline.C:
 		c.store.log.Warn("event subscriber: ack deadline passed", "group", c.group(), "after", b.After, "upTo", b.UpTo)
-	case <-ctx.Done():
-		return settled(msg)
-	case <-c.closing:
-		return settled(msg)
 	}
-	return false
-}
-
-// settled gives a handler that was interrupted by the close a moment to say what became of its message.
-func settled(msg *message.Message) bool {
+	// The handler's context ends before its transaction, so that one which heeds it is out of the transaction when that is rolled back.
+	cancel()
 	select {
 	case <-msg.Acked():
-		return true
 	case <-msg.Nacked():
-		return false
-	case <-time.After(100 * time.Millisecond):
-		return false
+	case <-time.After(time.Second):
 	}
+	return false
 }

@@ -130,6 +130,8 @@ func (s *Store) Transact(ctx context.Context, r Request, decide func(context.Con
 	c := s.committers[int(r.Affinity[15])%len(s.committers)]
 	select {
 	case c.jobs <- j:
+	case <-c.gone:
+		return Receipt{}, context.Canceled
 	case <-ctx.Done():
 		return Receipt{}, ctx.Err()
 	}
@@ -138,6 +140,13 @@ func (s *Store) Transact(ctx context.Context, r Request, decide func(context.Con
 		return res.receipt, res.err
 	case <-ctx.Done():
 		return Receipt{}, ctx.Err()
+	case <-c.gone:
+	}
+	select { // the committer ended; it may have answered before, or never have seen the request
+	case res := <-j.done:
+		return res.receipt, res.err
+	default:
+		return Receipt{}, context.Canceled
 	}
 }
 
@@ -161,6 +170,16 @@ type staged struct {
 
 func (o *overlay) unit(j *job) *Unit {
 	return &Unit{batch: o, request: &j.request, loaded: map[uuid.UUID]view{}, appends: map[uuid.UUID][]domain.Event{}}
+}
+
+// restsOn says that the unit has seen something that this batch only wants to append.
+func (o *overlay) restsOn(u *Unit) bool {
+	for stream := range u.loaded {
+		if v, ok := o.views[stream]; ok && v.version > o.base[stream] {
+			return true
+		}
+	}
+	return false
 }
 
 // accept takes a unit's appends into the batch.

@@ -84,48 +84,53 @@ create sequence fencing_tokens as bigint;
 --   known     keys of requests that were carried out before; nothing was written
 --   conflicts streams whose version is not the expected one, with the actual one; nothing was written
 -- A new stream is not locked: the unique key on (stream, version) decides between two that open it.
+-- The plans are fixed: left to choose, Postgres plans all of this anew on every call, because it knows the length of an array that is a
+-- constant, and that took longer than the work.
 -- +goose StatementBegin
 create function append_events(
     lock_keys bigint[], lock_writes boolean[],
     check_streams uuid[], check_versions integer[],
     request_keys uuid[], request_hashes bytea[], request_streams uuid[],
     e_stream uuid[], e_version integer[], e_id uuid[], e_name text[], e_workspace uuid[], e_tenant uuid[],
-    e_recorded_at timestamptz[], e_meta text[], e_payload text[], e_leaf bytea[],
+    e_recorded_at timestamptz[], e_meta json[], e_payload json[], e_leaf bytea[],
     out known uuid[], out conflict_streams uuid[], out conflict_versions integer[], out last_seq bigint
-) language plpgsql volatile as $$
+) language plpgsql volatile set plan_cache_mode = force_generic_plan as $$
 declare
-    seqs bigint[];
+    locked boolean;
 begin
-    perform case when w then pg_advisory_xact_lock(k) else pg_advisory_xact_lock_shared(k) end
-    from unnest(lock_keys, lock_writes) as l(k, w);
+    for i in 1 .. coalesce(cardinality(lock_keys), 0) loop -- assignments rather than queries: each is a function call and no more
+        if lock_writes[i] then
+            locked := pg_advisory_xact_lock(lock_keys[i]) is null;
+        else
+            locked := pg_advisory_xact_lock_shared(lock_keys[i]) is null;
+        end if;
+    end loop;
 
-    select array_agg(r.key) into known from requests r where r.key = any (request_keys);
-    if known is not null then
-        return;
-    end if;
-
-    select array_agg(c.stream), array_agg(v.version) into conflict_streams, conflict_versions
+    select (select array_agg(r.key) from requests r where r.key = any (request_keys)), array_agg(c.stream), array_agg(v.version)
+    into known, conflict_streams, conflict_versions
     from unnest(check_streams, check_versions) as c(stream, expected)
     cross join lateral (
         select coalesce(max(e.version), 0) as version from events e where e.stream = c.stream
     ) v
     where v.version <> c.expected;
-    if conflict_streams is not null then
+    if known is not null or conflict_streams is not null then
         return;
     end if;
 
-    select array_agg(nextval('events_seq')) into seqs from generate_series(1, cardinality(e_stream));
-    last_seq := seqs[cardinality(seqs)];
-
-    insert into requests (key, hash, stream, last_seq)
-    select r.key, r.hash, r.stream, append_events.last_seq
-    from unnest(request_keys, request_hashes, request_streams) as r(key, hash, stream);
-
-    insert into events (seq, stream, version, id, name, workspace, tenant, recorded_at, meta, payload, leaf)
-    select * from unnest(seqs, e_stream, e_version, e_id, e_name, e_workspace, e_tenant, e_recorded_at,
-                         e_meta::json[], e_payload::json[], e_leaf);
-
-    insert into pending (first_seq, seqs) values (seqs[1], seqs);
+    with e as (
+        insert into events (seq, stream, version, id, name, workspace, tenant, recorded_at, meta, payload, leaf)
+        select nextval('events_seq'), u.*
+        from unnest(e_stream, e_version, e_id, e_name, e_workspace, e_tenant, e_recorded_at, e_meta, e_payload, e_leaf) u
+        returning seq
+    ), p as (
+        insert into pending (first_seq, seqs) select min(e.seq), array_agg(e.seq) from e
+        returning seqs[cardinality(seqs)] as last_seq
+    ), r as (
+        insert into requests (key, hash, stream, last_seq)
+        select q.key, q.hash, q.stream, p.last_seq
+        from p, unnest(request_keys, request_hashes, request_streams) as q(key, hash, stream)
+    )
+    select p.last_seq into append_events.last_seq from p;
 end $$;
 -- +goose StatementEnd
 

@@ -1,8 +1,17 @@
 // Package auth says who is asking: it turns a session or an API token into a domain.Actor with the rights of this very moment.
 //
-// Secrets (tokens, links, session ids) are 256 random bits, shown once; the database has their SHA-256. Roles are read on every request,
-// so a right that was taken away is gone on the next one. What an actor may do is decided elsewhere (domain.Actor); this package never
-// grants anything.
+// Secrets (tokens, links, session ids) are 256 random bits, shown once; the database has their SHA-256, logs and errors have nothing of
+// them. Rights are read on every request, so one that was taken away is gone on the next. What an actor may do is decided elsewhere
+// (domain.Actor); this package never grants anything.
+//
+// Around the console's routes, outermost first:
+//
+//	Service.Protect        refuses what another site made the browser send, before anything is read or written
+//	Service.Authenticate   loads the session, finds out who asks, saves the session
+//	RequireSignIn          around the routes that are not for everybody
+//
+// A browser gets in with a sign-in link: the page asks (PeekLink), because whatever opens links in mails must not use them up; the button
+// posts, and ConsumeLink makes the session that person's.
 package auth
 
 import (
@@ -12,18 +21,21 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/alexedwards/scs/pgxstore"
 	"github.com/alexedwards/scs/v2"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+)
 
-	"tenantpilot/domain"
+// A session ends when it was not used for this long, and in any case this long after signing in.
+const (
+	idleTimeout = 8 * time.Hour
+	lifetime    = 7 * 24 * time.Hour
 )
 
 // Config sets a Service up; zero values are good defaults.
@@ -32,25 +44,31 @@ type Config struct {
 	Secure bool
 	// Now is the clock for expiries; nil is the system's.
 	Now func() time.Time
+	// Log gets what went wrong inside; nil is the default logger.
+	Log *slog.Logger
 }
 
-// Service keeps people, tokens, sign-in links and sessions. It is safe for concurrent use.
+// Service keeps people, tokens, sign-in links and sessions. It is safe for concurrent use and has nothing to close.
 type Service struct {
 	pool     *pgxpool.Pool
 	now      func() time.Time
+	log      *slog.Logger
 	sessions *scs.SessionManager
-	store    *pgxstore.PostgresStore
 }
 
-// New makes a service. Close it: it removes expired sessions in the background.
+// New makes a service on a pool of the application's role.
 func New(pool *pgxpool.Pool, cfg Config) *Service {
-	s := &Service{pool: pool, now: cfg.Now, sessions: scs.New(), store: pgxstore.NewWithCleanupInterval(pool, 10*time.Minute)}
+	s := &Service{pool: pool, now: cfg.Now, log: cfg.Log, sessions: scs.New()}
 	if s.now == nil {
 		s.now = time.Now
 	}
-	s.sessions.Store = s.store
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.sessions.Store = sessionStore{s}
 	s.sessions.HashTokenInStore = true
-	s.sessions.IdleTimeout, s.sessions.Lifetime = 8*time.Hour, 7*24*time.Hour
+	s.sessions.IdleTimeout, s.sessions.Lifetime = idleTimeout, lifetime
+	s.sessions.ErrorFunc = s.unavailable
 	s.sessions.Cookie.Name, s.sessions.Cookie.Secure = "tenantpilot", cfg.Secure
 	if cfg.Secure {
 		s.sessions.Cookie.Name = "__Host-tenantpilot"
@@ -59,14 +77,13 @@ func New(pool *pgxpool.Pool, cfg Config) *Service {
 	return s
 }
 
-// Close stops the background work.
-func (s *Service) Close() { s.store.StopCleanup() }
-
-// CreatePerson adds a person, or finds the one with this address. Platform people see the system plane and nothing else.
+// CreatePerson adds a person, or finds the one with this address and leaves them as they are. Platform people see the system plane and
+// nothing else.
 func (s *Service) CreatePerson(ctx context.Context, email, name string, platform bool) (uuid.UUID, error) {
 	var id uuid.UUID
 	err := s.pool.QueryRow(ctx, `insert into people (id, email, display_name, platform) values ($1, $2, $3, $4)
-		on conflict (lower(email)) do update set email = people.email returning id`, uuid.New(), email, name, platform).Scan(&id)
+		on conflict (lower(email)) do update set email = people.email returning id`,
+		uuid.New(), strings.TrimSpace(email), strings.TrimSpace(name), platform).Scan(&id)
 	if err != nil {
 		return id, fmt.Errorf("create person: %w", err)
 	}
@@ -76,10 +93,10 @@ func (s *Service) CreatePerson(ctx context.Context, email, name string, platform
 // IssueToken draws an API token for a person in a workspace (uuid.Nil for platform people). The secret is returned once and cannot be had
 // again; a zero expiry never ends.
 func (s *Service) IssueToken(ctx context.Context, person, workspace uuid.UUID, name string, expires time.Time) (string, uuid.UUID, error) {
-	secret, id := "tp_"+random(), uuid.New()
+	secret, id := tokenPrefix+random(), uuid.New()
 	_, err := s.pool.Exec(ctx, `insert into api_tokens (id, person, workspace, name, prefix, hash, created_at, expires_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		id, person, nullable(workspace), name, secret[:9], digest(secret), s.now(), nullTime(expires))
+		id, person, nullable(workspace), name, secret[:len(tokenPrefix)+6], digest(secret), s.now(), nullTime(expires))
 	if err != nil {
 		return "", id, fmt.Errorf("issue token: %w", err)
 	}
@@ -88,9 +105,9 @@ func (s *Service) IssueToken(ctx context.Context, person, workspace uuid.UUID, n
 
 // IssueSignInLink draws a link that signs a person in once, and returns its path.
 func (s *Service) IssueSignInLink(ctx context.Context, person uuid.UUID, ttl time.Duration) (string, error) {
-	secret := random()
+	secret, now := random(), s.now()
 	_, err := s.pool.Exec(ctx, `insert into sign_in_links (hash, person, created_at, expires_at) values ($1, $2, $3, $4)`,
-		digest(secret), person, s.now(), s.now().Add(ttl))
+		digest(secret), person, now, now.Add(ttl))
 	if err != nil {
 		return "", fmt.Errorf("issue sign-in link: %w", err)
 	}
@@ -102,17 +119,19 @@ type Link struct {
 	Name    string    // whom it signs in
 	Expires time.Time // or when it expired
 	UsedAt  time.Time // zero while it was not
+	Valid   bool      // whether ConsumeLink would accept it now
 }
 
-// ErrNoLink says that a link does not exist, was used, or has expired.
+// ErrNoLink says that a link does not exist, was used, has expired, or is a disabled person's.
 var ErrNoLink = errors.New("no such sign-in link")
 
-// PeekLink looks at a link without using it: a mail scanner that opens it must not use it up.
+// PeekLink looks at a link without using it. Links that were used or have expired are found too, so that the page can say so; ErrNoLink
+// is for those that never were.
 func (s *Service) PeekLink(ctx context.Context, secret string) (Link, error) {
 	var l Link
 	var used *time.Time
 	err := s.pool.QueryRow(ctx, `select p.display_name, l.expires_at, l.used_at from sign_in_links l join people p on p.id = l.person
-		where l.hash = $1`, digest(secret)).Scan(&l.Name, &l.Expires, &used)
+		where l.hash = $1 and p.disabled_at is null`, digest(secret)).Scan(&l.Name, &l.Expires, &used)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return l, ErrNoLink
 	}
@@ -122,14 +141,19 @@ func (s *Service) PeekLink(ctx context.Context, secret string) (Link, error) {
 	if used != nil {
 		l.UsedAt = *used
 	}
+	l.Valid = used == nil && !l.Expired(s.now())
 	return l, nil
 }
+
+// Expired says whether a link can no longer be used for its age.
+func (l Link) Expired(now time.Time) bool { return !now.Before(l.Expires) }
 
 // Consume uses a link. Of any number of simultaneous uses exactly one succeeds; the others get ErrNoLink.
 func (s *Service) Consume(ctx context.Context, secret string) (uuid.UUID, error) {
 	var person uuid.UUID
-	err := s.pool.QueryRow(ctx, `update sign_in_links set used_at = $2 where hash = $1 and used_at is null and expires_at > $2
-		returning person`, digest(secret), s.now()).Scan(&person)
+	err := s.pool.QueryRow(ctx, `update sign_in_links l set used_at = $2 from people p
+		where l.hash = $1 and l.used_at is null and l.expires_at > $2 and p.id = l.person and p.disabled_at is null
+		returning l.person`, digest(secret), s.now()).Scan(&person)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return person, ErrNoLink
 	}
@@ -139,38 +163,7 @@ func (s *Service) Consume(ctx context.Context, secret string) (uuid.UUID, error)
 	return person, nil
 }
 
-// SignIn makes the request's session the person's, under a fresh session id.
-func (s *Service) SignIn(ctx context.Context, person uuid.UUID) error {
-	if err := s.sessions.RenewToken(ctx); err != nil {
-		return fmt.Errorf("sign in: %w", err)
-	}
-	s.sessions.Put(ctx, sessionPerson, person.String())
-	s.sessions.Remove(ctx, sessionWorkspace)
-	return nil
-}
-
-// SignOut ends the request's session.
-func (s *Service) SignOut(ctx context.Context) error {
-	if err := s.sessions.Destroy(ctx); err != nil {
-		return fmt.Errorf("sign out: %w", err)
-	}
-	return nil
-}
-
-// ChooseWorkspace makes another of the viewer's workspaces the session's; ErrNotFound for one that is not theirs.
-func (s *Service) ChooseWorkspace(ctx context.Context, workspace uuid.UUID) error {
-	viewer, ok := ViewerFrom(ctx)
-	if !ok || !slices.ContainsFunc(viewer.Workspaces, func(m Membership) bool { return m.Workspace == workspace }) {
-		return domain.ErrNotFound()
-	}
-	s.sessions.Put(ctx, sessionWorkspace, workspace.String())
-	return nil
-}
-
-const (
-	sessionPerson    = "person"
-	sessionWorkspace = "workspace"
-)
+const tokenPrefix = "tp_"
 
 func random() string {
 	var b [32]byte
@@ -195,12 +188,4 @@ func nullTime(t time.Time) *time.Time {
 		return nil
 	}
 	return &t
-}
-
-func bearer(r *http.Request) (string, bool) {
-	scheme, secret, ok := strings.Cut(r.Header.Get("Authorization"), " ")
-	if !ok || !strings.EqualFold(scheme, "bearer") {
-		return "", r.Header.Get("Authorization") != ""
-	}
-	return strings.TrimSpace(secret), true
 }

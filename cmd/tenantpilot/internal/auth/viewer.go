@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,11 +16,21 @@ import (
 // Viewer is who is asking.
 type Viewer struct {
 	Actor         domain.Actor
+	Person        uuid.UUID
 	Email, Name   string
-	WorkspaceName string
-	Workspaces    []Membership
+	WorkspaceName string // of Actor.Workspace
+	// Workspaces are those to choose from; for a token the one it was issued for. Platform people have none.
+	Workspaces []Membership
 	// Token is set for API callers: they get problem documents, not pages.
 	Token bool
+
+	credential credential
+}
+
+// credential is what let a viewer in, by its hash: one of the two, or neither for a viewer made by hand.
+type credential struct {
+	token   []byte
+	session string
 }
 
 // Membership is one of a person's workspaces.
@@ -30,7 +38,7 @@ type Membership struct {
 	Workspace uuid.UUID
 	Name      string
 	Role      domain.Role
-	Tenants   []uuid.UUID
+	Tenants   []uuid.UUID // nil is all of them
 }
 
 type viewerKey struct{}
@@ -49,113 +57,144 @@ func WithViewer(ctx context.Context, v Viewer) context.Context {
 // ErrBadToken says that a token was sent that opens nothing: wrong, expired, revoked, or of a disabled person.
 var ErrBadToken = errors.New("the API token is not valid")
 
-// Sessions loads and saves the session around a handler. scs buffers the answer until the session is saved, so event streams get their
-// session for reading only.
-func (s *Service) Sessions(next http.Handler) http.Handler {
-	saved := s.sessions.LoadAndSave(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasSuffix(r.URL.Path, "/stream") {
-			saved.ServeHTTP(w, r)
-			return
-		}
-		var token string
-		if cookie, err := r.Cookie(s.sessions.Cookie.Name); err == nil {
-			token = cookie.Value
-		}
-		ctx, err := s.sessions.Load(r.Context(), token)
-		if err != nil {
-			http.Error(w, "the session could not be read", http.StatusServiceUnavailable)
-			return
-		}
-		next.ServeHTTP(w, r.WithContext(ctx))
-	})
+// Again looks a viewer's rights up anew, for a request that lasts: false when they may no longer come in, because the person is disabled
+// or no longer a member of the workspace, or because the session or token that let them in has ended.
+func (s *Service) Again(ctx context.Context, v Viewer) (Viewer, bool, error) {
+	good, err := s.stillGood(ctx, v.credential)
+	if err != nil || !good {
+		return Viewer{}, false, err
+	}
+	now, err := s.viewer(ctx, v.Person, v.Actor.Workspace)
+	if errors.Is(err, errNobody) || (err == nil && (now.Actor.Workspace != v.Actor.Workspace || now.Actor.Platform != v.Actor.Platform)) {
+		return Viewer{}, false, nil
+	}
+	if err != nil {
+		return Viewer{}, false, err
+	}
+	now.credential = v.credential
+	if v.Token {
+		now.limitTo(v.Actor.Workspace)
+	}
+	return now, true, nil
 }
 
-// Authenticate finds out who is asking: by token if one was sent (a wrong one is ErrBadToken, whatever session there is), else by session.
-// No viewer and no error means that nobody is signed in. It needs Sessions around it.
-func (s *Service) Authenticate(r *http.Request) (Viewer, bool, error) {
+func (s *Service) stillGood(ctx context.Context, c credential) (bool, error) {
+	if c.token == nil && c.session == "" {
+		return true, nil
+	}
+	var good bool
+	err := s.pool.QueryRow(ctx, `
+		select exists (select from api_tokens where hash = $1 and revoked_at is null and (expires_at is null or expires_at > $3))
+		    or exists (select from sessions where token = $2 and expiry > $3)`, c.token, c.session, s.now()).Scan(&good)
+	if err != nil {
+		return false, fmt.Errorf("check credential: %w", err)
+	}
+	return good, nil
+}
+
+// identify finds out who is asking: by token if one was sent (a wrong one is ErrBadToken, whatever session there is), else by session.
+// No viewer and no error means that nobody is signed in.
+func (s *Service) identify(r *http.Request) (Viewer, bool, error) {
+	ctx := r.Context()
 	if secret, sent := bearer(r); sent {
-		v, err := s.byToken(r.Context(), secret)
+		v, err := s.byToken(ctx, secret)
 		return v, err == nil, err
 	}
-	person, err := uuid.Parse(s.sessions.GetString(r.Context(), sessionPerson))
-	if err != nil {
+	person, chosen, ok := s.sessionPersonAt(ctx)
+	if !ok {
 		return Viewer{}, false, nil
 	}
-	chosen, _ := uuid.Parse(s.sessions.GetString(r.Context(), sessionWorkspace))
-	v, err := s.viewer(r.Context(), person, chosen)
+	v, err := s.viewer(ctx, person, chosen)
 	if errors.Is(err, errNobody) {
 		return Viewer{}, false, nil
+	}
+	if visit, ok := ctx.Value(visitKey{}).(*visit); ok {
+		v.credential.session = visit.loaded
 	}
 	return v, err == nil, err
 }
 
-// Again looks a viewer's rights up anew, for a request that lasts: false when they may no longer come in.
-func (s *Service) Again(ctx context.Context, v Viewer) (Viewer, bool, error) {
-	now, err := s.viewer(ctx, v.Actor.Ref.ID, v.Actor.Workspace)
-	if errors.Is(err, errNobody) || (err == nil && now.Actor.Workspace != v.Actor.Workspace) {
-		return now, false, nil
-	}
-	now.Token = v.Token
-	return now, err == nil, err
-}
-
-var errNobody = errors.New("no such person")
-
 func (s *Service) byToken(ctx context.Context, secret string) (Viewer, error) {
+	if !strings.HasPrefix(secret, tokenPrefix) {
+		return Viewer{}, ErrBadToken
+	}
 	var person uuid.UUID
-	var workspace *uuid.UUID
+	var workspace uuid.NullUUID
+	hash := digest(secret)
 	err := s.pool.QueryRow(ctx, `
 		with t as (
-			select id, person, workspace, last_used_at from api_tokens
+			select id, person, workspace from api_tokens
 			where hash = $1 and revoked_at is null and (expires_at is null or expires_at > $2)
 		), used as (
 			update api_tokens a set last_used_at = $2 from t
-			where a.id = t.id and (t.last_used_at is null or t.last_used_at < $2::timestamptz - interval '1 minute')
+			where a.id = t.id and (a.last_used_at is null or a.last_used_at <= $2::timestamptz - interval '1 minute')
 		)
-		select person, workspace from t`, digest(secret), s.now()).Scan(&person, &workspace)
+		select person, workspace from t`, hash, s.now()).Scan(&person, &workspace)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Viewer{}, ErrBadToken
 	}
 	if err != nil {
 		return Viewer{}, fmt.Errorf("read token: %w", err)
 	}
-	var in uuid.UUID
-	if workspace != nil {
-		in = *workspace
-	}
-	v, err := s.viewer(ctx, person, in)
+	v, err := s.viewer(ctx, person, workspace.UUID)
 	if errors.Is(err, errNobody) {
-		return v, ErrBadToken
+		return Viewer{}, ErrBadToken
 	}
-	if in != v.Actor.Workspace { // no longer a member there: the token sees nothing
-		v.Actor.Workspace, v.Actor.Role, v.WorkspaceName = uuid.Nil, "", ""
+	if err != nil {
+		return Viewer{}, err
 	}
-	v.Token = true
-	return v, err
+	v.credential.token = hash
+	v.limitTo(workspace.UUID)
+	return v, nil
 }
 
-// viewer reads a person with the memberships of this moment, in the chosen workspace or else the first.
-func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer, error) {
-	v := Viewer{Actor: domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: person}}}
-	err := s.pool.QueryRow(ctx, `select email, display_name, platform from people where id = $1 and disabled_at is null`, person).
-		Scan(&v.Email, &v.Name, &v.Actor.Platform)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return v, errNobody
+// limitTo leaves a token's viewer the one workspace it was issued for, uuid.Nil being the platform, and nothing if that is lost.
+func (v *Viewer) limitTo(workspace uuid.UUID) {
+	v.Token = true
+	kept := v.Workspaces[:0]
+	for _, m := range v.Workspaces {
+		if m.Workspace == workspace {
+			kept = append(kept, m)
+		}
 	}
+	v.Workspaces = kept
+	if v.Actor.Workspace != workspace {
+		v.Actor, v.WorkspaceName = domain.Actor{Ref: v.Actor.Ref}, ""
+	}
+}
+
+var errNobody = errors.New("no such person")
+
+// viewer reads a person with the memberships of this moment, in the chosen workspace or else the first. Only the members table gives
+// rights: the workspace's name may be late without anybody being locked out.
+func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer, error) {
+	v := Viewer{Actor: domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: person}}, Person: person}
+	rows, err := s.pool.Query(ctx, `
+		select p.email, p.display_name, p.platform, m.workspace, coalesce(w.name, ''), coalesce(m.role, ''), m.tenants
+		from people p
+		left join members m on m.person = p.id and m.role <> '' and not p.platform
+		left join workspaces w on w.workspace = m.workspace
+		where p.id = $1 and p.disabled_at is null
+		order by lower(w.name), m.workspace`, person)
 	if err != nil {
 		return v, fmt.Errorf("read person: %w", err)
 	}
-	if v.Actor.Platform {
-		return v, nil
-	}
-	rows, err := s.pool.Query(ctx, `select m.workspace, w.name, m.role, m.tenants from members m join workspaces w using (workspace)
-		where m.person = $1 order by lower(w.name), m.workspace`, person)
+	found := false
+	var m Membership
+	var workspace uuid.NullUUID
+	_, err = pgx.ForEachRow(rows, []any{&v.Email, &v.Name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Tenants}, func() error {
+		found = true
+		if workspace.Valid {
+			m.Workspace = workspace.UUID
+			v.Workspaces = append(v.Workspaces, m)
+		}
+		return nil
+	})
 	if err != nil {
-		return v, fmt.Errorf("read memberships: %w", err)
+		return v, fmt.Errorf("read person: %w", err)
 	}
-	if v.Workspaces, err = pgx.CollectRows(rows, pgx.RowToStructByPos[Membership]); err != nil {
-		return v, fmt.Errorf("read memberships: %w", err)
+	if !found {
+		return v, errNobody
 	}
 	for i, m := range v.Workspaces {
 		if i == 0 || m.Workspace == chosen {
@@ -165,15 +204,15 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 	return v, nil
 }
 
-// LocalPath returns a wanted page's path if it is one of ours, else "/": nothing that a browser could read as another host.
-func LocalPath(wanted string) string {
-	u, err := url.Parse(wanted)
-	if err != nil || u.Scheme != "" || u.Host != "" || u.User != nil || !strings.HasPrefix(u.Path, "/") ||
-		strings.HasPrefix(wanted, "//") || strings.ContainsAny(wanted, "\\\t\r\n\x00") || strings.HasPrefix(u.Path, "//") {
-		return "/"
+// bearer returns the token that was sent. Credentials of any other form count as sent and are the empty token, which opens nothing.
+func bearer(r *http.Request) (secret string, sent bool) {
+	values, sent := r.Header["Authorization"]
+	if len(values) != 1 {
+		return "", sent
 	}
-	return u.RequestURI()
+	scheme, secret, _ := strings.Cut(values[0], " ")
+	if !strings.EqualFold(scheme, "bearer") {
+		return "", true
+	}
+	return strings.TrimSpace(secret), true
 }
-
-// Expired says whether a link can no longer be used for its age.
-func (l Link) Expired(now time.Time) bool { return !now.Before(l.Expires) }

@@ -11,6 +11,8 @@ import "time"
 type StartForm struct {
 	Now    time.Time
 	Tenant Link
+	// Tenants are to choose from while no tenant is known; Tenant is empty then.
+	Tenants []TenantChoice
 	// FormHref is this form's URL without query; operations are chosen with
 	// ?operation=, connections with ?providerConnectionId=.
 	FormHref string

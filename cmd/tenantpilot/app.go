@@ -1,0 +1,184 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/graph"
+	"tenantpilot/cmd/tenantpilot/internal/web"
+	"tenantpilot/cmd/tenantpilot/internal/worker"
+	"tenantpilot/commands"
+	"tenantpilot/domain"
+	"tenantpilot/eventstore"
+	"tenantpilot/migrations"
+	"tenantpilot/projections"
+)
+
+// options say what an app is made of.
+type options struct {
+	databaseURL    string // of the application's role
+	loginURL       string // empty: Microsoft's
+	graphURL       string
+	platformSecret string
+	demo           bool
+	lazyDisk       bool // tests: accept a server that does not flush
+	log            *slog.Logger
+}
+
+// app wires the parts by hand, top to bottom: pool, store, commands, projections, web and worker. What runs is up to the caller: serve,
+// work and demo start different parts of the same app, and so do the end-to-end tests.
+type app struct {
+	pool     *pgxpool.Pool
+	store    *eventstore.Store
+	commands *commands.Handler
+	auth     *auth.Service
+	graph    *graph.Client
+	metrics  *prometheus.Registry
+	options  options
+	log      *slog.Logger
+
+	draining context.Context // ends when the app begins to stop: streams end, readyz says so
+	drain    context.CancelFunc
+}
+
+// newApp opens the parts and checks the database. It starts nothing but the store's own goroutines; Close undoes it.
+func newApp(ctx context.Context, o options) (*app, error) {
+	cfg, err := pgxpool.ParseConfig(o.databaseURL)
+	if err != nil {
+		return nil, errors.New("the database URL is malformed") // the URL may hold a password: it is never shown
+	}
+	cfg.MaxConns = max(cfg.MaxConns, 40)
+	cfg.ConnConfig.RuntimeParams["application_name"] = "tenantpilot"
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	if err := selfCheck(ctx, pool, o.lazyDisk); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	client, err := graph.NewClient(graph.Config{LoginURL: o.loginURL, GraphURL: o.graphURL})
+	if err != nil {
+		pool.Close()
+		return nil, fmt.Errorf("open graph client: %w", err)
+	}
+	a := &app{pool: pool, graph: client, metrics: prometheus.NewRegistry(), options: o, log: o.log}
+	a.store = eventstore.Open(pool, eventstore.Config{Log: o.log})
+	a.commands = commands.New(a.store, nil)
+	a.auth = auth.New(pool, auth.Config{})
+	a.draining, a.drain = context.WithCancel(context.Background())
+	return a, nil
+}
+
+// Close ends what newApp opened.
+func (a *app) Close() {
+	a.drain()
+	a.store.Close()
+	a.pool.Close()
+}
+
+// runLog numbers events and keeps the read models until ctx ends. Every process may run it: one at a time does the work.
+func (a *app) runLog(ctx context.Context) error {
+	engine, err := projections.NewEngine(a.store, a.log, projections.All()...)
+	if err != nil {
+		return err
+	}
+	if err := engine.Deliver(eventstore.TopicNotifications, "notifications", projections.DeliverNotification); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return a.store.RunSequencer(ctx) })
+	g.Go(func() error { return engine.Run(ctx) })
+	return g.Wait()
+}
+
+// runWorker executes accepted runs until ctx ends, then hands its leases back.
+func (a *app) runWorker(ctx context.Context) error {
+	host, _ := os.Hostname()
+	w := worker.New(worker.Config{Name: fmt.Sprintf("%s-%d", host, os.Getpid()), Log: a.log}, a.store, a.commands, a.graph, a.credentials())
+	return w.Run(ctx)
+}
+
+func (a *app) credentials() platformCredentials {
+	return platformCredentials{secret: graph.NewSecret(a.options.platformSecret)}
+}
+
+// platformCredentials signs in to every connection of type "platform" with the one secret of the platform's app.
+type platformCredentials struct{ secret graph.Secret }
+
+// For implements worker.Credentials.
+func (p platformCredentials) For(_ context.Context, c domain.ProviderConnection) (graph.Secret, error) {
+	return p.secret, nil
+}
+
+// serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish.
+func (a *app) serve(ctx context.Context, listener net.Listener) error {
+	console, err := web.New(web.Config{
+		Read: projections.NewReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
+		Metrics: a.metrics, Changed: a.store.Sequenced, Draining: a.draining, Ready: a.ready,
+	})
+	if err != nil {
+		return fmt.Errorf("make console: %w", err)
+	}
+	server := &http.Server{
+		Handler: console.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: 60 * time.Second,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		<-gctx.Done()
+		a.drain()
+		grace, cancel := context.WithTimeout(context.WithoutCancel(gctx), 20*time.Second)
+		defer cancel()
+		return server.Shutdown(grace)
+	})
+	return g.Wait()
+}
+
+// ready says what keeps the app from doing its work, by name; nothing means ready.
+func (a *app) ready(ctx context.Context) map[string]error {
+	faults := map[string]error{}
+	pending, err := migrations.Pending(ctx, a.pool)
+	if err == nil && pending > 0 {
+		err = fmt.Errorf("%d migrations are pending", pending)
+	}
+	faults["database"] = err
+	lags, err := projections.Lags(ctx, a.pool)
+	for _, l := range lags {
+		if l.Behind > 10_000 {
+			err = errors.Join(err, fmt.Errorf("%s is %d events behind", l.Projection, l.Behind))
+		}
+		if l.Parked > 0 {
+			err = errors.Join(err, fmt.Errorf("%s has %d parked events", l.Projection, l.Parked))
+		}
+	}
+	faults["projections"] = err
+	if a.draining.Err() != nil {
+		faults["draining"] = errors.New("the server is stopping")
+	}
+	return faults
+}
+
+// hasWorkspace says whether a workspace was created.
+func (a *app) hasWorkspace(ctx context.Context, id uuid.UUID) (bool, error) {
+	w, _, err := eventstore.Current[domain.Workspace](ctx, a.store, id)
+	return w.Exists(), err
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/caarlos0/env/v11"
+	"github.com/spf13/cobra"
+
+	"tenantpilot/migrations/pgembed"
+)
+
+// config is what the environment says. Every secret can also be given as a file, with the suffix _FILE.
+type config struct {
+	// DatabaseURL is a Postgres URL of the application's role (of the owner's, for migrate). Empty uses the running demo's server.
+	DatabaseURL     string `env:"DATABASE_URL"`
+	DatabaseURLFile string `env:"DATABASE_URL_FILE,file"`
+	// OwnerDatabaseURL is the owner's, with which demo migrates an existing server.
+	OwnerDatabaseURL     string `env:"OWNER_DATABASE_URL"`
+	OwnerDatabaseURLFile string `env:"OWNER_DATABASE_URL_FILE,file"`
+	// Listen is where serve listens.
+	Listen string `env:"LISTEN" envDefault:"127.0.0.1:8080"`
+	// LoginURL and GraphURL replace Microsoft's endpoints, for a simulator. Both or neither.
+	LoginURL string `env:"LOGIN_URL"`
+	GraphURL string `env:"GRAPH_URL"`
+	// PlatformSecret is the client secret of the platform's multi-tenant app, which connections of type "platform" sign in with.
+	PlatformSecret     string `env:"PLATFORM_SECRET"`
+	PlatformSecretFile string `env:"PLATFORM_SECRET_FILE,file"`
+}
+
+func loadConfig() (config, error) {
+	var c config
+	if err := env.ParseWithOptions(&c, env.Options{Prefix: "TENANTPILOT_"}); err != nil {
+		return c, fmt.Errorf("read environment: %w", err)
+	}
+	for _, secret := range []struct{ value, file *string }{
+		{&c.DatabaseURL, &c.DatabaseURLFile}, {&c.OwnerDatabaseURL, &c.OwnerDatabaseURLFile}, {&c.PlatformSecret, &c.PlatformSecretFile},
+	} {
+		if *secret.value == "" {
+			*secret.value = strings.TrimSpace(*secret.file)
+		}
+	}
+	if (c.LoginURL == "") != (c.GraphURL == "") {
+		return c, errors.New("set both TENANTPILOT_LOGIN_URL and TENANTPILOT_GRAPH_URL, or neither")
+	}
+	return c, nil
+}
+
+// dataDirFlag adds --data-dir with the default that every command shares.
+func dataDirFlag(cmd *cobra.Command, into *string) {
+	fallback, err := pgembed.DefaultDataDir()
+	if err != nil {
+		fallback = "tenantpilot-data" // no home directory: below the current one
+	}
+	if fromEnv := os.Getenv("TENANTPILOT_DATA_DIR"); fromEnv != "" {
+		fallback = fromEnv
+	}
+	cmd.Flags().StringVar(into, "data-dir", fallback, "where the demo keeps its database and demo.json")
+}
+
+// databaseURL is TENANTPILOT_DATABASE_URL, else the running demo's server for the role.
+func databaseURL(_ context.Context, c config, dataDir, role string) (string, error) {
+	if c.DatabaseURL != "" {
+		return c.DatabaseURL, nil
+	}
+	handle, err := pgembed.Find(dataDir)
+	if err != nil {
+		return "", fmt.Errorf("no database: start `tenantpilot demo` with --data-dir %s, or set TENANTPILOT_DATABASE_URL: %w", dataDir, err)
+	}
+	switch role {
+	case pgembed.OwnerRole:
+		return handle.OwnerURL(pgembed.Database), nil
+	case pgembed.AuditorRole:
+		return handle.AuditorURL(pgembed.Database), nil
+	}
+	return handle.AppURL(pgembed.Database), nil
+}

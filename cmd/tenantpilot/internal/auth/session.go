@@ -1,0 +1,201 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tenantpilot/domain"
+)
+
+// What a session holds.
+const (
+	sessionPerson    = "person"
+	sessionWorkspace = "workspace"
+	sessionSince     = "since" // when they signed in, in Unix seconds
+)
+
+// visit is one request's dealings with its session.
+type visit struct {
+	readOnly bool // nothing is saved: a stream, or a request with a token
+	loaded   string
+	expires  time.Time // of what was loaded
+	changed  bool      // what was loaded was given other content
+}
+
+type visitKey struct{}
+
+// writable returns the visit of a request whose session can be changed.
+func writable(ctx context.Context) (*visit, error) {
+	v, ok := ctx.Value(visitKey{}).(*visit)
+	if !ok || v.readOnly {
+		return nil, errors.New("this request has no session that could be changed")
+	}
+	return v, nil
+}
+
+// ConsumeLink uses a link and makes the request's session the person's it was for, under a fresh session id. ErrNoLink as for Consume.
+// A crash between the two leaves a used link and nobody signed in: they need another link.
+func (s *Service) ConsumeLink(r *http.Request, secret string) error {
+	if _, err := writable(r.Context()); err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	person, err := s.Consume(r.Context(), secret)
+	if err != nil {
+		return err
+	}
+	return s.SignIn(r, person)
+}
+
+// SignIn makes the request's session the person's, under a fresh session id, so that an id planted before opens nothing. What was in the
+// session before is gone.
+func (s *Service) SignIn(r *http.Request, person uuid.UUID) error {
+	ctx := r.Context()
+	if _, err := writable(ctx); err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	if err := s.sessions.RenewToken(ctx); err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	if err := s.sessions.Clear(ctx); err != nil {
+		return fmt.Errorf("sign in: %w", err)
+	}
+	s.sessions.Put(ctx, sessionPerson, person.String())
+	s.sessions.Put(ctx, sessionSince, s.now().Unix())
+	return nil
+}
+
+// SignOut ends the request's session at once, also for requests that are under way with it.
+func (s *Service) SignOut(r *http.Request) error {
+	if _, err := writable(r.Context()); err != nil {
+		return fmt.Errorf("sign out: %w", err)
+	}
+	if err := s.sessions.Destroy(r.Context()); err != nil {
+		return fmt.Errorf("sign out: %w", err)
+	}
+	return nil
+}
+
+// ChooseWorkspace makes another of the viewer's workspaces the session's; ErrNotFound for one that is not theirs, and for tokens, which
+// have the one they were issued for.
+func (s *Service) ChooseWorkspace(ctx context.Context, workspace uuid.UUID) error {
+	viewer, ok := ViewerFrom(ctx)
+	if !ok || viewer.Token || !slices.ContainsFunc(viewer.Workspaces, func(m Membership) bool { return m.Workspace == workspace }) {
+		return domain.ErrNotFound()
+	}
+	v, err := writable(ctx)
+	if err != nil {
+		return fmt.Errorf("choose workspace: %w", err)
+	}
+	s.sessions.Put(ctx, sessionWorkspace, workspace.String())
+	v.changed = true
+	return nil
+}
+
+// sessionPersonAt returns whose session the request has, and in which workspace; false for nobody's and for one past its lifetime.
+func (s *Service) sessionPersonAt(ctx context.Context) (person, workspace uuid.UUID, ok bool) {
+	person, err := uuid.Parse(s.sessions.GetString(ctx, sessionPerson))
+	since := time.Unix(s.sessions.GetInt64(ctx, sessionSince), 0)
+	if err != nil || s.now().Sub(since) >= lifetime {
+		return uuid.Nil, uuid.Nil, false
+	}
+	workspace, _ = uuid.Parse(s.sessions.GetString(ctx, sessionWorkspace)) // uuid.Nil: none was chosen
+	return person, workspace, true
+}
+
+// sessionStore keeps sessions in the table of scs' pgxstore, with three differences: rows live by the service's clock; a session that was
+// ended meanwhile is not brought back by a request that loaded it before; and a request that changed nothing writes nothing but the time,
+// at most once a minute. scs hands it hashes of tokens, never tokens, and always calls the methods with a context.
+type sessionStore struct{ *Service }
+
+const touchEvery = time.Minute
+
+// FindCtx implements scs.CtxStore.
+func (s sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	var data []byte
+	var expires time.Time
+	err := s.pool.QueryRow(ctx, `select data, expiry from sessions where token = $1 and expiry > $2`, token, s.now()).Scan(&data, &expires)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read session: %w", err)
+	}
+	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
+		v.loaded, v.expires = token, expires
+	}
+	return data, true, nil
+}
+
+// CommitCtx implements scs.CtxStore. It is finished even if the client has gone: the handler has done its work already.
+func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, expires time.Time) error {
+	v, err := writable(ctx)
+	if err != nil {
+		return fmt.Errorf("save session: %w", err)
+	}
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	expires = s.now().Add(time.Until(expires)) // scs knows the system's clock only
+	switch {
+	case v.loaded != token:
+		return s.insert(ctx, token, data, expires)
+	case v.changed:
+		_, err = s.pool.Exec(ctx, `update sessions set data = $2, expiry = $3 where token = $1`, token, data, expires)
+		if err != nil {
+			return fmt.Errorf("save session: %w", err)
+		}
+	case expires.Sub(v.expires).Abs() >= touchEvery:
+		// Not worth failing an answer for.
+		if _, err := s.pool.Exec(ctx, `update sessions set expiry = $2 where token = $1`, token, expires); err != nil {
+			s.log.WarnContext(ctx, "session was not prolonged", "err", err)
+		}
+	}
+	return nil
+}
+
+// insert adds a session, and takes away some that have expired: nothing else makes the table grow.
+func (s sessionStore) insert(ctx context.Context, token string, data []byte, expires time.Time) error {
+	_, err := s.pool.Exec(ctx, `
+		with expired as (select token from sessions where expiry <= $4 limit 100 for update skip locked),
+		removed as (delete from sessions where token in (select token from expired))
+		insert into sessions (token, data, expiry) values ($1, $2, $3)`, token, data, expires, s.now())
+	if err != nil {
+		return fmt.Errorf("add session: %w", err)
+	}
+	return nil
+}
+
+// DeleteCtx implements scs.CtxStore.
+func (s sessionStore) DeleteCtx(ctx context.Context, token string) error {
+	ctx, cancel := detached(ctx)
+	defer cancel()
+	if _, err := s.pool.Exec(ctx, `delete from sessions where token = $1`, token); err != nil {
+		return fmt.Errorf("end session: %w", err)
+	}
+	return nil
+}
+
+// Find, Commit and Delete complete scs.Store; scs prefers those with a context.
+
+// Find implements scs.Store.
+func (s sessionStore) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
+
+// Commit implements scs.Store.
+func (s sessionStore) Commit(token string, data []byte, expires time.Time) error {
+	return s.CommitCtx(context.Background(), token, data, expires)
+}
+
+// Delete implements scs.Store.
+func (s sessionStore) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
+
+func detached(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+}

@@ -1,0 +1,280 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/google/uuid"
+	"github.com/gorilla/mux"
+
+	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/web/page"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
+	"tenantpilot/commands"
+	"tenantpilot/domain"
+	"tenantpilot/projections"
+)
+
+const summaryMedia = "application/vnd.tenantpilot.tenant-provider-summary-canonical+json"
+
+// home is where one chooses a workspace and a tenant.
+func (s *Server) home(r request) (answer, error) {
+	home := view.Home{Now: time.Now().UTC()}
+	for _, m := range r.viewer.Workspaces {
+		home.Workspaces = append(home.Workspaces, view.WorkspaceChoice{
+			Label: m.Name, Role: string(m.Role), Href: "/workspaces/" + m.Workspace.String() + "/choose", Current: m.Workspace == r.actor().Workspace,
+		})
+	}
+	if len(home.Workspaces) == 1 {
+		return answer{redirect: "/admin/operations"}, nil
+	}
+	if len(home.Workspaces) == 0 {
+		home.Empty = &view.Empty{Icon: "inbox", Title: "No workspace yet", Text: "You are signed in, but no workspace has made you a member. Ask an owner to invite you."}
+	}
+	return answer{title: "Workspaces", page: func(shell view.Shell) templ.Component { return page.HomePage(shell, home) }}, nil
+}
+
+func (s *Server) chooseWorkspace(r request) (answer, error) {
+	id, err := pathUUID(r.v("workspace"))
+	if err != nil {
+		return answer{}, err
+	}
+	if err := s.Auth.ChooseWorkspace(r.Context(), id); err != nil {
+		return answer{}, err
+	}
+	return answer{redirect: "/admin/operations"}, nil
+}
+
+func (s *Server) tenants(r request) (answer, error) {
+	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
+		return answer{}, notFound()
+	}
+	tenants, err := s.Read.Tenants(r.Context(), r.actor())
+	if err != nil {
+		return answer{}, err
+	}
+	connections, err := s.connectionsByTenant(r)
+	if err != nil {
+		return answer{}, err
+	}
+	list := view.TenantList{Now: time.Now().UTC(), Action: "/admin/tenants", Query: r.URL.Query().Get("q")}
+	for _, t := range tenants {
+		if q := strings.ToLower(list.Query); q == "" || strings.Contains(strings.ToLower(t.Name+" "+t.Domain+" "+t.ExternalID.String()), q) {
+			list.Rows = append(list.Rows, view.PresentTenantRow(t, connections[t.ID], ""))
+		}
+	}
+	if len(list.Rows) == 0 {
+		list.Empty = &view.Empty{Icon: "building-2", Title: "No tenants to show", Text: "No tenant that you can see matches.", Actions: []view.Button{{Label: "Show all", Href: "/admin/tenants"}}}
+	}
+	return answer{title: "Tenants", page: func(shell view.Shell) templ.Component { return page.TenantsPage(shell, list) }}, nil
+}
+
+func (s *Server) connectionsByTenant(r request) (map[uuid.UUID][]projections.Connection, error) {
+	all, err := s.Read.Connections(r.Context(), r.actor(), uuid.Nil)
+	if err != nil {
+		return nil, err
+	}
+	by := make(map[uuid.UUID][]projections.Connection)
+	for _, c := range all {
+		by[c.Tenant] = append(by[c.Tenant], c)
+	}
+	return by, nil
+}
+
+func (s *Server) tenant(r request) (answer, error) {
+	external, err := pathUUID(r.v("tenant"))
+	if err != nil {
+		return answer{}, err
+	}
+	t, err := s.Read.Tenant(r.Context(), r.actor(), external)
+	if err != nil {
+		return answer{}, err
+	}
+	connections, err := s.Read.Connections(r.Context(), r.actor(), t.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	p, err := s.tenantPage(r, t, connections)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{
+		title: t.Name, media: summaryMedia, value: p.Summary, shell: inTenant(t),
+		page: func(shell view.Shell) templ.Component { return page.TenantPage(shell, p) },
+	}, nil
+}
+
+func (s *Server) tenantPage(r request, t projections.Tenant, connections []projections.Connection) (view.TenantPage, error) {
+	p := view.TenantPage{
+		Now: time.Now().UTC(), Label: t.Name, Domain: t.Domain, EntraID: t.ExternalID.String(), Summary: view.PresentSummary(t, connections),
+		RunsHref: "/admin/t/" + t.ExternalID.String() + "/operations", Hold: t.HoldReason,
+	}
+	if t.HoldUntil != nil {
+		p.Until = *t.HoldUntil
+	}
+	start := "/admin/t/" + t.ExternalID.String() + "/start"
+	for _, o := range domain.Catalogue() {
+		if !r.actor().May(o.Capability) {
+			continue
+		}
+		result, err := s.Commands.Forecast(r.Context(), commands.Start{Actor: r.actor(), Operation: o.Type, Tenant: t.ExternalID})
+		if err != nil {
+			return p, err
+		}
+		facts, err := s.startFacts(r, result)
+		if err != nil {
+			return p, err
+		}
+		forecast := view.PresentForecast(facts)
+		p.Readiness = append(p.Readiness, view.Readiness{
+			Operation: o.Label, Status: forecast.Status, Text: forecast.Text, ReasonCode: forecast.ReasonCode, Href: start + "?operation=" + string(o.Type),
+		})
+	}
+	for _, c := range connections {
+		p.Connections = append(p.Connections, view.PresentConnection(c, t))
+	}
+	lines, _, _, err := s.Read.ListRuns(r.Context(), r.actor(), projections.RunFilter{Tenant: t.ID, Limit: 8})
+	if err != nil {
+		return p, err
+	}
+	for _, l := range lines {
+		p.Runs = append(p.Runs, view.PresentRunRow(l, p.Now))
+	}
+	cached, err := s.Read.DirectoryOf(r.Context(), t.ID)
+	for _, c := range cached {
+		label := map[string]string{"directory_groups": "Directory groups", "role_definitions": "Role definitions"}[c.Kind]
+		p.Facts = append(p.Facts, view.Fact{Label: label, Text: strconv.Itoa(c.Count) + " known, read", Time: c.ReadAt})
+	}
+	return p, err
+}
+
+func (s *Server) notifications(r request) (answer, error) {
+	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
+		return answer{}, notFound()
+	}
+	found, err := s.Read.Notifications(r.Context(), r.actor(), 100)
+	if err != nil {
+		return answer{}, err
+	}
+	tenants, err := s.Read.Tenants(r.Context(), r.actor())
+	if err != nil {
+		return answer{}, err
+	}
+	names := make(map[uuid.UUID]string, len(tenants))
+	for _, t := range tenants {
+		names[t.ID] = t.Name
+	}
+	list := view.Notifications{Now: time.Now().UTC()}
+	seen := map[int64]bool{}
+	for i, n := range found {
+		if seen[n.RunNumber] {
+			continue // the newest state of a run only
+		}
+		seen[n.RunNumber] = true
+		list.Items = append(list.Items, view.PresentNotification(n, names, i+1, list.Now))
+		if n.ReadAt == nil {
+			list.MarkAllHref = "/admin/notifications/read"
+		}
+	}
+	if len(list.Items) == 0 {
+		list.Empty = &view.Empty{Icon: "bell", Title: "Nothing new", Text: "You are told only about operations you started."}
+	}
+	return answer{title: "Notifications", page: func(shell view.Shell) templ.Component { return page.NotificationsPage(shell, list) }}, nil
+}
+
+func (s *Server) readNotifications(r request) (answer, error) {
+	if err := s.Read.MarkRead(r.Context(), r.actor()); err != nil {
+		return answer{}, err
+	}
+	return answer{redirect: "/admin/notifications"}, nil
+}
+
+// signInPage looks at a link without using it: only the form's POST does, so that a mail scanner cannot use it up.
+func (s *Server) signInPage(r request) (answer, error) {
+	next := auth.LocalPath(r.URL.Query().Get("next"))
+	shown := view.SignIn{State: view.SignInAsk, Now: time.Now().UTC()}
+	if s.Demo {
+		shown.Command = "make demo"
+	}
+	if r.URL.Query().Has("signed-out") {
+		shown.State = view.SignInSignedOut
+	}
+	if secret := r.v("link"); secret != "" {
+		link, err := s.Auth.PeekLink(r.Context(), secret)
+		switch {
+		case errors.Is(err, auth.ErrNoLink):
+			return answer{}, notFound()
+		case err != nil:
+			return answer{}, err
+		case !link.UsedAt.IsZero():
+			shown.State, shown.At = view.SignInConsumed, link.UsedAt
+		case link.Expired(shown.Now):
+			shown.State, shown.At = view.SignInExpired, link.Expires
+		default:
+			shown.State, shown.At, shown.Name = view.SignInConfirm, link.Expires, link.Name
+			shown.Action, shown.Fields = "/sign-in/"+secret, []view.Field{{Name: "next", Value: next}}
+		}
+	}
+	r.viewer = auth.Viewer{} // the page stands alone
+	return answer{title: "Sign in", page: func(shell view.Shell) templ.Component {
+		shell.Viewer, shell.Nav = view.Viewer{}, nil
+		return page.SignInPage(shell, shown)
+	}}, nil
+}
+
+func (s *Server) signIn(r request) (answer, error) {
+	if err := r.ParseForm(); err != nil {
+		return answer{}, invalid("malformed_body", "The form could not be read.")
+	}
+	err := s.Auth.ConsumeLink(r.Request, r.v("link"))
+	if errors.Is(err, auth.ErrNoLink) {
+		return answer{redirect: "/sign-in/" + r.v("link")}, nil // which says whether it was used or has expired
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{redirect: auth.LocalPath(r.PostForm.Get("next"))}, nil
+}
+
+func (s *Server) signOut(r request) (answer, error) {
+	if err := s.Auth.SignOut(r.Request); err != nil {
+		return answer{}, err
+	}
+	return answer{redirect: "/sign-in?signed-out"}, nil
+}
+
+// probes answer orchestrators: is the process there, can it work? No sign-in, no secrets.
+func (s *Server) probes(r *mux.Router) {
+	live := func(w http.ResponseWriter, _ *http.Request) {
+		s.writeJSON(w, http.StatusOK, "application/json", map[string]string{"state": "ok"})
+	}
+	r.HandleFunc("/livez", live).Methods(http.MethodGet)
+	r.HandleFunc("/healthz", live).Methods(http.MethodGet)
+	r.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		status, body := http.StatusOK, map[string]any{"state": "ready"}
+		checks := map[string]string{}
+		for name, err := range s.Ready(r.Context()) {
+			checks[name] = "ok"
+			if err != nil {
+				status, body["state"], checks[name] = http.StatusServiceUnavailable, "not_ready", safeText(err)
+			}
+		}
+		if r.URL.Query().Has("verbose") {
+			body["checks"] = checks
+		}
+		s.writeJSON(w, status, "application/json", body)
+	}).Methods(http.MethodGet)
+}
+
+// safeText is an error's first line without what a driver may say of hosts and users.
+func safeText(err error) string {
+	text, _, _ := strings.Cut(err.Error(), "\n")
+	if strings.Contains(text, "failed to connect") || strings.Contains(text, "host=") {
+		return "the database cannot be reached"
+	}
+	return text
+}

@@ -1,0 +1,306 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/google/uuid"
+
+	"tenantpilot/cmd/tenantpilot/internal/web/page"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
+	"tenantpilot/commands"
+	"tenantpilot/domain"
+	"tenantpilot/projections"
+)
+
+const runMedia = "application/vnd.tenantpilot.provider-backed-run-detail+json"
+
+// operations is the hub: all tenants the viewer sees, or one.
+func (s *Server) operations(r request) (answer, error) {
+	if typed, ok := r.URL.Query()["filter"]; ok {
+		return answer{redirect: filterHref(r.URL, typed[0])}, nil
+	}
+	f, err := s.operationsFacts(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if len(f.Filter.Unknown) > 0 && !prefersHTML(r.Request) {
+		var fields []view.FieldError
+		for _, key := range f.Filter.Unknown {
+			fields = append(fields, view.FieldError{Pointer: "/" + key, Code: "unknown_parameter", Message: "There is no filter " + key + "."})
+		}
+		return answer{}, invalid("unknown_parameter", "The query has parameters that are no filters.", fields...)
+	}
+	list := view.PresentOperations(f)
+	a := answer{
+		title: "Operations", media: "application/json", value: view.PresentRunList(f),
+		page: func(shell view.Shell) templ.Component { return page.OperationsPage(shell, list) },
+		shell: func(shell *view.Shell) {
+			if f.Tenant != nil {
+				inTenant(*f.Tenant)(shell)
+			}
+			shell.LiveHref = f.Base + "/stream"
+			if r.URL.RawQuery != "" {
+				shell.LiveHref += "?" + r.URL.RawQuery
+			}
+		},
+	}
+	return a, nil
+}
+
+// filterHref turns what was typed into the filter box into the list's own address, so that the filter is the URL.
+func filterHref(u *url.URL, typed string) string {
+	q := view.FilterQuery(typed)
+	for _, key := range []string{"range", "window", "view"} {
+		if v := u.Query().Get(key); v != "" {
+			q.Set(key, v)
+		}
+	}
+	if len(q) == 0 {
+		return u.Path
+	}
+	return u.Path + "?" + q.Encode()
+}
+
+func (s *Server) operationsFacts(r request) (view.OperationsFacts, error) {
+	now := time.Now().UTC()
+	f := view.OperationsFacts{Base: "/admin/operations", Query: r.URL.Query(), Now: now, Me: r.actor().Ref.ID.String()}
+	f.Filter = view.ParseFilter(f.Query, f.Me, now)
+	for _, o := range domain.Catalogue() {
+		f.MayStart = f.MayStart || r.actor().May(o.Capability)
+	}
+	if id := r.v("tenantExternalId"); id != "" {
+		external, err := pathUUID(id)
+		if err != nil {
+			return f, err
+		}
+		tenant, err := s.Read.Tenant(r.Context(), r.actor(), external)
+		if err != nil {
+			return f, err
+		}
+		f.Tenant, f.Filter.Tenant, f.Base = &tenant, tenant.ID, "/admin/t/"+external.String()+"/operations"
+	} else if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
+		return f, notFound()
+	}
+	return f, s.readOperations(r, &f)
+}
+
+func (s *Server) readOperations(r request, f *view.OperationsFacts) (err error) {
+	ctx, actor, tenant := r.Context(), r.actor(), f.Filter.Tenant
+	if f.Lines, f.Newer, f.Older, err = s.Read.ListRuns(ctx, actor, f.Filter.RunFilter); err != nil {
+		return err
+	}
+	from := f.Now.Add(-map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}[f.Filter.Range])
+	if f.Counts, err = s.Read.CountRuns(ctx, actor, tenant, from); err != nil {
+		return err
+	}
+	f.WindowTo = f.Now
+	f.WindowFrom = f.Now.Add(-map[string]time.Duration{"60m": time.Hour, "6h": 6 * time.Hour, "24h": 24 * time.Hour}[f.Filter.Window])
+	if f.WindowRuns, err = s.Read.RunsBetween(ctx, actor, tenant, f.WindowFrom, f.WindowTo); err != nil {
+		return err
+	}
+	if f.WindowRefusals, err = s.Read.RefusalsBetween(ctx, actor, tenant, f.WindowFrom, f.WindowTo); err != nil {
+		return err
+	}
+	if f.Hours, err = s.Read.HoursSince(ctx, actor, tenant, f.Now.Truncate(time.Hour).Add(-23*time.Hour)); err != nil {
+		return err
+	}
+	f.Behind, f.AsOf, err = s.Read.Lag(ctx)
+	return err
+}
+
+// run is the run page: canonical, or below a tenant. Below a tenant that it does not belong to it is forbidden to those who see both,
+// with a link to the canonical page, and not there for everybody else.
+func (s *Server) run(r request) (answer, error) {
+	line, err := s.findRun(r)
+	if err != nil {
+		return answer{}, err
+	}
+	f, err := s.runFacts(r, line)
+	if err != nil {
+		return answer{}, err
+	}
+	detail := view.PresentRun(f)
+	return answer{
+		media: runMedia, value: detail, title: detail.Operation + " #" + strconv.FormatInt(detail.RunID, 10),
+		page: func(shell view.Shell) templ.Component { return page.RunPage(shell, detail) },
+		shell: func(shell *view.Shell) {
+			inTenant(projections.Tenant{Name: line.TenantName, ExternalID: line.TenantExternal})(shell)
+			if !detail.Ended() {
+				shell.LiveHref = view.RunHref(line.Number) + "/stream"
+			}
+		},
+	}, nil
+}
+
+func (s *Server) findRun(r request) (projections.RunLine, error) {
+	id := r.v("run")
+	if id == "" {
+		id = r.v("operationRunId")
+	}
+	number, err := pathNumber(id)
+	if err != nil {
+		return projections.RunLine{}, err
+	}
+	scoped := r.v("tenantExternalId")
+	var external uuid.UUID
+	if scoped != "" {
+		if external, err = pathUUID(scoped); err != nil {
+			return projections.RunLine{}, err
+		}
+		if _, err := s.Read.Tenant(r.Context(), r.actor(), external); err != nil {
+			return projections.RunLine{}, err
+		}
+	}
+	line, err := s.waitForRun(r, number)
+	if err != nil {
+		return line, err
+	}
+	if scoped != "" && line.TenantExternal != external {
+		return line, problem{
+			Status: http.StatusForbidden, Code: "other_tenant", Detail: "This run belongs to another tenant that you can see.",
+			elsewhere: &view.Button{Label: "Open the run", Href: view.RunHref(number), Variant: "primary"},
+		}
+	}
+	return line, nil
+}
+
+// waitForRun gives the read model a moment for a run that was accepted just now: the link in the start answer must lead somewhere.
+func (s *Server) waitForRun(r request, number int64) (projections.RunLine, error) {
+	deadline := time.Now().Add(2 * time.Second)
+	for {
+		line, err := s.Read.RunByNumber(r.Context(), r.actor(), number)
+		if !errors.Is(err, projections.ErrNoRow) || time.Now().After(deadline) {
+			return line, err
+		}
+		if behind, _, lagErr := s.Read.Lag(r.Context()); lagErr != nil || behind == 0 {
+			return line, err
+		}
+		select {
+		case <-r.Context().Done():
+			return line, r.Context().Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Server) runFacts(r request, line projections.RunLine) (f view.RunFacts, err error) {
+	ctx := r.Context()
+	f = view.RunFacts{
+		Line: line, Now: time.Now().UTC(), AttemptID: uuid.NewString(), MayCancel: r.actor().May(domain.CapRunCancel),
+		MayStart: r.actor().May(domain.OperationByType(line.Operation).Capability),
+		May:      func(a domain.NextStepAction) bool { return mayStep(r.actor(), a) },
+	}
+	if f.Connection, err = s.Read.Connection(ctx, r.actor(), line.Connection); err != nil && !errors.Is(err, projections.ErrNoRow) {
+		return f, err
+	}
+	if f.Timeline, err = s.Read.Timeline(ctx, line.Run); err != nil {
+		return f, err
+	}
+	if f.Joined, err = s.Read.JoinedTo(ctx, line.ID); err != nil {
+		return f, err
+	}
+	if f.Usually, err = s.Read.Usually(ctx, line.Tenant, line.Operation); err != nil {
+		return f, err
+	}
+	if line.CancelRequestedBy != nil {
+		if f.CancelName, err = s.Read.PersonName(ctx, *line.CancelRequestedBy); err != nil {
+			return f, err
+		}
+	}
+	lease, err := s.Read.LeaseOf(ctx, line.ID)
+	switch {
+	case err == nil:
+		f.Lease = &lease
+	case !errors.Is(err, projections.ErrNoRow):
+		return f, err
+	}
+	return f, nil
+}
+
+func (s *Server) cancelRun(r request) (answer, error) {
+	number, err := pathNumber(r.v("run"))
+	if err != nil {
+		return answer{}, err
+	}
+	line, err := s.Read.RunByNumber(r.Context(), r.actor(), number)
+	if err != nil {
+		return answer{}, err
+	}
+	seq, err := s.Commands.CancelRun(r.Context(), commands.CancelRun{Actor: r.actor(), Run: line.ID})
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := s.Read.AwaitRuns(r.Context(), seq, 2*time.Second); err != nil {
+		return answer{}, err
+	}
+	if line, err = s.Read.RunByNumber(r.Context(), r.actor(), number); err != nil {
+		return answer{}, err
+	}
+	f, err := s.runFacts(r, line)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{media: runMedia, value: view.PresentRun(f), redirect: view.RunHref(number)}, nil
+}
+
+// part is a piece of a page that the stream sends anew when it has changed.
+type part struct {
+	id        string
+	component templ.Component
+}
+
+// parts reads what a stream shows, and says whether there will be nothing more to say.
+type parts func(request) (list []part, title string, ended bool, err error)
+
+func (s *Server) operationsParts(r request) ([]part, string, bool, error) {
+	f, err := s.operationsFacts(r)
+	if err != nil {
+		return nil, "", false, err
+	}
+	list := view.PresentOperations(f)
+	send := []part{
+		{"counters", page.Counters(list.Counters)}, {"tabs", page.Tabs(list.Tabs)}, {"lanes", page.Lanes(*list.Lanes)}, {"hours", page.HourBars(*list.Hours)},
+	}
+	for _, row := range list.Rows {
+		send = append(send, part{"run-" + strconv.FormatInt(row.ID, 10), page.RunRow(row, list.Now)})
+	}
+	unread, err := s.Read.Unread(r.Context(), r.actor())
+	if err != nil {
+		return nil, "", false, err
+	}
+	return append(send, part{"bell", page.Bell(unread, "/admin/notifications")}), "", false, nil
+}
+
+func (s *Server) runParts(r request) ([]part, string, bool, error) {
+	line, err := s.findRun(r)
+	if err != nil {
+		return nil, "", false, err
+	}
+	f, err := s.runFacts(r, line)
+	if err != nil {
+		return nil, "", false, err
+	}
+	d := view.PresentRun(f)
+	send := []part{
+		{"run-header", page.RunHeader(d)}, {"run-outcome", page.RunOutcome(d)}, {"run-path", page.RunPath(d)}, {"run-scope", page.RunScope(d)},
+		{"run-timeline", page.RunTimeline(d)}, {"run-items", page.RunItems(d)}, {"run-related", page.RunRelated(d)},
+	}
+	title := ""
+	if d.Ended() {
+		title = view.OutcomeBadge(*d.Outcome).Word + ": " + d.Operation + " #" + strconv.FormatInt(d.RunID, 10)
+	}
+	return send, title, d.Ended() && line.ScopeReleasedAt != nil, nil
+}
+
+// render renders a part to bytes, to see whether it changed.
+func render(r request, c templ.Component) ([]byte, error) {
+	var b bytes.Buffer
+	err := c.Render(r.Context(), &b)
+	return b.Bytes(), err
+}

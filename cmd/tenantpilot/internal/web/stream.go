@@ -1,0 +1,186 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"hash/maphash"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/web/page"
+)
+
+// The pace of a stream: at most two updates a second, a look now and then even when nothing happened (times run on), and a comment that
+// keeps proxies from closing it.
+const (
+	streamPace  = 500 * time.Millisecond
+	streamLook  = 5 * time.Second
+	streamAlive = 15 * time.Second
+	streamWrite = 10 * time.Second // a reader that takes longer for one update is gone
+)
+
+// stream keeps a page current: it sends the parts that changed, and ends when there is nothing more to say, the viewer may no longer see the
+// page, or the server stops. It reads the database only when the log has grown, and every few seconds.
+func (s *Server) stream(read parts) http.HandlerFunc {
+	return func(w http.ResponseWriter, httpRequest *http.Request) {
+		viewer, ok := auth.ViewerFrom(httpRequest.Context())
+		if !ok {
+			s.fail(w, httpRequest, problem{Status: http.StatusUnauthorized, Code: "not_signed_in", Detail: "Sign in first."})
+			return
+		}
+		r := request{httpRequest, viewer}
+		first, _, _, err := read(r)
+		if err != nil {
+			s.fail(w, httpRequest, err)
+			return
+		}
+		s.metrics.streams.Inc()
+		defer s.metrics.streams.Dec()
+		h := w.Header()
+		h.Set("Content-Type", "text/event-stream")
+		h.Set("X-Accel-Buffering", "no")
+		w.WriteHeader(http.StatusOK)
+		f := &feed{server: s, w: w, control: http.NewResponseController(w), sent: map[string]uint64{}, seed: maphash.MakeSeed()}
+		if httpRequest.Header.Get("Last-Event-ID") == "" {
+			if err := f.learn(r, first); err != nil { // the page was rendered just now: only changes are news
+				return
+			}
+		}
+		f.run(r, read)
+	}
+}
+
+// feed is one open stream. Its goroutine owns it.
+type feed struct {
+	server  *Server
+	w       http.ResponseWriter
+	control *http.ResponseController
+	sent    map[string]uint64 // hash of what each part last looked like
+	seed    maphash.Seed
+}
+
+func (f *feed) run(r request, read parts) {
+	_ = f.control.SetReadDeadline(time.Time{})
+	if f.comment("connected") != nil {
+		return
+	}
+	alive := time.NewTicker(streamAlive)
+	defer alive.Stop()
+	for {
+		changed := f.server.Changed()
+		ended, err := f.update(r, read)
+		if err != nil || ended {
+			return
+		}
+		look := time.NewTimer(streamLook)
+		for waiting := true; waiting; {
+			select {
+			case <-r.Context().Done():
+				look.Stop()
+				return
+			case <-f.server.Draining.Done():
+				look.Stop()
+				return
+			case <-alive.C:
+				if f.comment("alive") != nil {
+					return
+				}
+			case <-changed:
+				waiting = false
+			case <-look.C:
+				waiting = false
+			}
+		}
+		look.Stop()
+		pause(r.Context(), streamPace) // read models follow the log within milliseconds; and no faster than people read
+	}
+}
+
+// update reads the page's parts with the rights of this moment and sends those that changed.
+func (f *feed) update(r request, read parts) (ended bool, err error) {
+	viewer, ok, err := f.server.Auth.Again(r.Context(), r.viewer)
+	if err != nil {
+		return false, nil // the database is away for a moment: look again
+	}
+	if !ok {
+		return true, f.end()
+	}
+	r.viewer = viewer
+	list, title, ended, err := read(r)
+	if err != nil {
+		if p := f.server.problemOf(r.Request, err); p.Status == http.StatusServiceUnavailable {
+			return false, nil
+		}
+		return true, f.end()
+	}
+	var news []templ.Component
+	for _, p := range list {
+		b, err := render(r, p.component)
+		if err != nil {
+			return true, err
+		}
+		if hash := maphash.Bytes(f.seed, b); f.sent[p.id] != hash {
+			f.sent[p.id] = hash
+			news = append(news, page.Partial(p.id, p.component))
+		}
+	}
+	if title != "" && ended {
+		news = append(news, page.DocumentTitle(title))
+	}
+	if len(news) > 0 {
+		var b bytes.Buffer
+		if err := page.WriteEvent(r.Context(), &b, strconv.FormatInt(time.Now().UnixMilli(), 10), news...); err != nil {
+			return true, err
+		}
+		if err := f.write(b.Bytes()); err != nil {
+			return true, err
+		}
+	}
+	if ended {
+		return true, f.end()
+	}
+	return false, nil
+}
+
+func (f *feed) learn(r request, list []part) error {
+	for _, p := range list {
+		b, err := render(r, p.component)
+		if err != nil {
+			return err
+		}
+		f.sent[p.id] = maphash.Bytes(f.seed, b)
+	}
+	return nil
+}
+
+func (f *feed) end() error {
+	var b bytes.Buffer
+	if err := page.WriteNamedEvent(&b, page.EndEvent, ""); err != nil {
+		return err
+	}
+	return f.write(b.Bytes())
+}
+
+func (f *feed) comment(text string) error { return f.write([]byte(": " + text + "\n\n")) }
+
+func (f *feed) write(b []byte) error {
+	_ = f.control.SetWriteDeadline(time.Now().Add(streamWrite))
+	if _, err := f.w.Write(b); err != nil {
+		return fmt.Errorf("write event: %w", err)
+	}
+	return f.control.Flush()
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

@@ -1,0 +1,275 @@
+// Package web is the console: one handler per route, one view value per answer, two renderings of it (vendor JSON and HTML).
+//
+// A handler says what it answers and returns errors; negotiation, rendering and the wording of errors are in one place (respond.go), so
+// that "not there" and "not yours" are the same bytes. Pages are made from read models only: this package cannot import the provider's
+// client, and asks the gate through package commands.
+package web
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/web/static"
+	"tenantpilot/commands"
+	"tenantpilot/projections"
+)
+
+// Config is what the console is made of.
+type Config struct {
+	Read     projections.Reader
+	Commands *commands.Handler
+	Auth     *auth.Service
+	Log      *slog.Logger
+	Demo     bool
+	Version  string
+	Metrics  *prometheus.Registry
+	// Changed returns a channel that is closed the next time the log grows.
+	Changed func() <-chan struct{}
+	// Draining ends when the process begins to stop: streams end then.
+	Draining context.Context
+	// Ready says, by name, what is wrong; a nil error is a check that passed.
+	Ready func(context.Context) map[string]error
+}
+
+// Server is the console.
+type Server struct {
+	Config
+	router  *mux.Router
+	metrics metrics
+	secure  http.CrossOriginProtection
+}
+
+//go:embed openapi.yaml
+var openapi []byte
+
+// New makes the console; Handler serves it.
+func New(c Config) (*Server, error) {
+	s := &Server{Config: c}
+	var err error
+	if s.metrics, err = newMetrics(c.Metrics); err != nil {
+		return nil, err
+	}
+	s.secure.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "The request came from another site."})
+	}))
+	s.routes()
+	return s, nil
+}
+
+// Router is the route table, for tests that walk it.
+func (s *Server) Router() *mux.Router { return s.router }
+
+func (s *Server) routes() {
+	r := mux.NewRouter()
+	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, notFound()) })
+	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: "This address does not answer to " + r.Method + "."})
+	})
+	s.router = r
+
+	s.post(r, "/admin/t/{tenant}/provider-actions/{operation}/start", s.startOnTenant)
+	s.post(r, "/admin/provider-connections/{connection}/actions/{operation}/start", s.startOnConnection)
+	s.post(r, "/admin/t/{tenant}/directory/groups/sync", s.syncGroups)
+	s.post(r, "/admin/t/{tenant}/directory/role-definitions/sync", s.syncRoleDefinitions)
+	s.get(r, "/admin/start", s.chooseTenantToStart)
+	s.get(r, "/admin/t/{tenant}/start", s.startForm)
+
+	s.get(r, "/admin/operations", s.operations)
+	r.HandleFunc("/admin/operations/stream", s.stream(s.operationsParts)).Methods(http.MethodGet)
+	s.get(r, "/admin/operations/{run}", s.run)
+	r.HandleFunc("/admin/operations/{run}/stream", s.stream(s.runParts)).Methods(http.MethodGet)
+	s.post(r, "/admin/operations/{run}/cancel", s.cancelRun)
+	s.get(r, "/admin/t/{tenantExternalId}/operations", s.operations)
+	r.HandleFunc("/admin/t/{tenantExternalId}/operations/stream", s.stream(s.operationsParts)).Methods(http.MethodGet)
+	s.get(r, "/admin/t/{tenantExternalId}/operations/{operationRunId}", s.run)
+
+	s.get(r, "/", s.home)
+	s.get(r, "/admin/tenants", s.tenants)
+	s.get(r, "/admin/tenants/{tenant}", s.tenant)
+	s.get(r, "/admin/notifications", s.notifications)
+	s.post(r, "/admin/notifications/read", s.readNotifications)
+	s.post(r, "/workspaces/{workspace}/choose", s.chooseWorkspace)
+
+	s.open(r, http.MethodGet, "/sign-in", s.signInPage)
+	s.open(r, http.MethodGet, "/sign-in/{link}", s.signInPage)
+	s.open(r, http.MethodPost, "/sign-in/{link}", s.signIn)
+	s.open(r, http.MethodPost, "/sign-out", s.signOut)
+	s.open(r, http.MethodGet, "/problems/{code}", s.problemPage)
+
+	r.HandleFunc("/openapi.yaml", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/yaml")
+		_, _ = w.Write(openapi)
+	}).Methods(http.MethodGet)
+	r.PathPrefix(static.Prefix).Handler(static.Handler()).Methods(http.MethodGet).Name("static")
+	s.probes(r)
+	if s.Metrics != nil {
+		r.Handle("/metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
+	}
+}
+
+// Handler is the console with everything around it, outermost first.
+func (s *Server) Handler() http.Handler {
+	var h http.Handler = s.router
+	h = s.Auth.Authenticate(h)
+	h = s.secure.Handler(h)
+	h = limitBody(h)
+	h = secureHeaders(h)
+	h = s.recover(h)
+	h = s.observe(h)
+	return requestID(h)
+}
+
+type requestKey struct{}
+
+// requestID takes the caller's X-Request-ID if it is a UUID, else draws one; answers, problems and the log carry it.
+func requestID(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, err := uuid.Parse(r.Header.Get("X-Request-ID"))
+		if err != nil {
+			id = uuid.New()
+		}
+		w.Header().Set("X-Request-ID", id.String())
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), requestKey{}, id.String())))
+	})
+}
+
+func requestIDOf(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
+
+// contentPolicy allows nothing but our own files: no inline script or style, no other host, no framing.
+const contentPolicy = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
+	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+func secureHeaders(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", contentPolicy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		if !strings.HasPrefix(r.URL.Path, static.Prefix) {
+			h.Set("Cache-Control", "no-store")
+		}
+		if r.TLS != nil {
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// maxBody is the most that a request may send.
+const maxBody = 1 << 20
+
+func limitBody(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) recover(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil {
+				if p == http.ErrAbortHandler { //nolint:errorlint // a sentinel that is panicked with, never wrapped
+					panic(p)
+				}
+				s.Log.Error("handler panicked", "panic", p, "request_id", requestIDOf(r.Context()), "stack", string(debug.Stack()))
+				s.fail(w, r, problem{Status: http.StatusInternalServerError, Code: "internal_error"})
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// recorder remembers the status of an answer and lets streams flush.
+type recorder struct {
+	http.ResponseWriter
+	status int
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 {
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	return w.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// observe counts and logs each request once, by route, without queries or bodies; probes and files are not logged.
+func (s *Server) observe(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		rec := &recorder{ResponseWriter: w}
+		next.ServeHTTP(rec, r)
+		route := "other"
+		var match mux.RouteMatch
+		if s.router.Match(r, &match) && match.Route != nil {
+			if t, err := match.Route.GetPathTemplate(); err == nil {
+				route = t
+			}
+		}
+		s.metrics.requests.WithLabelValues(route, r.Method, strconv.Itoa(rec.status)).Inc()
+		s.metrics.latency.WithLabelValues(route).Observe(time.Since(began).Seconds())
+		if strings.HasPrefix(r.URL.Path, "/admin") || rec.status >= http.StatusInternalServerError {
+			s.Log.Info("request", "method", r.Method, "route", route, "status", rec.status, "ms", time.Since(began).Milliseconds(),
+				"request_id", requestIDOf(r.Context()))
+		}
+	})
+}
+
+type metrics struct {
+	starts   *prometheus.CounterVec
+	requests *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	streams  prometheus.Gauge
+}
+
+func newMetrics(registry *prometheus.Registry) (metrics, error) {
+	m := metrics{
+		starts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tenantpilot_starts_total", Help: "Start attempts by outcome, operation and reason.",
+		}, []string{"outcome", "operation", "reason"}),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "tenantpilot_http_requests_total", Help: "Requests by route, method and status.",
+		}, []string{"route", "method", "status"}),
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "tenantpilot_http_request_seconds", Help: "Time to answer by route.", Buckets: prometheus.ExponentialBuckets(0.001, 2.5, 10),
+		}, []string{"route"}),
+		streams: prometheus.NewGauge(prometheus.GaugeOpts{Name: "tenantpilot_sse_clients", Help: "Open event streams."}),
+	}
+	if registry == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.starts, m.requests, m.latency, m.streams} {
+		if err := registry.Register(c); err != nil {
+			return m, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}

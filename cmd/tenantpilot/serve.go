@@ -1,0 +1,88 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"tenantpilot/migrations/pgembed"
+)
+
+func serveCommand() *cobra.Command {
+	var dataDir, listen string
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Serve the console and keep the read models", Args: noArgs,
+		Long: `Serve the console and keep the read models. Runs are executed by "tenantpilot work", on this machine or another.
+
+The database is TENANTPILOT_DATABASE_URL (the application's role), or else the running demo's. It is checked first: serve refuses one
+that could lose acknowledged work or whose role could change history, and says what to do.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withApp(cmd.Context(), dataDir, func(ctx context.Context, a *app, cfg config) error {
+				if listen == "" {
+					listen = cfg.Listen
+				}
+				listener, err := net.Listen("tcp", listen)
+				if err != nil {
+					return fmt.Errorf("listen: %w", err)
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "serving http://%s\n", listener.Addr())
+				g, ctx := errgroup.WithContext(ctx)
+				g.Go(func() error { return a.runLog(ctx) })
+				g.Go(func() error { return a.serve(ctx, listener) })
+				return g.Wait()
+			})
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "", "address to listen on (default TENANTPILOT_LISTEN, else 127.0.0.1:8080; port 0 picks one)")
+	dataDirFlag(cmd, &dataDir)
+	return cmd
+}
+
+func workCommand() *cobra.Command {
+	var dataDir string
+	cmd := &cobra.Command{
+		Use: "work", Short: "Execute accepted runs", Args: noArgs,
+		Long: `Execute accepted runs against Microsoft Graph, and keep the read models. Start as many as you like, on as many machines.
+
+The database is TENANTPILOT_DATABASE_URL (the application's role), or else the running demo's. TENANTPILOT_PLATFORM_SECRET is the
+platform app's client secret; TENANTPILOT_LOGIN_URL and TENANTPILOT_GRAPH_URL point at a simulator.`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return withApp(cmd.Context(), dataDir, func(ctx context.Context, a *app, _ config) error {
+				g, ctx := errgroup.WithContext(ctx)
+				g.Go(func() error { return a.runLog(ctx) })
+				g.Go(func() error { return a.runWorker(ctx) })
+				return g.Wait()
+			})
+		},
+	}
+	dataDirFlag(cmd, &dataDir)
+	return cmd
+}
+
+// withApp opens an app on the configured database, or the running demo's with its simulator, and closes it afterwards.
+func withApp(ctx context.Context, dataDir string, do func(context.Context, *app, config) error) error {
+	cfg, err := loadConfig()
+	if err != nil {
+		return err
+	}
+	url, err := databaseURL(ctx, cfg, dataDir, pgembed.AppRole)
+	if err != nil {
+		return err
+	}
+	o := options{
+		databaseURL: url, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, log: newLog(slog.LevelInfo),
+	}
+	if cfg.DatabaseURL == "" {
+		o.followDemo(dataDir)
+	}
+	a, err := newApp(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	return do(ctx, a, cfg)
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
+)
+
+const startMediaType = "application/vnd.tenantpilot.provider-start-outcome+json"
+
+// startRequest is what the flags of `tenantpilot start` say.
+type startRequest struct {
+	baseURL, token, dataDir      string
+	tenant, operation            string
+	selectionKey, idempotencyKey string
+	connection                   int64
+	reconsent, asJSON            bool
+}
+
+func startCommand() *cobra.Command {
+	var r startRequest
+	cmd := &cobra.Command{
+		Use: "start", Short: "Start an operation through the console's API", Args: noArgs,
+		Long: `Ask a running console to start an operation, and print which of the four outcomes it answered.
+
+The console is --url or TENANTPILOT_URL, the token TENANTPILOT_TOKEN or the file TENANTPILOT_TOKEN_FILE names. Without them it is the
+demo in --data-dir, with its operator's token.
+
+Exit codes: 0 accepted or deduped, 1 error, 2 usage, 3 blocked, 4 scope busy, 5 not found or not allowed.`,
+		Example: `  tenantpilot start --tenant 5c2b1c1e-... --operation directory_groups.sync
+  tenantpilot start --tenant 5c2b1c1e-... --operation provider.connection.check --json`,
+		RunE: func(cmd *cobra.Command, _ []string) error { return r.run(cmd.Context(), cmd.OutOrStdout()) },
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.tenant, "tenant", "", "directory id of the tenant (a GUID)")
+	f.StringVar(&r.operation, "operation", "", "operation type, for example directory_groups.sync")
+	f.Int64Var(&r.connection, "connection", 0, "number of the provider connection (default: the tenant's default connection)")
+	f.StringVar(&r.selectionKey, "selection-key", "", "which groups to sync (default: all_groups_v1)")
+	f.BoolVar(&r.reconsent, "reconsent", false, "check although consent is recorded as required or revoked: you have consented since")
+	f.StringVar(&r.idempotencyKey, "idempotency-key", "", "a UUID; the same key again gets the first answer (default: a fresh one)")
+	f.StringVar(&r.baseURL, "url", os.Getenv("TENANTPILOT_URL"), "base URL of the console")
+	f.BoolVar(&r.asJSON, "json", false, "print the answer as JSON")
+	dataDirFlag(cmd, &r.dataDir)
+	return cmd
+}
+
+func (r *startRequest) run(ctx context.Context, out io.Writer) error {
+	if err := r.complete(); err != nil {
+		return err
+	}
+	answer, err := r.send(ctx)
+	if err != nil {
+		return err
+	}
+	var o view.StartOutcome
+	if err := json.Unmarshal(answer, &o); err != nil {
+		return fmt.Errorf("read the console's answer: %w", err)
+	}
+	if r.asJSON {
+		fmt.Fprintln(out, string(bytes.TrimSpace(answer)))
+	} else {
+		printOutcome(out, o)
+	}
+	switch o.Status {
+	case "blocked":
+		return &exitCode{code: exitBlocked}
+	case "scope_busy":
+		return &exitCode{code: exitBusy}
+	}
+	return nil
+}
+
+// complete checks the flags and fills in the demo's address and token.
+func (r *startRequest) complete() error {
+	if r.tenant == "" || r.operation == "" {
+		return usage(errors.New("name the tenant and the operation: --tenant GUID --operation TYPE"))
+	}
+	if _, err := uuid.Parse(r.tenant); err != nil {
+		return usage(fmt.Errorf("--tenant %q is no directory id (a GUID)", r.tenant))
+	}
+	if r.idempotencyKey == "" {
+		r.idempotencyKey = uuid.NewString()
+	} else if _, err := uuid.Parse(r.idempotencyKey); err != nil {
+		return usage(fmt.Errorf("--idempotency-key %q is no UUID", r.idempotencyKey))
+	}
+	r.token = os.Getenv("TENANTPILOT_TOKEN")
+	if file := os.Getenv("TENANTPILOT_TOKEN_FILE"); file != "" && r.token == "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("read token: %w", err)
+		}
+		r.token = strings.TrimSpace(string(b))
+	}
+	if r.baseURL != "" && r.token != "" {
+		return nil
+	}
+	return r.completeFromDemo()
+}
+
+func (r *startRequest) completeFromDemo() error {
+	demo, err := readDemoFile(filepath.Join(r.dataDir, demoFileName))
+	if err != nil {
+		return usage(fmt.Errorf("which console? Set TENANTPILOT_URL and TENANTPILOT_TOKEN, or start `tenantpilot demo`: %w", err))
+	}
+	if r.baseURL == "" {
+		r.baseURL = demo.BaseURL
+	} else if r.baseURL != demo.BaseURL {
+		return usage(errors.New("set TENANTPILOT_TOKEN for the console at " + r.baseURL)) // the demo's token is for the demo only
+	}
+	if r.token == "" {
+		r.token = demo.tokenOf("operator")
+	}
+	return nil
+}
+
+func (r *startRequest) send(ctx context.Context) ([]byte, error) {
+	body := map[string]any{"sourceSurface": "cli"}
+	if r.connection != 0 {
+		body["providerConnectionId"] = r.connection
+	}
+	inputs := map[string]any{}
+	if r.selectionKey != "" {
+		inputs["selectionKey"] = r.selectionKey
+	}
+	if r.reconsent {
+		inputs["reconsent"] = true
+	}
+	if len(inputs) > 0 {
+		body["targetContext"] = inputs
+	}
+	raw, err := json.Marshal(body)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	target := strings.TrimSuffix(r.baseURL, "/") + "/admin/t/" + url.PathEscape(r.tenant) + "/provider-actions/" + url.PathEscape(r.operation) + "/start"
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(raw))
+	if err != nil {
+		return nil, usage(fmt.Errorf("the console's address: %w", err))
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", startMediaType)
+	req.Header.Set("Authorization", "Bearer "+r.token)
+	req.Header.Set("Idempotency-Key", r.idempotencyKey)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask the console (send --idempotency-key %s again to learn whether it started): %w", r.idempotencyKey, err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return nil, fmt.Errorf("read the console's answer: %w", err)
+	}
+	return answer, problemOf(res, answer)
+}
+
+// problemOf turns an answer that is no outcome into an error with the right exit code.
+func problemOf(res *http.Response, body []byte) error {
+	if res.StatusCode == http.StatusOK {
+		return nil
+	}
+	var p struct {
+		Title  string            `json:"title"`
+		Detail string            `json:"detail"`
+		Errors []view.FieldError `json:"errors"`
+	}
+	if json.Unmarshal(body, &p) != nil || p.Title == "" {
+		p.Title = res.Status
+	}
+	text := p.Title
+	if p.Detail != "" {
+		text += ": " + p.Detail
+	}
+	for _, e := range p.Errors {
+		text += "\n  " + e.Pointer + ": " + e.Message
+	}
+	switch res.StatusCode {
+	case http.StatusNotFound, http.StatusForbidden:
+		return &exitCode{exitNotFound, errors.New(text)}
+	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+		return &exitCode{exitUsage, errors.New(text)}
+	}
+	return errors.New(text)
+}
+
+func printOutcome(out io.Writer, o view.StartOutcome) {
+	fmt.Fprintf(out, "%s: %s\n", o.Status, o.OperatorMessage)
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	if o.Run != nil {
+		fmt.Fprintf(w, "run\t%s\t%s\n", strconv.FormatInt(o.Run.ID, 10), o.Run.URL)
+	}
+	if o.ProviderConnection != nil {
+		fmt.Fprintf(w, "connection\t%d\t%s\n", o.ProviderConnection.ID, o.ProviderConnection.Label)
+	}
+	for i, step := range o.NextSteps {
+		fmt.Fprintf(w, "next %d\t%s\t%s\n", i+1, step.Label, view.String(step.Href))
+	}
+	_ = w.Flush()
+}

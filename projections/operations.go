@@ -1,0 +1,485 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenantpilot/domain"
+)
+
+// Reader answers the questions of pages. Every method shows an actor what it may see and nothing of anything else: rows of other
+// workspaces and hidden tenants are neither returned nor counted.
+type Reader struct{ pool *pgxpool.Pool }
+
+// NewReader makes a reader.
+func NewReader(pool *pgxpool.Pool) Reader { return Reader{pool} }
+
+// Match is one condition of a filter: any of the values, or with Not none of them.
+type Match struct {
+	Values []string
+	Not    bool
+}
+
+// RunFilter selects runs. Zero values select everything.
+type RunFilter struct {
+	Tenant     uuid.UUID // one tenant, uuid.Nil for all
+	Status     []Match   // execution status
+	Outcome    []Match
+	Operation  []Match
+	TenantName []Match // part of the tenant's name or domain, or its directory id
+	Connection []Match // number
+	Initiator  []Match // person id, or "me" resolved by the caller
+	Trigger    []Match
+	Reason     []Match
+	Attention  bool // failed, partly succeeded, or with unknown items
+	Active     bool // not completed
+	Waiting    bool // waiting for the provider or an approval
+	From, To   time.Time
+	Text       string // run number, or part of operation, tenant or summary
+	Limit      int    // 1 to 200, default 50
+	After      Cursor // older than
+	Before     Cursor // newer than
+}
+
+// Cursor is a place in a list that is ordered by time and number.
+type Cursor struct {
+	At     time.Time
+	Number int64
+}
+
+// IsZero says whether the cursor names no place.
+func (c Cursor) IsZero() bool { return c.Number == 0 }
+
+// String is the cursor as it stands in links.
+func (c Cursor) String() string {
+	if c.IsZero() {
+		return ""
+	}
+	return strconv.FormatInt(c.At.UnixMicro(), 36) + "-" + strconv.FormatInt(c.Number, 36)
+}
+
+// ParseCursor reads what String wrote; false for anything else.
+func ParseCursor(s string) (Cursor, bool) {
+	at, number, ok := strings.Cut(s, "-")
+	micros, err1 := strconv.ParseInt(at, 36, 64)
+	n, err2 := strconv.ParseInt(number, 36, 64)
+	if !ok || err1 != nil || err2 != nil || n <= 0 {
+		return Cursor{}, false
+	}
+	return Cursor{time.UnixMicro(micros).UTC(), n}, true
+}
+
+// RunLine is a run in a list, with the names that go with it.
+type RunLine struct {
+	Run
+	TenantName      string
+	TenantExternal  uuid.UUID
+	ConnectionLabel string
+	InitiatorName   string
+}
+
+// Cursor is the line's place in the list.
+func (l RunLine) Cursor() Cursor { return Cursor{l.AcceptedAt, l.Number} }
+
+const runColumns = `r.run, r.number, r.workspace, r.tenant, r.connection, r.operation, r.identity, r.strict, r.attempt, r.surface, r.trigger,
+	r.initiator_kind, r.initiator_id, r.inputs, r.facts, r.execution_status, r.outcome, r.reason, r.summary, r.diagnostics, r.accepted_at,
+	r.started_at, r.ended_at, r.scope_released_at, r.try, r.token, r.worker, r.step, r.done, r.total, r.waiting_until, r.waiting_for,
+	r.confirmed, r.refused, r.unknown, r.cancel_requested_at, r.cancel_requested_by, r.items, r.position`
+
+const runNames = `t.name, t.external_id, coalesce(c.display_name, ''), coalesce(p.display_name, '')`
+
+const runJoins = ` join tenants t on t.tenant = r.tenant
+	left join provider_connections c on c.number = r.connection
+	left join people p on p.id = r.initiator_id `
+
+// query collects conditions with their arguments.
+type query struct {
+	where []string
+	args  []any
+}
+
+func (q *query) arg(v any) string {
+	q.args = append(q.args, v)
+	return "$" + strconv.Itoa(len(q.args))
+}
+
+func (q *query) and(condition string) { q.where = append(q.where, condition) }
+
+func (q *query) match(column string, matches []Match) {
+	for _, m := range matches {
+		condition := `coalesce(` + column + `::text, '') = any(` + q.arg(m.Values) + `::text[])`
+		if m.Not {
+			condition = `not ` + condition
+		}
+		q.and(condition)
+	}
+}
+
+// sees limits a table to what an actor may see.
+func (q *query) sees(alias string, actor domain.Actor) {
+	q.and(alias + `.workspace = ` + q.arg(actor.Workspace))
+	if actor.Tenants != nil {
+		q.and(alias + `.tenant = any(` + q.arg(actor.Tenants) + `::uuid[])`)
+	}
+}
+
+func (q *query) String() string { return strings.Join(q.where, " and ") }
+
+func (f RunFilter) conditions(actor domain.Actor) *query {
+	q := &query{}
+	q.sees("r", actor)
+	if f.Tenant != uuid.Nil {
+		q.and(`r.tenant = ` + q.arg(f.Tenant))
+	}
+	q.match("r.execution_status", f.Status)
+	q.match("r.outcome", f.Outcome)
+	q.match("r.operation", f.Operation)
+	q.match("r.connection", f.Connection)
+	q.match("r.initiator_id", f.Initiator)
+	q.match("r.trigger", f.Trigger)
+	q.match("r.reason", f.Reason)
+	for _, m := range f.TenantName {
+		condition := `(lower(t.name) like any(` + q.arg(patterns(m.Values)) + `::text[]) or t.external_id::text = any(` + q.arg(m.Values) + `::text[]))`
+		if m.Not {
+			condition = `not ` + condition
+		}
+		q.and(condition)
+	}
+	if f.Attention {
+		q.and(`(r.outcome in ('failed', 'partially_succeeded', 'blocked') or r.unknown > 0)`)
+	}
+	if f.Active {
+		q.and(`r.execution_status <> 'completed'`)
+	}
+	if f.Waiting {
+		q.and(`r.execution_status <> 'completed' and r.waiting_until is not null`)
+	}
+	if !f.From.IsZero() {
+		q.and(`r.accepted_at >= ` + q.arg(f.From))
+	}
+	if !f.To.IsZero() {
+		q.and(`r.accepted_at < ` + q.arg(f.To))
+	}
+	if f.Text != "" {
+		pattern := q.arg("%" + escapeLike(strings.ToLower(f.Text)) + "%")
+		q.and(`(r.number::text = ` + q.arg(strings.TrimPrefix(f.Text, "#")) + ` or lower(r.operation) like ` + pattern +
+			` or lower(t.name) like ` + pattern + ` or lower(r.summary) like ` + pattern + `)`)
+	}
+	return q
+}
+
+func patterns(values []string) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = "%" + escapeLike(strings.ToLower(v)) + "%"
+	}
+	return out
+}
+
+func escapeLike(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
+}
+
+// ListRuns reads a page of runs, newest first, and whether there are newer and older ones.
+func (r Reader) ListRuns(ctx context.Context, actor domain.Actor, f RunFilter) (lines []RunLine, newer, older bool, err error) {
+	if f.Limit <= 0 || f.Limit > 200 {
+		f.Limit = 50
+	}
+	q := f.conditions(actor)
+	order := `desc`
+	switch {
+	case !f.Before.IsZero():
+		q.and(`(r.accepted_at, r.number) > (` + q.arg(f.Before.At) + `, ` + q.arg(f.Before.Number) + `)`)
+		order = `asc`
+	case !f.After.IsZero():
+		q.and(`(r.accepted_at, r.number) < (` + q.arg(f.After.At) + `, ` + q.arg(f.After.Number) + `)`)
+	}
+	rows, err := r.pool.Query(ctx, `select `+runColumns+`, `+runNames+` from runs r`+runJoins+` where `+q.String()+
+		` order by r.accepted_at `+order+`, r.number `+order+` limit `+q.arg(f.Limit+1), q.args...)
+	if err != nil {
+		return nil, false, false, fmt.Errorf("list runs: %w", err)
+	}
+	if lines, err = collect[RunLine](rows, "list runs"); err != nil {
+		return nil, false, false, err
+	}
+	more := len(lines) > f.Limit
+	lines = lines[:min(len(lines), f.Limit)]
+	if !f.Before.IsZero() {
+		slices.Reverse(lines)
+		return lines, more, true, nil
+	}
+	return lines, !f.After.IsZero(), more, nil
+}
+
+// RunByNumber reads a run that an actor sees; ErrNoRow otherwise.
+func (r Reader) RunByNumber(ctx context.Context, actor domain.Actor, number int64) (RunLine, error) {
+	q := &query{}
+	q.sees("r", actor)
+	q.and(`r.number = ` + q.arg(number))
+	rows, err := r.pool.Query(ctx, `select `+runColumns+`, `+runNames+` from runs r`+runJoins+` where `+q.String(), q.args...)
+	return one[RunLine](rows, err, "read run")
+}
+
+// Counts are the counters above the operations list.
+type Counts struct {
+	All, Running, Queued, Attention, Succeeded, Mine, Scheduled, Waiting int
+	BlockedStarts, BusyStarts                                            int
+}
+
+// CountRuns counts what an actor sees in a range, of one tenant or (uuid.Nil) of all. Active runs count whenever they began.
+func (r Reader) CountRuns(ctx context.Context, actor domain.Actor, tenant uuid.UUID, from time.Time) (Counts, error) {
+	runs, attempts := &query{}, &query{}
+	runs.sees("r", actor)
+	since := runs.arg(from)
+	me := runs.arg(actor.Ref.ID)
+	runs.and(`(r.accepted_at >= ` + since + ` or r.execution_status <> 'completed')`)
+	attempts.sees("a", actor)
+	attempts.and(`a.at >= ` + attempts.arg(from))
+	if tenant != uuid.Nil {
+		runs.and(`r.tenant = ` + runs.arg(tenant))
+		attempts.and(`a.tenant = ` + attempts.arg(tenant))
+	}
+	var c Counts
+	err := r.pool.QueryRow(ctx, `select count(*) filter (where accepted_at >= `+since+`),
+		count(*) filter (where execution_status in ('running', 'waiting_external_approval')), count(*) filter (where execution_status = 'queued'),
+		count(*) filter (where outcome in ('failed', 'partially_succeeded', 'blocked') or unknown > 0), count(*) filter (where outcome = 'succeeded'),
+		count(*) filter (where initiator_id = `+me+`), count(*) filter (where trigger = 'schedule'),
+		count(*) filter (where execution_status <> 'completed' and waiting_until is not null)
+		from runs r where `+runs.String(), runs.args...).
+		Scan(&c.All, &c.Running, &c.Queued, &c.Attention, &c.Succeeded, &c.Mine, &c.Scheduled, &c.Waiting)
+	if err != nil {
+		return c, fmt.Errorf("count runs: %w", err)
+	}
+	err = r.pool.QueryRow(ctx, `select count(*) filter (where outcome = 'blocked'), count(*) filter (where outcome = 'scope_busy')
+		from attempts a where `+attempts.String(), attempts.args...).Scan(&c.BlockedStarts, &c.BusyStarts)
+	if err != nil {
+		return c, fmt.Errorf("count attempts: %w", err)
+	}
+	return c, nil
+}
+
+// RunsBetween reads the runs that held a scope in a window, and RefusalsBetween the attempts that were refused: the swimlanes.
+func (r Reader) RunsBetween(ctx context.Context, actor domain.Actor, tenant uuid.UUID, from, to time.Time) ([]RunLine, error) {
+	f := RunFilter{Tenant: tenant, To: to}
+	q := f.conditions(actor)
+	q.and(`(r.ended_at is null or r.ended_at >= ` + q.arg(from) + `)`)
+	rows, err := r.pool.Query(ctx, `select `+runColumns+`, `+runNames+` from runs r`+runJoins+` where `+q.String()+
+		` order by r.accepted_at desc limit 500`, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("read runs of a window: %w", err)
+	}
+	return collect[RunLine](rows, "read runs of a window")
+}
+
+// Refusal is a start attempt that was refused on a connection.
+type Refusal struct {
+	Connection      int64
+	ConnectionLabel string
+	TenantName      string
+	Operation       domain.OperationType
+	Outcome         domain.Outcome
+	At              time.Time
+	Run             *int64
+}
+
+// RefusalsBetween reads the attempts that a connection refused in a window.
+func (r Reader) RefusalsBetween(ctx context.Context, actor domain.Actor, tenant uuid.UUID, from, to time.Time) ([]Refusal, error) {
+	q := &query{}
+	q.sees("a", actor)
+	q.and(`a.outcome in ('blocked', 'scope_busy') and a.connection is not null and a.at >= ` + q.arg(from) + ` and a.at < ` + q.arg(to))
+	if tenant != uuid.Nil {
+		q.and(`a.tenant = ` + q.arg(tenant))
+	}
+	rows, err := r.pool.Query(ctx, `select a.connection, c.display_name, t.name, a.operation, a.outcome, a.at, a.run_number
+		from attempts a join provider_connections c on c.number = a.connection join tenants t on t.tenant = a.tenant
+		where `+q.String()+` order by a.at desc limit 300`, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("read refusals: %w", err)
+	}
+	return collect[Refusal](rows, "read refusals")
+}
+
+// HourCount is how many runs that were accepted in an hour ended in which way.
+type HourCount struct {
+	Hour                                         time.Time
+	Succeeded, Partial, Failed, Blocked, Stopped int
+}
+
+// HoursSince counts ended runs by the hour of their acceptance, from an instant on.
+func (r Reader) HoursSince(ctx context.Context, actor domain.Actor, tenant uuid.UUID, from time.Time) ([]HourCount, error) {
+	f := RunFilter{Tenant: tenant, From: from}
+	q := f.conditions(actor)
+	rows, err := r.pool.Query(ctx, `select date_trunc('hour', r.accepted_at) as h, count(*) filter (where outcome = 'succeeded'),
+		count(*) filter (where outcome = 'partially_succeeded'), count(*) filter (where outcome = 'failed'),
+		count(*) filter (where outcome = 'blocked'), count(*) filter (where outcome = 'cancelled')
+		from runs r where `+q.String()+` group by h order by h`, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("count hours: %w", err)
+	}
+	return collect[HourCount](rows, "count hours")
+}
+
+// Typical is how long an operation usually takes on a tenant: the middle of its last 20 ended runs. Zero when unknown.
+type Typical struct{ From, To time.Duration }
+
+// Usually reads how long an operation usually takes on a tenant.
+func (r Reader) Usually(ctx context.Context, tenant uuid.UUID, op domain.OperationType) (Typical, error) {
+	var low, high *float64
+	err := r.pool.QueryRow(ctx, `select percentile_cont(0.1) within group (order by s), percentile_cont(0.9) within group (order by s) from (
+		select extract(epoch from ended_at - started_at)::float8 as s from runs
+		where tenant = $1 and operation = $2 and outcome in ('succeeded', 'partially_succeeded') and started_at is not null
+		order by accepted_at desc limit 20) l`, tenant, op).Scan(&low, &high)
+	if err != nil {
+		return Typical{}, fmt.Errorf("read usual duration: %w", err)
+	}
+	if low == nil {
+		return Typical{}, nil
+	}
+	return Typical{seconds(*low), seconds(*high)}, nil
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// LastRun is when an operation last ran on a tenant, and how it ended.
+type LastRun struct {
+	Operation domain.OperationType
+	At        time.Time
+	Outcome   *domain.RunOutcome
+}
+
+// LastRuns reads the last run of each operation on a tenant.
+func (r Reader) LastRuns(ctx context.Context, tenant uuid.UUID) ([]LastRun, error) {
+	rows, err := r.pool.Query(ctx, `select distinct on (operation) operation, accepted_at, outcome from runs where tenant = $1
+		order by operation, accepted_at desc`, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("read last runs: %w", err)
+	}
+	return collect[LastRun](rows, "read last runs")
+}
+
+// TimelineEvent is an event of a run's story with its place in the log.
+type TimelineEvent struct {
+	Position int64
+	At       time.Time
+	Name     string
+	Payload  []byte
+	Actor    string // name of the person, empty for the system
+}
+
+// Timeline reads a run's events, and those by which it took and released the scope, in log order. At most 500.
+func (r Reader) Timeline(ctx context.Context, run Run) ([]TimelineEvent, error) {
+	rows, err := r.pool.Query(ctx, `
+		select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, '')
+		from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}'
+		where e.stream = $1 or (e.stream = $2 and e.name in ('ScopeAcquired', 'ScopeReleased') and e.payload ->> 'run' = $3)
+		order by l.position limit 500`, run.ID, domain.ConnectionStream(run.Connection), run.ID.String())
+	if err != nil {
+		return nil, fmt.Errorf("read timeline: %w", err)
+	}
+	return collect[TimelineEvent](rows, "read timeline")
+}
+
+// Joined is an attempt that was answered with a run: deduped onto it, or kept waiting by it.
+type Joined struct {
+	Attempt   uuid.UUID
+	Operation domain.OperationType
+	Outcome   domain.Outcome
+	At        time.Time
+	Name      string
+}
+
+// JoinedTo reads the attempts that met a run, newest first.
+func (r Reader) JoinedTo(ctx context.Context, run uuid.UUID) ([]Joined, error) {
+	rows, err := r.pool.Query(ctx, `select a.attempt, a.operation, a.outcome, a.at, coalesce(p.display_name, 'TenantPilot')
+		from attempts a left join people p on p.id = a.initiator_id where a.run = $1 and a.outcome <> 'accepted' order by a.at desc limit 20`, run)
+	if err != nil {
+		return nil, fmt.Errorf("read joined attempts: %w", err)
+	}
+	return collect[Joined](rows, "read joined attempts")
+}
+
+// Lease is who works on a run.
+type Lease struct {
+	Worker      string
+	HeartbeatAt time.Time
+	Lost        bool // the heartbeat stopped; by the database's clock
+}
+
+// LeaseOf reads a run's lease; ErrNoRow when nobody holds one.
+func (r Reader) LeaseOf(ctx context.Context, run uuid.UUID) (Lease, error) {
+	rows, err := r.pool.Query(ctx, `select worker, heartbeat_at, expires_at < clock_timestamp() from work_leases where run = $1`, run)
+	return one[Lease](rows, err, "read lease")
+}
+
+// PersonName is a person's display name, empty for anybody else.
+func (r Reader) PersonName(ctx context.Context, id uuid.UUID) (string, error) {
+	rows, err := r.pool.Query(ctx, `select display_name from people where id = $1`, id)
+	type named struct{ Name string }
+	n, err := one[named](rows, err, "read person")
+	if err == ErrNoRow {
+		return "", nil
+	}
+	return n.Name, err
+}
+
+// Tenants reads the tenants that an actor sees.
+func (r Reader) Tenants(ctx context.Context, actor domain.Actor) ([]Tenant, error) {
+	return ListTenants(ctx, r.pool, actor)
+}
+
+// Tenant reads a tenant by its directory id; ErrNoRow when the actor does not see one.
+func (r Reader) Tenant(ctx context.Context, actor domain.Actor, external uuid.UUID) (Tenant, error) {
+	return TenantByExternalID(ctx, r.pool, actor, external)
+}
+
+// Connections reads the connections that an actor sees, of one tenant or (uuid.Nil) of all.
+func (r Reader) Connections(ctx context.Context, actor domain.Actor, tenant uuid.UUID) ([]Connection, error) {
+	return ListConnections(ctx, r.pool, actor, tenant)
+}
+
+// Connection reads a connection by its number; ErrNoRow when the actor does not see one.
+func (r Reader) Connection(ctx context.Context, actor domain.Actor, number int64) (Connection, error) {
+	return ConnectionByNumber(ctx, r.pool, actor, number)
+}
+
+// Notifications reads the actor's newest notifications.
+func (r Reader) Notifications(ctx context.Context, actor domain.Actor, limit int) ([]Notification, error) {
+	return ListNotifications(ctx, r.pool, actor, limit)
+}
+
+// Unread counts the actor's unread notifications, at most 100.
+func (r Reader) Unread(ctx context.Context, actor domain.Actor) (int, error) {
+	return UnreadNotifications(ctx, r.pool, actor)
+}
+
+// MarkRead marks the actor's notifications as read.
+func (r Reader) MarkRead(ctx context.Context, actor domain.Actor) error {
+	return ReadNotifications(ctx, r.pool, actor)
+}
+
+// DirectoryOf reads what is cached of a tenant's directory.
+func (r Reader) DirectoryOf(ctx context.Context, tenant uuid.UUID) ([]CacheEntry, error) {
+	return DirectoryCache(ctx, r.pool, tenant)
+}
+
+// AwaitRuns waits until the runs read model has an append, at most for d.
+func (r Reader) AwaitRuns(ctx context.Context, seq int64, d time.Duration) (bool, error) {
+	return Await(ctx, r.pool, seq, d, Runs{})
+}
+
+// Lag is how many events the runs read model is behind, and since when its state is.
+func (r Reader) Lag(ctx context.Context) (behind int64, asOf time.Time, err error) {
+	err = r.pool.QueryRow(ctx, `select greatest(0, s.head - c.position), coalesce((select e.recorded_at from log l join events e using (seq)
+		where l.position = c.position), now()) from checkpoints c, sequencer s where c.projection = $1`, Runs{}.Name()).Scan(&behind, &asOf)
+	if err != nil {
+		return 0, asOf, fmt.Errorf("read lag: %w", err)
+	}
+	return behind, asOf, nil
+}

@@ -107,8 +107,9 @@ var policy = map[string]rule{
 	internal + "web": {
 		may: []string{
 			"domain", "commands", "projections", internal + "auth", internal + "web/view", internal + "web/page",
-			internal + "web/static", mux, templ, uuid, "github.com/prometheus/client_golang",
+			internal + "web/static", mux, templ, uuid, "github.com/prometheus/client_golang", "github.com/go-json-experiment/json",
 		},
+		why: "go-json-experiment: strict decoding (unknown and doubled members) that names the place",
 		never: map[string]string{
 			internal + "graph": "pages render from the database; where one needs the provider, web declares the interface and main passes it in",
 			pgx:                "no SQL in handlers", "database/sql": "no SQL in handlers",

@@ -151,7 +151,7 @@ const connectionColumns = `number, stream, workspace, tenant, provider, display_
 func ListConnections(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor, tenant uuid.UUID) ([]Connection, error) {
 	rows, err := pool.Query(ctx, `select `+connectionColumns+` from provider_connections
 		where workspace = $1 and ($2::uuid[] is null or tenant = any($2)) and ($3 = '00000000-0000-0000-0000-000000000000'::uuid or tenant = $3)
-		order by tenant, number`, actor.Workspace, actor.Tenants, tenant)
+		order by tenant, number`, sight(actor), actor.Tenants, tenant)
 	if err != nil {
 		return nil, fmt.Errorf("list connections: %w", err)
 	}
@@ -161,6 +161,6 @@ func ListConnections(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor
 // ConnectionByNumber reads a connection that an actor sees; ErrNoRow otherwise.
 func ConnectionByNumber(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor, number int64) (Connection, error) {
 	rows, err := pool.Query(ctx, `select `+connectionColumns+` from provider_connections
-		where number = $1 and workspace = $2 and ($3::uuid[] is null or tenant = any($3))`, number, actor.Workspace, actor.Tenants)
+		where number = $1 and workspace = $2 and ($3::uuid[] is null or tenant = any($3))`, number, sight(actor), actor.Tenants)
 	return one[Connection](rows, err, "read connection")
 }

@@ -124,7 +124,7 @@ func (q *query) match(column string, matches []Match) {
 
 // sees limits a table to what an actor may see.
 func (q *query) sees(alias string, actor domain.Actor) {
-	q.and(alias + `.workspace = ` + q.arg(actor.Workspace))
+	q.and(alias + `.workspace = ` + q.arg(sight(actor)))
 	if actor.Tenants != nil {
 		q.and(alias + `.tenant = any(` + q.arg(actor.Tenants) + `::uuid[])`)
 	}

@@ -104,7 +104,7 @@ const tenantColumns = `tenant, number, workspace, external_id, name, domain, def
 // ListTenants reads the tenants that an actor sees, by name.
 func ListTenants(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor) ([]Tenant, error) {
 	rows, err := pool.Query(ctx, `select `+tenantColumns+` from tenants
-		where workspace = $1 and ($2::uuid[] is null or tenant = any($2)) order by lower(name), number`, actor.Workspace, actor.Tenants)
+		where workspace = $1 and ($2::uuid[] is null or tenant = any($2)) order by lower(name), number`, sight(actor), actor.Tenants)
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
 	}
@@ -114,7 +114,7 @@ func ListTenants(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor) ([
 // TenantByExternalID reads a tenant that an actor sees; ErrNoRow otherwise.
 func TenantByExternalID(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor, external uuid.UUID) (Tenant, error) {
 	rows, err := pool.Query(ctx, `select `+tenantColumns+` from tenants
-		where workspace = $1 and external_id = $2 and ($3::uuid[] is null or tenant = any($3))`, actor.Workspace, external, actor.Tenants)
+		where workspace = $1 and external_id = $2 and ($3::uuid[] is null or tenant = any($3))`, sight(actor), external, actor.Tenants)
 	return one[Tenant](rows, err, "read tenant")
 }
 

@@ -327,7 +327,7 @@ var titles = map[int]string{
 	http.StatusBadRequest: "The request is malformed", http.StatusUnauthorized: "Sign in first", http.StatusForbidden: "Not allowed",
 	http.StatusNotFound: "Not found", http.StatusMethodNotAllowed: "Method not allowed", http.StatusNotAcceptable: "No such representation",
 	http.StatusConflict: "Not possible now", http.StatusRequestEntityTooLarge: "The request is too large",
-	http.StatusUnsupportedMediaType: "Unsupported media type", http.StatusUnprocessableEntity: "The idempotency key was used before",
+	http.StatusUnsupportedMediaType: "Unsupported media type", http.StatusUnprocessableEntity: "The request cannot be carried out",
 	http.StatusServiceUnavailable: "Temporarily unavailable", http.StatusInternalServerError: "Something went wrong on our side",
 }
 
@@ -349,7 +349,7 @@ func (s *Server) problemOf(r *http.Request, err error) problem {
 		p = problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: "Send at most 1 MiB."}
 	default:
 		s.Log.Error("request failed", "err", err, "request_id", requestIDOf(r.Context()))
-		p = problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "It could not be answered now. Nothing was half done; try again."}
+		p = problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "It could not be answered now. Try again; a start that is sent again with the same Idempotency-Key happens once."}
 	}
 	p.Type, p.Title = "/problems/"+p.Code, titles[p.Status]
 	p.Instance, p.Request = r.URL.Path, requestIDOf(r.Context())
@@ -390,17 +390,21 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	_ = component.Render(r.Context(), w)
 }
 
+// codes are the problem codes that pages explain, with their status.
+var codes = map[string]int{
+	"not_found": 404, "forbidden": 403, "other_tenant": 403, "cross_origin": 403, "invalid_input": 400, "malformed_body": 400, "malformed_key": 400,
+	"unknown_parameter": 400, "idempotency_key_reused": 422, "too_large": 413, "unsupported_media_type": 415, "not_acceptable": 406,
+	"method_not_allowed": 405, "invalid_token": 401, "not_signed_in": 401, "sign_in_unavailable": 503, "run_ended": 409, "unavailable": 503,
+	"internal_error": 500,
+}
+
 // problemPage says what a problem's code means; problem documents link here.
 func (s *Server) problemPage(r request) (answer, error) {
 	code := r.v("code")
-	for kind, status := range map[string]int{
-		"not_found": 404, "forbidden": 403, "invalid_input": 400, "malformed_body": 400, "idempotency_key_reused": 422, "too_large": 413,
-		"unsupported_media_type": 415, "not_acceptable": 406, "invalid_token": 401, "not_signed_in": 401, "run_ended": 409, "unavailable": 503,
-	} {
-		if kind == code {
-			shown := view.Problem{Status: status, Title: titles[status], ReasonCode: code, Detail: "This is what the code " + code + " means in answers of this console."}
-			return answer{title: "Problem " + code, page: func(shell view.Shell) templ.Component { return page.ProblemPage(shell, shown) }}, nil
-		}
+	status, known := codes[code]
+	if !known {
+		return answer{}, notFound()
 	}
-	return answer{}, notFound()
+	shown := view.Problem{Status: status, Title: titles[status], ReasonCode: code, Detail: "This is what the code " + code + " means in answers of this console."}
+	return answer{title: "Problem " + code, page: func(shell view.Shell) templ.Component { return page.ProblemPage(shell, shown) }}, nil
 }

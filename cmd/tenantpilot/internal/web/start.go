@@ -112,17 +112,11 @@ func (s *Server) start(r request, c commands.Start, read func(*commands.Start) e
 		if _, hidden := s.Commands.Forecast(r.Context(), c); isHidden(hidden) {
 			return answer{}, hidden
 		}
-		if isForm(r.Request) {
-			return s.formAgain(r, c, err)
-		}
-		return answer{}, err
+		return s.formAgain(r, c, err)
 	}
 	result, err := s.Commands.Start(r.Context(), filled)
 	if err != nil {
-		if isForm(r.Request) && isInvalid(err) {
-			return s.formAgain(r, c, err)
-		}
-		return answer{}, err
+		return s.formAgain(r, c, err)
 	}
 	if !result.Replayed {
 		s.metrics.starts.WithLabelValues(string(result.Outcome), string(result.Operation.Type), string(result.Reason)).Inc()
@@ -152,10 +146,8 @@ func isHidden(err error) bool {
 	return ok && (refusal.Kind == domain.NotFound || refusal.Kind == domain.Forbidden)
 }
 
-func isInvalid(err error) bool {
-	refusal, ok := domain.AsRefusal(err)
-	return ok && refusal.Kind == domain.Invalid
-}
+// prefersForm says whether a form can be shown: to a page, or to what is inside one.
+func prefersForm(r request) bool { return r.Header.Get("HX-Request") == "true" || prefersHTML(r.Request) }
 
 // readStart fills the command from the form or the JSON body, and the attempt's id from the header or the form's nonce.
 func (s *Server) readStart(r request, c *commands.Start, read func(*commands.Start) error) error {
@@ -313,8 +305,12 @@ func (s *Server) startForm(r request) (answer, error) {
 	return a, nil
 }
 
-// formAgain shows the form once more with what was entered and what is wrong with it.
+// formAgain shows a person the form once more with what was entered and what is wrong with it. Whatever is not about the input, and every
+// answer to a program, stays the error that it is.
 func (s *Server) formAgain(r request, c commands.Start, cause error) (answer, error) {
+	if !isForm(r.Request) || !prefersForm(r) || r.v("tenant") == "" || s.problemOf(r.Request, cause).Status != http.StatusBadRequest {
+		return answer{}, cause
+	}
 	query := url.Values{"operation": {string(c.Operation)}}
 	for _, key := range []string{"providerConnectionId", "selectionKey", "attempt_id"} {
 		if v := r.PostForm.Get(key); v != "" {

@@ -95,7 +95,7 @@ func (x *execution) heartbeat(ctx context.Context, stop context.CancelCauseFunc)
 			return
 		case <-tick.C:
 		}
-		held, err := projections.Renew(ctx, x.worker.pool, x.claim.Run, x.claim.Token, lease)
+		held, err := projections.Renew(ctx, x.worker.store.Pool(), x.claim.Run, x.claim.Token, lease)
 		switch {
 		case err == nil && !held, err != nil && time.Since(renewed) > lease:
 			stop(errLeaseLost)
@@ -188,7 +188,7 @@ func (x *execution) record(ctx context.Context, items ...domain.Item) error {
 
 // cached reads what the last complete reading of a kind left, nil when there is none.
 func (x *execution) cached(ctx context.Context, kind string) ([]byte, error) {
-	entries, err := projections.DirectoryCache(ctx, x.worker.pool, x.begun.Tenant.ID)
+	entries, err := projections.DirectoryCache(ctx, x.worker.store.Pool(), x.begun.Tenant.ID)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/jackc/pgx/v5/pgxpool"
-
 	"tenantpilot/cmd/tenantpilot/internal/graph"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
@@ -43,7 +41,6 @@ type Credentials interface {
 type Worker struct {
 	cfg         Config
 	store       *eventstore.Store
-	pool        *pgxpool.Pool
 	commands    *commands.Handler
 	graph       *graph.Client
 	credentials Credentials
@@ -65,7 +62,7 @@ func New(cfg Config, store *eventstore.Store, handler *commands.Handler, client 
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Worker{
-		cfg: cfg, store: store, pool: store.Pool(), commands: handler, graph: client, credentials: credentials,
+		cfg: cfg, store: store, commands: handler, graph: client, credentials: credentials,
 		log: cfg.Log.With("worker", cfg.Name),
 	}
 }
@@ -85,7 +82,7 @@ func (w *Worker) Run(ctx context.Context) error {
 func (w *Worker) slot(ctx context.Context) {
 	for ctx.Err() == nil {
 		grown := w.store.Sequenced() // taken before looking, so that nothing is missed in between
-		item, err := projections.Claim(ctx, w.pool, w.cfg.Name, w.cfg.Lease)
+		item, err := projections.Claim(ctx, w.store.Pool(), w.cfg.Name, w.cfg.Lease)
 		if err != nil && ctx.Err() == nil {
 			w.log.Warn("claim work", "err", err)
 		}
@@ -146,7 +143,7 @@ func (w *Worker) execute(ctx context.Context, item *projections.WorkItem) {
 func (w *Worker) handBack(ctx context.Context, item *projections.WorkItem) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	if err := projections.Release(ctx, w.pool, item.Run, item.Token); err != nil {
+	if err := projections.Release(ctx, w.store.Pool(), item.Run, item.Token); err != nil {
 		w.log.Warn("hand lease back", "run", item.Run, "err", err)
 	}
 }

@@ -55,15 +55,7 @@ var plainKeys = []string{"range", "window", "limit", "after", "before", "view", 
 func ParseFilter(q url.Values, me string, now time.Time) ParsedFilter {
 	f := ParsedFilter{Range: pick(q.Get("range"), "24h", "1h", "24h", "7d"), Window: pick(q.Get("window"), "60m", "60m", "6h", "24h")}
 	f.From = now.Add(-map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}[f.Range])
-	if t, err := time.Parse(time.RFC3339, q.Get("from")); err == nil {
-		f.From = t
-	}
-	if t, err := time.Parse(time.RFC3339, q.Get("to")); err == nil {
-		f.To = t
-	}
-	f.Limit, _ = strconv.Atoi(q.Get("limit"))
-	f.After, _ = projections.ParseCursor(q.Get("after"))
-	f.Before, _ = projections.ParseCursor(q.Get("before"))
+	f.takePlain(q)
 	switch q.Get("view") {
 	case "active":
 		f.Active, f.From = true, time.Time{}
@@ -81,8 +73,7 @@ func ParseFilter(q url.Values, me string, now time.Time) ParsedFilter {
 	}
 	for key := range q {
 		if !slices.Contains(filterKeys, key) && !slices.Contains(plainKeys, key) {
-			f.Unknown = append(f.Unknown, key)
-			f.Chips = append(f.Chips, Chip{Key: key, Value: q.Get(key)})
+			f.refuse(key, q.Get(key))
 		}
 	}
 	var typed []string
@@ -93,6 +84,51 @@ func ParseFilter(q url.Values, me string, now time.Time) ParsedFilter {
 	}
 	f.Text = strings.Join(typed, " ")
 	return f
+}
+
+// takePlain reads the parameters that have one value; a malformed one is a red chip.
+func (f *ParsedFilter) takePlain(q url.Values) {
+	read := func(key string, parse func(string) bool) {
+		if v := q.Get(key); v != "" && !parse(v) {
+			f.refuse(key, v)
+		}
+	}
+	instant := func(into *time.Time) func(string) bool {
+		return func(v string) bool {
+			t, err := time.Parse(time.RFC3339, v)
+			if err == nil {
+				*into = t.UTC()
+			}
+			return err == nil
+		}
+	}
+	cursor := func(into *projections.Cursor) func(string) bool {
+		return func(v string) (ok bool) {
+			*into, ok = projections.ParseCursor(v)
+			return ok
+		}
+	}
+	read("from", instant(&f.From))
+	read("to", instant(&f.To))
+	read("after", cursor(&f.After))
+	read("before", cursor(&f.Before))
+	read("limit", func(v string) bool {
+		n, err := strconv.Atoi(v)
+		f.Limit = n
+		return err == nil && n >= 1 && n <= 200
+	})
+}
+
+func (f *ParsedFilter) refuse(key, value string) {
+	f.Unknown = append(f.Unknown, key)
+	f.Chips = append(f.Chips, Chip{Key: key, Value: value})
+}
+
+// vocabularies are the filters whose values are a closed set.
+var vocabularies = map[string][]string{
+	"status":  {"queued", "running", "waiting_external_approval", "completed"},
+	"outcome": {"succeeded", "partially_succeeded", "failed", "blocked", "cancelled"},
+	"trigger": {"operator", "schedule", "system", "api"},
 }
 
 func (c Chip) text() string {
@@ -122,6 +158,10 @@ func (f *ParsedFilter) take(key string, values []string, me string) {
 	for _, v := range values {
 		value, negated := strings.CutPrefix(v, "-")
 		if value == "" {
+			continue
+		}
+		if words, closed := vocabularies[key]; closed && !slices.Contains(words, value) {
+			f.refuse(key, v)
 			continue
 		}
 		f.Chips = append(f.Chips, Chip{Key: key, Value: value, Negated: negated, Known: true})

@@ -1,0 +1,429 @@
+package eventstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenantpilot/domain"
+	"tenantpilot/eventstore"
+	"tenantpilot/migrations/pgtest"
+)
+
+// lease is the sequencer's row.
+type lease struct {
+	head, epoch int64
+	owner       *uuid.UUID
+	left        time.Duration
+}
+
+func leaseOf(t testing.TB, pool *pgxpool.Pool) lease {
+	t.Helper()
+	var l lease
+	var seconds float64
+	err := pool.QueryRow(t.Context(), `select head, epoch, owner,
+		case when isfinite(lease_until) then extract(epoch from lease_until - clock_timestamp())::float8 else -1 end from sequencer`).
+		Scan(&l.head, &l.epoch, &l.owner, &seconds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.left = time.Duration(seconds * float64(time.Second))
+	return l
+}
+
+// claim takes the lease by hand, as a process would that then falls silent. Zero when another has it.
+func claim(t testing.TB, pool *pgxpool.Pool, me uuid.UUID, lease time.Duration) int64 {
+	t.Helper()
+	var epoch *int64
+	err := pool.QueryRow(t.Context(), `select claim_sequencer($1, make_interval(secs => $2))`, me, lease.Seconds()).Scan(&epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if epoch == nil {
+		return 0
+	}
+	return *epoch
+}
+
+// number numbers by hand.
+func number(t testing.TB, pool *pgxpool.Pool, epoch int64) (fenced bool, grown int64) {
+	t.Helper()
+	var first, last *int64
+	err := pool.QueryRow(t.Context(), `select fenced, first, last from sequence_events($1, 100)`, epoch).Scan(&fenced, &first, &last)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !fenced {
+		grown = *last - *first + 1
+	}
+	return fenced, grown
+}
+
+// unsequenced is a store that numbers nothing.
+func unsequenced(t testing.TB, db *pgtest.DB) *eventstore.Store {
+	t.Helper()
+	s := eventstore.Open(db.Pool(t), eventstore.Config{})
+	t.Cleanup(s.Close)
+	return s
+}
+
+func TestOfTwoSequencersOneNumbers(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	cfg := eventstore.Config{Lease: 300 * time.Millisecond, Poll: 10 * time.Millisecond}
+	stores := []*eventstore.Store{openOn(t, db, cfg), openOn(t, db, cfg), openOn(t, db, cfg)}
+	pool := db.Pool(t)
+	stream := create(t, stores[0])
+	eventually(t, "the first is numbered", func() bool { return leaseOf(t, pool).head == 1 })
+	first := leaseOf(t, pool)
+	for i := range 100 { // several leases long
+		if _, err := rename(stores[i%3], eventstore.Request{At: at}, stream, "x"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	eventually(t, "all are numbered", func() bool { return leaseOf(t, pool).head == 101 })
+	if last := leaseOf(t, pool); last.epoch != first.epoch || *last.owner != *first.owner {
+		t.Fatalf("the owner changed while it was alive: %+v, then %+v", first, last)
+	}
+	wantGapless(t, pool, 101)
+}
+
+func TestASequencerTakesOverFromASilentOne(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	pool, writer, silent := db.Pool(t), unsequenced(t, db), uuid.New()
+	epoch := claim(t, pool, silent, 700*time.Millisecond)
+	if claim(t, pool, uuid.New(), time.Second) != 0 {
+		t.Fatal("a second owner got the lease of the first")
+	}
+	if claim(t, pool, silent, 700*time.Millisecond) != epoch {
+		t.Fatal("renewing the lease changed its epoch")
+	}
+	until := time.Now().Add(700 * time.Millisecond)
+	create(t, writer)
+	if fenced, grown := number(t, pool, epoch); fenced || grown != 1 {
+		t.Fatalf("fenced %v, grown by %d; the owner should number", fenced, grown)
+	}
+	create(t, writer) // and now the owner is silent
+	openOn(t, db, eventstore.Config{Poll: 10 * time.Millisecond})
+	for time.Until(until) > 100*time.Millisecond {
+		if l := leaseOf(t, pool); l.epoch != epoch || l.head != 1 {
+			t.Fatalf("taken over %v before the end of the lease: %+v", l.left, l)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	eventually(t, "the second event is numbered by another", func() bool { return leaseOf(t, pool).head == 2 })
+	if late := time.Since(until); late > time.Second {
+		t.Errorf("taken over %v after the end of the lease", late)
+	}
+	if l := leaseOf(t, pool); l.epoch != epoch+1 || *l.owner == silent {
+		t.Fatalf("after the take-over: %+v", l)
+	}
+	if claim(t, pool, silent, time.Second) != 0 {
+		t.Fatal("the silent one got the lease back from a living owner")
+	}
+	wantGapless(t, pool, 2)
+}
+
+func TestAFencedEpochNumbersNothing(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	pool, writer := db.Pool(t), unsequenced(t, db)
+	one, two := uuid.New(), uuid.New()
+	old := claim(t, pool, one, time.Millisecond)
+	time.Sleep(5 * time.Millisecond)
+	create(t, writer)
+	current := claim(t, pool, two, time.Minute)
+	if current != old+1 {
+		t.Fatalf("epochs %d and %d", old, current)
+	}
+	for _, epoch := range []int64{old, current + 1, 0} {
+		if fenced, _ := number(t, pool, epoch); !fenced {
+			t.Errorf("epoch %d numbered while %d is in force", epoch, current)
+		}
+	}
+	if l := leaseOf(t, pool); l.head != 0 {
+		t.Fatalf("head %d after fenced attempts", l.head)
+	}
+	if fenced, grown := number(t, pool, current); fenced || grown != 1 {
+		t.Fatalf("fenced %v, grown by %d", fenced, grown)
+	}
+
+	// A transaction of the old owner that had begun before the take-over ends fenced too, whatever its isolation.
+	writing, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = writing.Rollback(context.Background()) }()
+	if _, err := writing.Exec(t.Context(), `select sequence_events($1, 100)`, current); err != nil { // holds the row
+		t.Fatal(err)
+	}
+	create(t, writer)
+	type outcome struct {
+		fenced bool
+		err    error
+	}
+	waited := make(chan outcome, 1)
+	go func() {
+		var o outcome
+		o.err = pool.QueryRow(context.Background(), `select fenced from sequence_events($1, 100)`, current).Scan(&o.fenced)
+		waited <- o
+	}()
+	eventually(t, "the second waits for the first", func() bool { return waiters(t, pool) == 1 })
+	if _, err := writing.Exec(t.Context(), `update sequencer set epoch = epoch + 1`); err != nil {
+		t.Fatal(err)
+	}
+	if err := writing.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if o := <-waited; o.err != nil || !o.fenced {
+		t.Fatalf("one that waited for the row numbered with an epoch that ended meanwhile: %+v", o)
+	}
+}
+
+// A store whose lease is taken from it stops at once, and takes it again when the thief falls silent.
+func TestASequencerStopsWhenItIsFenced(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	pool := db.Pool(t)
+	s := openOn(t, db, eventstore.Config{Poll: 10 * time.Millisecond})
+	stream := create(t, s)
+	eventually(t, "the first is numbered", func() bool { return leaseOf(t, pool).head == 1 })
+	if _, err := pool.Exec(t.Context(), `update sequencer set lease_until = '-infinity'`); err != nil { // a clock jumped, say
+		t.Fatal(err)
+	}
+	thief := claim(t, pool, uuid.New(), 500*time.Millisecond)
+	if thief == 0 {
+		t.Fatal("the lease was not free")
+	}
+	if _, err := rename(s, eventstore.Request{At: at}, stream, "B"); err != nil {
+		t.Fatal(err)
+	}
+	for l := leaseOf(t, pool); l.left > 50*time.Millisecond; l = leaseOf(t, pool) {
+		if l.head != 1 || l.epoch != thief {
+			t.Fatalf("numbered while another holds the lease: %+v", l)
+		}
+	}
+	eventually(t, "the second is numbered", func() bool { return leaseOf(t, pool).head == 2 })
+	if l := leaseOf(t, pool); l.epoch != thief+1 {
+		t.Fatalf("afterwards: %+v", l)
+	}
+}
+
+func TestOpenTransactionsDelayNothing(t *testing.T) {
+	t.Parallel()
+	db, other := pgtest.New(t), pgtest.New(t)
+	pool := db.Pool(t)
+	var open []pgx.Tx
+	for _, p := range []*pgxpool.Pool{pool, other.Pool(t)} {
+		for _, level := range []pgx.TxIsoLevel{pgx.ReadCommitted, pgx.RepeatableRead, pgx.Serializable} {
+			tx, err := p.BeginTx(t.Context(), pgx.TxOptions{IsoLevel: level})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = tx.Exec(t.Context(), `insert into content (hash, bytes) values (sha256($1::text::bytea), $1::text::bytea)`, string(level))
+			if err != nil {
+				t.Fatal(err)
+			}
+			open = append(open, tx)
+		}
+	}
+	// One of them has even drawn a number and written an event, which lies there uncommitted.
+	late := uuid.New()
+	insertByHand(t, open[0], late)
+
+	s := openOn(t, db, eventstore.Config{})
+	stream := create(t, s)
+	var took []time.Duration
+	for i := range 50 {
+		started := time.Now()
+		receipt, err := rename(s, eventstore.Request{At: at}, stream, fmt.Sprint(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "it has a position", func() bool {
+			position, err := s.PositionOf(t.Context(), receipt.Seq)
+			return err == nil && position > 0
+		})
+		took = append(took, time.Since(started))
+	}
+	slices.Sort(took)
+	t.Logf("append to position: median %v, longest %v", took[25], took[49])
+	if took[25] > 200*time.Millisecond {
+		t.Errorf("append to position took %v", took)
+	}
+	wantGapless(t, pool, 51)
+	for _, tx := range open {
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the late one is numbered", func() bool { return leaseOf(t, pool).head == 52 })
+	events, _, err := s.ReadAfter(t.Context(), 51, 10, "")
+	if err != nil || len(events) != 1 || events[0].Stream != late || events[0].Position != 52 {
+		t.Fatalf("after 51: %+v, %v", events, err)
+	}
+	wantGapless(t, pool, 52)
+}
+
+func TestOppositeOrdersNeverDeadlock(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	const callers, rounds, streams = 12, 40, 4
+	var deadlocks atomic.Int64
+	var stores []*eventstore.Store
+	for range 3 {
+		cfg, err := pgxpool.ParseConfig(db.AppURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.ConnConfig.Tracer = deadlockCounter{&deadlocks}
+		pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		stores = append(stores, openPool(t, pool, eventstore.Config{Committers: 4}))
+	}
+	var ids []uuid.UUID
+	for range streams {
+		ids = append(ids, create(t, stores[0]))
+	}
+	var appended atomic.Int64
+	var wg sync.WaitGroup
+	for c := range callers {
+		wg.Go(func() {
+			for r := range rounds {
+				// Three streams in rising or falling order: two are written, one must only stay as it is.
+				three := []uuid.UUID{ids[r%streams], ids[(r+1)%streams], ids[(r+2)%streams]}
+				fresh, event := registered(uuid.NewSHA1(uuid.Nil, fmt.Append(nil, r)))
+				event.ExternalID = uuid.Nil
+				fresh = domain.TenantStream(event.Workspace, event.ExternalID)
+				second := domain.TenantStream(fresh, fresh)
+				opened := []uuid.UUID{fresh, second}
+				if c%2 == 1 {
+					slices.Reverse(three)
+					slices.Reverse(opened)
+				}
+				request := eventstore.Request{At: at, Affinity: uuid.New()}
+				_, err := stores[c%3].Transact(context.Background(), request, func(ctx context.Context, u *eventstore.Unit) error {
+					for i, id := range three {
+						if _, _, err := eventstore.Load[domain.Tenant](ctx, u, id); err != nil {
+							return err
+						}
+						if i != 1 {
+							u.Append(id, domain.TenantRenamed{Name: "x"})
+						}
+					}
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+				// And everybody wants to open the same two streams.
+				_, err = stores[c%3].Transact(context.Background(), eventstore.Request{At: at, Affinity: uuid.New()},
+					func(_ context.Context, u *eventstore.Unit) error {
+						for _, id := range opened {
+							u.Append(id, event)
+						}
+						return nil
+					})
+				refusal, ok := domain.AsRefusal(err)
+				switch {
+				case err == nil:
+					appended.Add(1)
+				case !ok || refusal.Kind != domain.Conflict:
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if appended.Load() != rounds {
+		t.Errorf("%d opened two streams, want %d", appended.Load(), rounds)
+	}
+	for i, id := range ids {
+		if _, version, err := eventstore.Current[domain.Tenant](t.Context(), stores[0], id); err != nil || version != 1+callers*rounds*2/streams {
+			t.Errorf("stream %d is at %d, %v; want %d", i, version, err, 1+callers*rounds*2/streams)
+		}
+	}
+	for _, s := range stores {
+		s.Pool().Reset() // a backend tells its statistics when it ends
+	}
+	time.Sleep(100 * time.Millisecond)
+	var counted int64
+	err := db.SuperuserPool(t).QueryRow(t.Context(), `select deadlocks from pg_stat_database where datname = current_database()`).Scan(&counted)
+	if err != nil || counted != 0 || deadlocks.Load() != 0 {
+		t.Fatalf("%d deadlocks counted by the server, %d seen, %v", counted, deadlocks.Load(), err)
+	}
+}
+
+type deadlockCounter struct{ n *atomic.Int64 }
+
+func (deadlockCounter) TraceQueryStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceQueryStartData) context.Context {
+	return ctx
+}
+
+func (c deadlockCounter) TraceQueryEnd(_ context.Context, _ *pgx.Conn, data pgx.TraceQueryEndData) {
+	var pg *pgconn.PgError
+	if errors.As(data.Err, &pg) && pg.Code == "40P01" {
+		c.n.Add(1)
+	}
+}
+
+// insertByHand writes the first event of a stream as an append does, in a transaction that the test ends when it likes.
+func insertByHand(t testing.TB, tx pgx.Tx, stream uuid.UUID) {
+	t.Helper()
+	_, err := tx.Exec(t.Context(), `with e as (
+		insert into events (seq, stream, version, id, name, workspace, recorded_at, meta, payload, leaf)
+		values (nextval('events_seq'), $1, 1, $1, 'TenantRenamed', $1, now(), '{}', '{"name":"x"}', sha256('')) returning seq
+	) insert into pending select seq, array[seq] from e`, stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantGapless wants positions 1..n, each event once, the versions of each stream from 1 without gaps in the order of positions, nothing
+// pending, and the head at n.
+func wantGapless(t testing.TB, pool *pgxpool.Pool, n int64) {
+	t.Helper()
+	var positions, last, events, numbered, disorder, pending, head int64
+	err := pool.QueryRow(context.Background(), `
+		select (select count(*) from log), (select coalesce(max(position), 0) from log), (select count(*) from events),
+			(select count(*) from log join events using (seq)),
+			(select count(*) from (
+				select e.version, row_number() over (partition by e.stream order by l.position) as nth from log l join events e using (seq)
+			) o where o.version <> o.nth),
+			(select count(*) from pending), (select head from sequencer)`).
+		Scan(&positions, &last, &events, &numbered, &disorder, &pending, &head)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := fmt.Sprintf("%d positions up to %d, %d of %d events numbered, %d out of order, %d pending, head %d",
+		positions, last, numbered, events, disorder, pending, head)
+	if positions != n || last != n || events != n || numbered != n || disorder != 0 || pending != 0 || head != n {
+		t.Fatalf("%s; want %d of each", got, n)
+	}
+}
+
+// waiters is how many sessions of the database wait for a lock.
+func waiters(t testing.TB, pool *pgxpool.Pool) (n int) {
+	t.Helper()
+	err := pool.QueryRow(t.Context(), `select count(distinct pid) from pg_locks where not granted
+		and (database is null or database = (select oid from pg_database where datname = current_database()))`).Scan(&n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

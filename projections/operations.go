@@ -153,7 +153,7 @@ func (f RunFilter) conditions(actor domain.Actor) *query {
 		q.and(condition)
 	}
 	if f.Attention {
-		q.and(`(r.outcome in ('failed', 'partially_succeeded', 'blocked') or r.unknown > 0)`)
+		q.and(`(r.outcome in ('failed', 'partially_succeeded') or r.unknown > 0)`)
 	}
 	if f.Active {
 		q.and(`r.execution_status <> 'completed'`)
@@ -249,7 +249,7 @@ func (r Reader) CountRuns(ctx context.Context, actor domain.Actor, tenant uuid.U
 	var c Counts
 	err := r.pool.QueryRow(ctx, `select count(*) filter (where accepted_at >= `+since+`),
 		count(*) filter (where execution_status in ('running', 'waiting_external_approval')), count(*) filter (where execution_status = 'queued'),
-		count(*) filter (where outcome in ('failed', 'partially_succeeded', 'blocked') or unknown > 0), count(*) filter (where outcome = 'succeeded'),
+		count(*) filter (where outcome in ('failed', 'partially_succeeded') or unknown > 0), count(*) filter (where outcome = 'succeeded'),
 		count(*) filter (where initiator_id = `+me+`), count(*) filter (where trigger = 'schedule'),
 		count(*) filter (where execution_status <> 'completed' and waiting_until is not null)
 		from runs r where `+runs.String(), runs.args...).
@@ -265,11 +265,14 @@ func (r Reader) CountRuns(ctx context.Context, actor domain.Actor, tenant uuid.U
 	return c, nil
 }
 
+// longestRun is how far before a window a run that ended in it is looked for; one that has not ended is found whenever it began.
+const longestRun = 24 * time.Hour
+
 // RunsBetween reads the runs that held a scope in a window, and RefusalsBetween the attempts that were refused: the swimlanes.
 func (r Reader) RunsBetween(ctx context.Context, actor domain.Actor, tenant uuid.UUID, from, to time.Time) ([]RunLine, error) {
 	f := RunFilter{Tenant: tenant, To: to}
 	q := f.conditions(actor)
-	q.and(`(r.ended_at is null or r.ended_at >= ` + q.arg(from) + `)`)
+	q.and(`(r.execution_status <> 'completed' or (r.accepted_at >= ` + q.arg(from.Add(-longestRun)) + ` and r.ended_at >= ` + q.arg(from) + `))`)
 	rows, err := r.pool.Query(ctx, `select `+runColumns+`, `+runNames+` from runs r`+runJoins+` where `+q.String()+
 		` order by r.accepted_at desc limit 500`, q.args...)
 	if err != nil {
@@ -373,13 +376,19 @@ type TimelineEvent struct {
 	Actor    string // name of the person, empty for the system
 }
 
+// scopeEvents is how many events of the connection after a run's admission are searched for those of its scope: a connection's stream
+// grows with every run, so all of it would be too much.
+const scopeEvents = 100
+
 // Timeline reads a run's events, and those by which it took and released the scope, in log order. At most 500.
 func (r Reader) Timeline(ctx context.Context, run Run) ([]TimelineEvent, error) {
 	rows, err := r.pool.Query(ctx, `
 		select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, '')
 		from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}'
-		where e.stream = $1 or (e.stream = $2 and e.name in ('ScopeAcquired', 'ScopeReleased') and e.payload ->> 'run' = $3)
-		order by l.position limit 500`, run.ID, domain.ConnectionStream(run.Connection), run.ID.String())
+		where e.stream = $1 or (e.stream = $2 and e.version > $4 and e.version <= $4 + $5 and e.name in ('ScopeAcquired', 'ScopeReleased')
+			and e.payload ->> 'run' = $3)
+		order by l.position limit 500`,
+		run.ID, domain.ConnectionStream(run.Connection), run.ID.String(), run.Facts.ConnectionVersion, scopeEvents)
 	if err != nil {
 		return nil, fmt.Errorf("read timeline: %w", err)
 	}

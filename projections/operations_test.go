@@ -208,7 +208,7 @@ func TestRunsArePagedByKeysetBothWays(t *testing.T) {
 		}
 		f.After = lines[len(lines)-1].Cursor()
 		again, ok := projections.ParseCursor(f.After.String())
-		if !ok || again != f.After {
+		if !ok || again.Number != f.After.Number || !again.At.Equal(f.After.At) {
 			t.Fatalf("cursor %q came back as %+v, %v", f.After, again, ok)
 		}
 	}
@@ -286,14 +286,14 @@ func TestFiltersAreAnyOfAndNoneOf(t *testing.T) {
 	counts, err := b.read.CountRuns(t.Context(), b.actor, uuid.Nil, from)
 	must(t, err)
 	want := projections.Counts{
-		All: 1000, Running: 1, Attention: 19, Succeeded: 980, Mine: 1000, Scheduled: 199, BlockedStarts: 216, BusyStarts: 217,
+		All: 1000, Running: 1, Attention: 19, Succeeded: 980, Mine: 1000, Scheduled: 199, BlockedStarts: 216, BusyStarts: 216,
 	}
 	if counts != want {
 		t.Errorf("counts = %+v\nwant     %+v", counts, want)
 	}
 	counts, err = b.read.CountRuns(t.Context(), b.actor, b.tenants[1], from)
 	must(t, err)
-	if counts.All != 500 || counts.Running != 0 || counts.BlockedStarts != 0 || counts.BusyStarts != 217 {
+	if counts.All != 500 || counts.Running != 0 || counts.BlockedStarts != 0 || counts.BusyStarts != 216 {
 		t.Errorf("counts of one tenant = %+v", counts)
 	}
 	hours, err := b.read.HoursSince(t.Context(), b.actor, uuid.Nil, from)

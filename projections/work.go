@@ -52,9 +52,10 @@ func (Work) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	if err := insertNew(ctx, tx, "work_items", rows); err != nil || len(ended) == 0 {
 		return err
 	}
-	_, err := tx.Exec(ctx, `with w as (delete from work_items where run = any($1)) delete from work_leases where run = any($1)`, ended)
-	if err != nil {
-		return fmt.Errorf("remove work: %w", err)
+	for _, table := range []string{"work_items", "work_leases"} { // in the order in which Claim locks them
+		if _, err := tx.Exec(ctx, `delete from `+table+` where run = any($1)`, ended); err != nil {
+			return fmt.Errorf("remove work: %w", err)
+		}
 	}
 	return nil
 }
@@ -73,6 +74,17 @@ type WorkItem struct {
 // Claim takes the next work item that nobody has a live lease on, for the length of a lease, or returns nil when there is none. Tenants
 // with fewer runs under way come first, so that one cannot starve the others; within that, the oldest. Times are the database's.
 func Claim(ctx context.Context, pool *pgxpool.Pool, worker string, lease time.Duration) (*WorkItem, error) {
+	for {
+		item, err := claimOnce(ctx, pool, worker, lease)
+		if err != nil || item == nil || item.Token != 0 {
+			return item, err
+		}
+	}
+}
+
+// claimOnce is one statement. Its snapshot may be older than a claim that another worker made of the same item; that claim wins, and the
+// item comes back without a token: there may be others to take, so one looks again.
+func claimOnce(ctx context.Context, pool *pgxpool.Pool, worker string, lease time.Duration) (*WorkItem, error) {
 	rows, err := pool.Query(ctx, `
 		with live as (
 			select w.tenant, count(*) as n from work_leases l join work_items w using (run) where l.expires_at > clock_timestamp() group by 1
@@ -88,7 +100,8 @@ func Claim(ctx context.Context, pool *pgxpool.Pool, worker string, lease time.Du
 			where l.expires_at <= clock_timestamp()
 			returning l.run, l.token, l.xmax <> 0 as recovered
 		)
-		select n.run, n.workspace, n.tenant, n.connection, n.operation, c.token, c.recovered from claimed c join next n using (run)`,
+		select n.run, n.workspace, n.tenant, n.connection, n.operation, coalesce(c.token, 0), coalesce(c.recovered, false)
+		from next n left join claimed c using (run)`,
 		worker, lease.Seconds())
 	item, err := one[WorkItem](rows, err, "claim work")
 	if errors.Is(err, ErrNoRow) {
@@ -110,11 +123,30 @@ func Renew(ctx context.Context, pool *pgxpool.Pool, run uuid.UUID, token int64, 
 	return tag.RowsAffected() == 1, nil
 }
 
-// Release hands a lease back, so that another worker need not wait for it to run out.
+// Release hands a lease back, so that another worker need not wait for it to run out. Handed back is not lost: the row goes.
 func Release(ctx context.Context, pool *pgxpool.Pool, run uuid.UUID, token int64) error {
-	_, err := pool.Exec(ctx, `update work_leases set expires_at = clock_timestamp() where run = $1 and token = $2`, run, token)
+	_, err := pool.Exec(ctx, `delete from work_leases where run = $1 and token = $2`, run, token)
 	if err != nil {
 		return fmt.Errorf("release lease: %w", err)
 	}
 	return nil
+}
+
+// LostLease is a lease that ran out before its run ended and that nobody has taken over yet: its worker went silent, and while workers
+// run it is gone within moments. One that stays says that none do.
+type LostLease struct {
+	Run       uuid.UUID
+	Operation domain.OperationType
+	Worker    string
+	Since     time.Time
+}
+
+// Lost lists lost leases, the longest lost first, at most a hundred.
+func Lost(ctx context.Context, pool *pgxpool.Pool) ([]LostLease, error) {
+	rows, err := pool.Query(ctx, `select l.run, w.operation, l.worker, l.expires_at from work_leases l join work_items w using (run)
+		where l.expires_at <= clock_timestamp() order by l.expires_at limit 100`)
+	if err != nil {
+		return nil, fmt.Errorf("list lost leases: %w", err)
+	}
+	return collect[LostLease](rows, "list lost leases")
 }

@@ -126,7 +126,7 @@ func (b *bench) accept(
 	for sum.elapsed < d {
 		var taken atomic.Int64
 		runs := make([]uuid.UUID, len(b.load.free))
-		slice, err := benchDrive(ctx, callers, d-sum.elapsed, func(ctx context.Context, _, _ int) error {
+		slice, err := b.drive(ctx, callers, d-sum.elapsed, func(ctx context.Context, _, _ int) error {
 			i := int(taken.Add(1)) - 1
 			if i >= len(b.load.free) {
 				return errDrained
@@ -162,7 +162,7 @@ func (b *bench) endRuns(ctx context.Context, runs []uuid.UUID) error {
 }
 
 func (b *bench) refuse(ctx context.Context, callers int, d time.Duration) (benchMeasure, error) {
-	s, err := benchDrive(ctx, callers, d, func(ctx context.Context, caller, n int) error {
+	s, err := b.drive(ctx, callers, d, func(ctx context.Context, caller, n int) error {
 		connection := b.load.blocked[(caller+n*callers)%len(b.load.blocked)]
 		_, err := b.start(ctx, connection, domain.OpGroupsSync, domain.IsBlocked)
 		return err
@@ -171,7 +171,7 @@ func (b *bench) refuse(ctx context.Context, callers int, d time.Duration) (bench
 }
 
 func (b *bench) hot(ctx context.Context, callers int, d time.Duration) (benchMeasure, error) {
-	s, err := benchDrive(ctx, callers, d, func(ctx context.Context, caller, n int) error {
+	s, err := b.drive(ctx, callers, d, func(ctx context.Context, caller, n int) error {
 		op := domain.OpGroupsSync
 		if (caller+n)%2 == 1 {
 			op = domain.OpRoleDefinitionsSync
@@ -186,27 +186,36 @@ func (b *bench) hot(ctx context.Context, callers int, d time.Duration) (benchMea
 type benchSamples struct {
 	latencies []time.Duration
 	elapsed   time.Duration
+	answered  int // with those that came too late to count
+	cpu       benchCPU
 }
 
 func (s *benchSamples) add(t benchSamples) {
 	s.latencies = append(s.latencies, t.latencies...)
 	s.elapsed += t.elapsed
+	s.answered += t.answered
+	s.cpu.add(t.cpu)
 }
 
 func (s *benchSamples) measure() benchMeasure {
 	slices.Sort(s.latencies)
+	n := time.Duration(max(1, s.answered))
 	return benchMeasure{
 		Rate: float64(len(s.latencies)) / s.elapsed.Seconds(), P50: benchQuantile(s.latencies, 0.50), P99: benchQuantile(s.latencies, 0.99),
+		ClientCPU: s.cpu.client / n, ServerCPU: s.cpu.server / n,
 	}
 }
 
-// benchDrive lets callers work in closed loops for d, or until one of them finds nothing left to do. Only what was answered until then
+// drive lets callers work in closed loops for d, or until one of them finds nothing left to do. Only what was answered until then
 // counts. The first other error ends it.
-func benchDrive(ctx context.Context, callers int, d time.Duration, work func(ctx context.Context, caller, n int) error) (benchSamples, error) {
+func (b *bench) drive(
+	ctx context.Context, callers int, d time.Duration, work func(ctx context.Context, caller, n int) error,
+) (benchSamples, error) {
 	type answer struct{ at, took time.Duration }
 	answers := make([][]answer, callers)
 	var stop atomic.Bool
 	var once sync.Once
+	used := b.cpu()
 	began := time.Now()
 	ended := d
 	end := func() {
@@ -237,8 +246,9 @@ func benchDrive(ctx context.Context, callers int, d time.Duration, work func(ctx
 		})
 	}
 	err := g.Wait()
-	s := benchSamples{elapsed: ended}
+	s := benchSamples{elapsed: ended, cpu: b.cpu().sub(used)}
 	for _, list := range answers {
+		s.answered += len(list)
 		for _, a := range list {
 			if a.at <= ended {
 				s.latencies = append(s.latencies, a.took)

@@ -25,6 +25,7 @@ import (
 type pgbenchMinimum struct {
 	binary string
 	dir    string // scripts and latency logs
+	server *pgembed.Server
 	env    []string
 }
 
@@ -48,7 +49,7 @@ from head h, (values (1, 'RunAccepted', cast(:accepted as json)), (2, 'ScopeAcqu
 `
 
 func newPgbenchMinimum(ctx context.Context, server *pgembed.Server) (_ *pgbenchMinimum, err error) {
-	p := &pgbenchMinimum{}
+	p := &pgbenchMinimum{server: server}
 	if p.binary, err = findPgbench(ctx); err != nil {
 		return nil, err
 	}
@@ -127,7 +128,9 @@ func (p *pgbenchMinimum) run(ctx context.Context, clients, seconds int, hot bool
 	cmd.Dir, cmd.Env = p.dir, p.env
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
+	used := serverCPU(p.server.PID())
 	out, err := cmd.Output()
+	used = serverCPU(p.server.PID()) - used
 	if err != nil {
 		return benchMeasure{}, fmt.Errorf("run pgbench: %w\n%s", err, bytes.TrimSpace(stderr.Bytes()))
 	}
@@ -140,7 +143,11 @@ func (p *pgbenchMinimum) run(ctx context.Context, clients, seconds int, hot bool
 		return benchMeasure{}, fmt.Errorf("read pgbench's rate: %w", err)
 	}
 	latencies, err := p.takeLatencies()
-	return benchMeasure{Rate: rate, P50: benchQuantile(latencies, 0.50), P99: benchQuantile(latencies, 0.99)}, err
+	n := time.Duration(max(1, len(latencies)))
+	return benchMeasure{
+		Rate: rate, P50: benchQuantile(latencies, 0.50), P99: benchQuantile(latencies, 0.99),
+		ClientCPU: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()) / n, ServerCPU: used / n,
+	}, err
 }
 
 // takeLatencies reads and removes the transaction logs: one line per transaction, its third word is the time in microseconds.

@@ -19,6 +19,9 @@ type benchMeasure struct {
 	Rate float64       `json:"rate"` // per second
 	P50  time.Duration `json:"p50"`  // nanoseconds
 	P99  time.Duration `json:"p99"`
+	// Processor time per answer, of the client side and of the server.
+	ClientCPU time.Duration `json:"clientCPU"`
+	ServerCPU time.Duration `json:"serverCPU"`
 }
 
 // benchResult is a cell of the table.
@@ -66,9 +69,6 @@ func (r *benchReport) sizes(ctx context.Context, pool *pgxpool.Pool) error {
 	if err := pool.QueryRow(ctx, ours).Scan(&r.Accepted); err != nil {
 		return fmt.Errorf("measure rows: %w", err)
 	}
-	for _, v := range pgbenchVariables {
-		r.Minimum += len(v)
-	}
 	// Both rows have meta, workspace twice and leaf; the rest is seq, stream, version, id, name, recorded_at and headers.
 	meta, payload := len(pgbenchVariables["meta"]), len(pgbenchVariables["accepted"])
 	r.Minimum = 2 * (meta + payload + 32 + 4*16 + 8 + 4 + 8 + 12 + 24 + 8)
@@ -91,6 +91,8 @@ func (r *benchReport) finish() {
 		x.Rate = benchMedian(x.Rounds, func(m benchMeasure) float64 { return m.Rate })
 		x.P50 = time.Duration(benchMedian(x.Rounds, func(m benchMeasure) float64 { return float64(m.P50) }))
 		x.P99 = time.Duration(benchMedian(x.Rounds, func(m benchMeasure) float64 { return float64(m.P99) }))
+		x.ClientCPU = time.Duration(benchMedian(x.Rounds, func(m benchMeasure) float64 { return float64(m.ClientCPU) }))
+		x.ServerCPU = time.Duration(benchMedian(x.Rounds, func(m benchMeasure) float64 { return float64(m.ServerCPU) }))
 		minimum := benchPgbench
 		if x.Cell == benchHot || x.Cell == benchPgbenchHot {
 			minimum = benchPgbenchHot
@@ -127,13 +129,14 @@ func (r *benchReport) table(out io.Writer) error {
 		r.Date.Format(time.DateOnly), r.Cores, r.Go, r.Postgres, r.Fsync, r.SyncCommit, r.Rounds, r.Seconds)
 	fmt.Fprintf(out, "an accepted start writes %d B in two event rows, a pgbench transaction %d B\n\n", r.Accepted, r.Minimum)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, strings.Join([]string{"callers", "cell", "per second", "p50 ms", "p99 ms", "of pgbench", ""}, "\t"))
+	fmt.Fprintln(w, strings.Join([]string{"callers", "cell", "per second", "p50 ms", "p99 ms", "of pgbench", "client CPU us", "server CPU us", ""}, "\t"))
 	for _, x := range r.Results {
 		ratio := "-"
 		if x.Ratio > 0 {
 			ratio = fmt.Sprintf("%.2f", x.Ratio)
 		}
-		fmt.Fprintf(w, "%d\t%s\t%.0f\t%s\t%s\t%s\t\n", x.Callers, x.Cell, x.Rate, benchMillis(x.P50), benchMillis(x.P99), ratio)
+		fmt.Fprintf(w, "%d\t%s\t%.0f\t%s\t%s\t%s\t%d\t%d\t\n", x.Callers, x.Cell, x.Rate, benchMillis(x.P50), benchMillis(x.P99), ratio,
+			x.ClientCPU.Microseconds(), x.ServerCPU.Microseconds())
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -28,6 +28,14 @@ type demoTenant struct {
 	connection *demoConnection
 	hold       string
 	history    []demoRun
+	refused    []demoRefusal
+}
+
+// demoRefusal is a start attempt of the past that the gate refused.
+type demoRefusal struct {
+	ago       time.Duration
+	operation domain.OperationType
+	by        string
 }
 
 // demoConnection is the state that the axes are brought into, through commands.
@@ -94,6 +102,7 @@ func demoTenants() []demoTenant {
 				roles(9*h, 12*s, mats, 96, "96 role definitions read, nothing written."),
 				groups(3*h, 38*s, kim, 240, "240 groups read, nothing written."),
 				groups(51*m, 36*s, kim, 240, "240 groups read, nothing written."),
+				roles(24*m, 11*s, kim, 96, "96 role definitions read, nothing written."), groups(9*m, 35*s, mats, 240, "240 groups read, nothing written."),
 			},
 		},
 		{
@@ -102,16 +111,19 @@ func demoTenants() []demoTenant {
 				check(20*h, mats), groups(19*h, 4*m, kim, 488, "488 groups read, nothing written."),
 				{6 * h, 2 * m, domain.OpGroupsSync, kim, domain.Cancelled, domain.ReasonCancelledByOperator, "", 0},
 				groups(2*h, 3*m, kim, 500, "500 groups read, nothing written."),
+				groups(47*m, 5*m, kim, 500, "500 groups read, nothing written."), roles(18*m, 3*m, mats, 120, "120 role definitions read, nothing written."),
 			},
 		},
 		{
 			workspace: demoMSP, name: "Tailspin Toys", domain: "tailspin.example", scenario: "disabled", groups: 60, roles: 90,
 			connection: &demoConnection{consent: domain.ConsentIsGiven, verification: domain.VerificationHealthy, disabled: "Contract ended; data export pending"},
 			history:    []demoRun{check(21*h, mats), groups(18*h, 20*s, kim, 60, "60 groups read, nothing written.")},
+			refused:    []demoRefusal{{20 * m, domain.OpGroupsSync, mats}},
 		},
 		{
 			workspace: demoMSP, name: "Litware", domain: "litware.example", scenario: "consent_required", groups: 80, roles: 90,
 			connection: &demoConnection{consent: domain.ConsentRequired, verification: domain.VerificationUnknown},
+			refused:    []demoRefusal{{27 * m, domain.OpGroupsSync, kim}, {12 * m, domain.OpRoleDefinitionsSync, kim}},
 		},
 		{
 			workspace: demoMSP, name: "Proseware", domain: "proseware.example", scenario: "consent_revoked", groups: 120, roles: 90,
@@ -150,12 +162,14 @@ func demoTenants() []demoTenant {
 				groups(16*h, 66*s, kim, 198, "198 groups read, nothing written."),
 				failed(8*h, 5*m, domain.OpGroupsSync, kim, domain.ReasonProviderRateLimited),
 				groups(90*m, 71*s, kim, 200, "200 groups read, nothing written."),
+				groups(33*m, 4*m, mats, 200, "200 groups read, nothing written."),
 			},
 		},
 		{
 			workspace: demoMSP, name: "Alpine Ski House", domain: "alpine.example", scenario: "healthy", groups: 150, roles: 95, connection: healthy(),
 			history: []demoRun{
 				check(13*h, kim), groups(12*h, 28*s, kim, 150, "150 groups read, nothing written."),
+				groups(55*m, 2*m, kim, 150, "150 groups read, nothing written."), failed(14*m, 40*s, domain.OpRoleDefinitionsSync, kim, domain.ReasonProviderUnavailable),
 				{100 * m, 19 * s, domain.OpGroupsSync, mats, domain.PartiallySucceeded, domain.ReasonProviderUnavailable, "112 of about 150 groups read; the cache was left as it was.", 112},
 			},
 		},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -129,16 +130,35 @@ func (s *seeder) tell(ctx context.Context, t seededTenant) error {
 			return err
 		}
 	}
-	for _, r := range t.history {
+	history := slices.SortedFunc(slices.Values(t.history), func(a, b demoRun) int { return cmp.Compare(b.ago, a.ago) })
+	for _, r := range history {
 		if err := s.past(ctx, t, r); err != nil {
 			return err
 		}
 	}
-	recently := s.at(s.now.Add(-40 * time.Minute))
+	since := 30 * time.Minute
+	if n := len(history); n > 0 { // dated after the last run, so that the stream's dates go forward
+		since = min(since, history[n-1].ago/2)
+	}
+	recently := s.at(s.now.Add(-since))
 	if err := s.axes(ctx, recently, t, *t.connection); err != nil {
 		return err
 	}
-	return s.twist(ctx, recently, actor, t)
+	if err := s.twist(ctx, recently, actor, t); err != nil {
+		return err
+	}
+	for _, r := range t.refused {
+		refused, err := s.at(s.now.Add(-r.ago)).Start(ctx, commands.Start{
+			Actor: s.member(r.by), Tenant: t.externalID(), Operation: r.operation, Surface: "demo.seed", Trigger: domain.TriggerOperator,
+		})
+		if err != nil {
+			return err
+		}
+		if refused.Outcome != domain.IsBlocked {
+			return fmt.Errorf("past %s was %s", r.operation, refused.Outcome)
+		}
+	}
+	return nil
 }
 
 func (s *seeder) axes(ctx context.Context, h *commands.Handler, t seededTenant, to demoConnection) error {

@@ -65,6 +65,7 @@ func TestSignInChangesTheSessionID(t *testing.T) {
 	f := newFixture(t)
 	grace := f.person(t, "grace@example.com", false)
 	f.member(t, f.contoso, grace, domain.RoleReadonly, nil)
+	f.member(t, f.fabrikam, grace, domain.RoleReadonly, nil)
 	api := map[string]string{"Accept": "application/json"}
 
 	b := f.browser(t)

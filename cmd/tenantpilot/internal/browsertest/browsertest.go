@@ -242,14 +242,21 @@ func Eval[T any](p *Page, expression string) T {
 	return result
 }
 
-// Until waits for a condition in the page and fails when it does not come true
-// within ten seconds.
+// Until waits for a condition in the page, or in the one that a click leads to,
+// and fails when it does not come true within ten seconds.
 func (p *Page) Until(expression string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, 10*time.Second)
 	defer cancel()
-	if err := chromedp.Run(ctx, chromedp.Poll("Boolean("+expression+")", nil)); err != nil {
-		p.t.Fatalf("waiting for %s: %v", expression, err)
+	for {
+		err := chromedp.Run(ctx, chromedp.Poll("Boolean("+expression+")", nil))
+		if err == nil {
+			return
+		}
+		leaving := strings.Contains(err.Error(), "navigated") || strings.Contains(err.Error(), "Cannot find context")
+		if ctx.Err() != nil || !leaving {
+			p.t.Fatalf("waiting for %s: %v", expression, err)
+		}
 	}
 }
 

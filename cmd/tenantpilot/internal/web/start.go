@@ -147,7 +147,9 @@ func isHidden(err error) bool {
 }
 
 // prefersForm says whether a form can be shown: to a page, or to what is inside one.
-func prefersForm(r request) bool { return r.Header.Get("HX-Request") == "true" || prefersHTML(r.Request) }
+func prefersForm(r request) bool {
+	return r.Header.Get("HX-Request") == "true" || prefersHTML(r.Request)
+}
 
 // readStart fills the command from the form or the JSON body, and the attempt's id from the header or the form's nonce.
 func (s *Server) readStart(r request, c *commands.Start, read func(*commands.Start) error) error {

@@ -49,7 +49,6 @@ type Server struct {
 	Config
 	router  *mux.Router
 	metrics metrics
-	secure  http.CrossOriginProtection
 }
 
 //go:embed openapi.yaml
@@ -62,9 +61,6 @@ func New(c Config) (*Server, error) {
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err
 	}
-	s.secure.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "The request came from another site."})
-	}))
 	s.routes()
 	return s, nil
 }
@@ -124,7 +120,9 @@ func (s *Server) routes() {
 func (s *Server) Handler() http.Handler {
 	var h http.Handler = s.router
 	h = s.Auth.Authenticate(h)
-	h = s.secure.Handler(h)
+	h = s.Auth.Protect(h, func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "This request did not come from a page of this console."})
+	})
 	h = limitBody(h)
 	h = secureHeaders(h)
 	h = s.recover(h)

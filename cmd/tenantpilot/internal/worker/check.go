@@ -32,6 +32,9 @@ func checkConnection(ctx context.Context, x *execution) (result, error) {
 	if found.State == graph.CheckError {
 		r.outcome, r.reason = domain.Failed, found.Reason
 	}
+	if found.Failure != nil {
+		r.facts = diagnostics(found.Failure)
+	}
 	return r, nil
 }
 
@@ -48,12 +51,19 @@ func wantedPermissions() []string {
 }
 
 // findingOf translates a check into the connection's axes. Consent is written only on evidence: a sign-in with something granted proves
-// it; a refusal that names consent disproves it, and is a revocation where consent had been given.
+// it; a refusal that names consent disproves it, and is a revocation where consent had been given. A check that could not finish found
+// nothing (nil) unless its reason is one that the verification axis records; either way what was known to be granted stays known.
 func findingOf(found graph.CheckResult, before domain.ProviderConnection) *domain.Finding {
 	f := &domain.Finding{
 		State: domain.VerificationState(found.State), Reason: found.Reason, Granted: found.Granted, Refused: found.Refused,
 	}
 	reason := domain.ReasonFor(found.Reason)
+	if found.State == graph.CheckError {
+		if reason.Axis == domain.ReasonAxisNone {
+			return nil
+		}
+		f.Granted, f.Refused = before.Granted, before.Refused
+	}
 	switch {
 	case found.Reason != "" && reason.Axis == domain.ReasonAxisConsent:
 		f.Consent = domain.ConsentState(reason.AxisState)

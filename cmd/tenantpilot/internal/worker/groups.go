@@ -3,9 +3,11 @@ package worker
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"tenantpilot/cmd/tenantpilot/internal/graph"
 	"tenantpilot/domain"
@@ -32,10 +34,7 @@ func syncGroups(ctx context.Context, x *execution) (result, error) {
 		return result{}, err
 	}
 	selection := x.begun.Run.Inputs["selectionKey"]
-	groups, link, err := x.knownGroups(ctx, selection)
-	if err != nil {
-		return result{}, err
-	}
+	groups, link := x.knownGroups(ctx, selection)
 	if err := x.progress(ctx, "Reading directory groups", 0, 0); err != nil {
 		return result{}, err
 	}
@@ -67,20 +66,16 @@ func syncGroups(ctx context.Context, x *execution) (result, error) {
 }
 
 // knownGroups is what the last complete reading of this selection left, and where to go on from.
-func (x *execution) knownGroups(ctx context.Context, selection string) (map[string]graph.Group, string, error) {
+func (x *execution) knownGroups(ctx context.Context, selection string) (map[string]graph.Group, string) {
 	groups := map[string]graph.Group{}
-	b, err := x.cached(ctx, kindGroups)
-	if err != nil || b == nil {
-		return groups, "", err
-	}
 	var before groupSnapshot
-	if err := json.Unmarshal(b, &before); err != nil || before.Selection != selection {
-		return groups, "", nil // unreadable or of another selection: read everything
+	if err := json.Unmarshal(x.cached(ctx, kindGroups), &before); err != nil || before.Selection != selection {
+		return groups, "" // none, unreadable or of another selection: read everything
 	}
 	for _, g := range before.Groups {
 		groups[g.ID] = g
 	}
-	return groups, before.DeltaLink, nil
+	return groups, before.DeltaLink
 }
 
 func sortedGroups(groups map[string]graph.Group) []graph.Group {
@@ -94,11 +89,18 @@ func sortedGroups(groups map[string]graph.Group) []graph.Group {
 
 // complete stores a complete reading and records it. A crash between the two leaves content that nothing refers to.
 func (x *execution) complete(ctx context.Context, item domain.Item, content any, count int, summary string) (result, error) {
+	if err := x.progress(ctx, "Storing "+strings.ToLower(item.Name), count, count); err != nil {
+		return result{}, err
+	}
 	b, err := json.Marshal(content)
 	if err != nil {
 		return result{}, fmt.Errorf("encode %s: %w", item.Key, err)
 	}
-	if item.Content, err = x.worker.store.PutContent(ctx, b); err != nil {
+	err = x.worker.patiently(ctx, func(ctx context.Context) error {
+		item.Content, err = x.worker.store.PutContent(ctx, b)
+		return err
+	})
+	if err != nil {
 		return result{}, err
 	}
 	item.Count = count
@@ -110,6 +112,14 @@ func (x *execution) complete(ctx context.Context, item domain.Item, content any,
 
 // partial records how far an incomplete reading came; the cache stays as it was.
 func (x *execution) partial(ctx context.Context, item domain.Item, read int, what string, cause error) (result, error) {
+	if ended := context.Cause(ctx); ended != nil {
+		cause = ended
+	}
+	if errors.Is(cause, errCancelled) { // the run is still ours to write to
+		var done context.CancelFunc
+		ctx, done = context.WithTimeout(context.WithoutCancel(ctx), x.worker.cfg.Lease/3)
+		defer done()
+	}
 	if ctx.Err() != nil || read == 0 {
 		return result{}, cause
 	}

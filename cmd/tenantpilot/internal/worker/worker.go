@@ -70,36 +70,54 @@ func New(cfg Config, store *eventstore.Store, handler *commands.Handler, client 
 // Run executes runs until ctx ends. Then it stops those under way at their next provider call, hands their leases back, so that another
 // worker takes them up at once, and returns.
 func (w *Worker) Run(ctx context.Context) error {
-	var slots sync.WaitGroup
-	for range w.cfg.Concurrency {
-		slots.Go(func() { w.slot(ctx) })
-	}
-	slots.Wait()
-	return nil
-}
-
-// slot claims and executes one run after the other.
-func (w *Worker) slot(ctx context.Context) {
-	for ctx.Err() == nil {
-		grown := w.store.Sequenced() // taken before looking, so that nothing is missed in between
-		item, err := projections.Claim(ctx, w.store.Pool(), w.cfg.Name, w.cfg.Lease)
-		if err != nil && ctx.Err() == nil {
-			w.log.Warn("claim work", "err", err)
+	slots := make(chan struct{}, w.cfg.Concurrency)
+	var busy sync.WaitGroup
+	defer busy.Wait()
+	for pause := w.cfg.Poll; ; {
+		select {
+		case slots <- struct{}{}:
+		case <-ctx.Done():
+			return nil
 		}
-		if item != nil {
-			w.execute(ctx, item)
+		grown := w.store.Sequenced() // taken before looking, so that nothing is missed in between
+		if item := w.claim(ctx); item != nil {
+			busy.Go(func() {
+				defer func() { <-slots }()
+				w.execute(ctx, item)
+			})
+			pause = soon // there may be more
 			continue
 		}
-		t := time.NewTimer(w.cfg.Poll)
-		select {
-		case <-ctx.Done():
-		case <-t.C:
-		case <-grown:
-			// the work item appears a moment after the event
-			sleep(ctx, 15*time.Millisecond)
-		}
-		t.Stop()
+		<-slots
+		pause = w.idle(ctx, grown, pause)
 	}
+}
+
+// soon is how long after an event its work item is looked for: the read model follows the log by a moment.
+const soon = 15 * time.Millisecond
+
+// idle waits until it is worth looking again, and says how long to wait after that if there is nothing: short after the log has grown,
+// because the work item may still be on its way, then longer and longer.
+func (w *Worker) idle(ctx context.Context, grown <-chan struct{}, pause time.Duration) time.Duration {
+	t := time.NewTimer(pause)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+		return min(3*pause, w.cfg.Poll)
+	case <-grown:
+		sleep(ctx, soon)
+	}
+	return soon
+}
+
+func (w *Worker) claim(ctx context.Context) *projections.WorkItem {
+	item, err := projections.Claim(ctx, w.store.Pool(), w.cfg.Name, w.cfg.Lease)
+	if err != nil && ctx.Err() == nil {
+		w.log.Warn("claim work", "err", err)
+		sleep(ctx, w.cfg.Poll)
+	}
+	return item
 }
 
 func sleep(ctx context.Context, d time.Duration) {
@@ -115,16 +133,24 @@ func sleep(ctx context.Context, d time.Duration) {
 func (w *Worker) execute(ctx context.Context, item *projections.WorkItem) {
 	claim := commands.Claim{Workspace: item.Workspace, Run: item.Run, Token: item.Token, Worker: w.cfg.Name}
 	log := w.log.With("run", item.Run, "operation", item.Operation, "token", item.Token)
-	begun, err := w.commands.BeginRun(ctx, claim)
-	if err != nil {
-		// Ended or overtaken: the work item disappears with the projection. Anything else: the lease runs out and the run is claimed again.
-		if _, refused := domain.AsRefusal(err); !refused && ctx.Err() == nil {
-			log.Warn("begin run", "err", err)
-		}
-		w.handBack(ctx, item)
+	if _, known := executors[item.Operation]; !known && w.turnAway(ctx, claim, log) {
 		return
 	}
-	if begun.Blocked != "" {
+	var begun commands.Begun
+	err := w.patiently(ctx, func(ctx context.Context) (err error) {
+		begun, err = w.commands.BeginRun(ctx, claim)
+		return err
+	})
+	switch {
+	case ctx.Err() != nil && err != nil:
+		w.handBack(ctx, item)
+		return
+	case err != nil:
+		// Ended or overtaken: the work item disappears with the projection. Else the database is in trouble. Either way the lease is
+		// left to run out: handed back, the item would be claimed again at once, and again.
+		log.Warn("begin run", "err", err)
+		return
+	case begun.Blocked != "":
 		log.Info("run blocked before it began", "reason", begun.Blocked)
 		return
 	}
@@ -133,11 +159,25 @@ func (w *Worker) execute(ctx context.Context, item *projections.WorkItem) {
 	switch {
 	case errors.Is(err, errLeaseLost):
 		log.Warn("lease lost; another worker has the run")
-	case ctx.Err() != nil:
+	case err != nil && ctx.Err() != nil && !errors.Is(err, errCancelled):
 		w.handBack(ctx, item)
 	default:
 		w.end(ctx, x, x.ending(result, err), result.finding)
 	}
+}
+
+// turnAway ends a run that this build has no executor for and no worker has begun. False: one has, so it is not for us to say that it could
+// not be dispatched.
+func (w *Worker) turnAway(ctx context.Context, claim commands.Claim, log *slog.Logger) bool {
+	claim.Token = 0
+	err := w.patiently(ctx, func(ctx context.Context) error {
+		return w.commands.EndRun(ctx, claim, domain.Ending{Outcome: domain.Failed, Reason: domain.ReasonDispatchFailed}, nil)
+	})
+	if _, refused := domain.AsRefusal(err); refused {
+		return false
+	}
+	log.Error("no worker knows this operation", "err", err)
+	return true
 }
 
 func (w *Worker) handBack(ctx context.Context, item *projections.WorkItem) {
@@ -150,17 +190,29 @@ func (w *Worker) handBack(ctx context.Context, item *projections.WorkItem) {
 
 // end ends the run, trying for as long as its lease may live: after that the run belongs to whoever claims it next.
 func (w *Worker) end(ctx context.Context, x *execution, e domain.Ending, finding *domain.Finding) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.cfg.Lease)
+	err := w.patiently(context.WithoutCancel(ctx), func(ctx context.Context) error {
+		return w.commands.EndRun(ctx, x.claim, e, finding)
+	})
+	refusal, refused := domain.AsRefusal(err)
+	switch {
+	case err == nil:
+		x.log.Info("run ended", "outcome", e.Outcome, "reason", e.Reason)
+	case refused && refusal.Kind == domain.Invalid && finding != nil:
+		x.log.Error("what the check found cannot be recorded", "err", err, "finding", *finding)
+		w.end(ctx, x, domain.Ending{Outcome: domain.Failed, Reason: domain.ReasonInternalError}, nil)
+	default:
+		x.log.Warn("end run", "err", err)
+	}
+}
+
+// patiently tries until there is an answer, at most for the length of a lease. A refusal is an answer.
+func (w *Worker) patiently(ctx context.Context, try func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Lease)
 	defer cancel()
 	for {
-		err := w.commands.EndRun(ctx, x.claim, e, finding)
-		if err == nil {
-			x.log.Info("run ended", "outcome", e.Outcome, "reason", e.Reason)
-			return
-		}
-		if _, refused := domain.AsRefusal(err); refused || ctx.Err() != nil {
-			x.log.Warn("end run", "err", err)
-			return
+		err := try(ctx)
+		if _, refused := domain.AsRefusal(err); err == nil || refused || ctx.Err() != nil {
+			return err
 		}
 		sleep(ctx, 200*time.Millisecond)
 	}

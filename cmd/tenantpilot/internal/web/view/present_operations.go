@@ -241,9 +241,12 @@ func terms(s string) []string {
 // PresentOperations words the hub.
 func PresentOperations(f OperationsFacts) OperationsList {
 	l := OperationsList{
-		Now: f.Now, Action: f.Base, Query: f.Filter.Text, Chips: f.chips(), ClearHref: f.Base,
+		Now: f.Now, Action: f.Base, Query: f.Filter.Text, Chips: f.chips(),
 		Counters: f.counters(), Tabs: f.tabs(), Ranges: f.ranges(), RefreshHref: f.href(nil),
 		Qualifiers: []string{"status:", "outcome:", "operation:", "tenant:", "connection:", "initiator:me", "trigger:", "reason:"},
+	}
+	if len(f.Filter.Chips) > 0 {
+		l.ClearHref = f.Base
 	}
 	for _, key := range []string{"range", "window", "view"} {
 		if v := f.Query.Get(key); v != "" {

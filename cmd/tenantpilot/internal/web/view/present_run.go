@@ -137,7 +137,7 @@ func (f RunFacts) reason(d *RunDetail) {
 		Tenant: f.Line.TenantExternal.String(), Connection: strconv.FormatInt(f.Line.Connection, 10), Run: strconv.FormatInt(f.Line.Number, 10),
 	})
 	d.ShortReason, d.Message, d.ReasonCode = Text(reason.Short), reason.Message, string(reason.Code)
-	d.NextSteps = PresentSteps(reason, f.May)
+	d.NextSteps = PresentSteps(reason, f.Line.TenantExternal.String(), f.May)
 }
 
 func (f RunFacts) waiting(d *RunDetail) {
@@ -309,7 +309,7 @@ func stepBars(bars []GanttBar, e domain.Event, at time.Time) []GanttBar {
 			}
 			bars[n-1].To = at
 		}
-		return append(bars, GanttBar{Label: label, From: at})
+		return append(bars, GanttBar{Label: label, From: at, Tone: Active})
 	}
 	switch e := e.(type) {
 	case domain.RunAccepted:

@@ -140,7 +140,7 @@ func (f StartFacts) blocked(o *StartOutcome) {
 		}
 	}
 	o.Note = "Nothing was started and nothing was changed in the tenant."
-	o.NextSteps = PresentSteps(reason, f.May)
+	o.NextSteps = PresentSteps(reason, f.Tenant.ExternalID.String(), f.May)
 	for _, s := range o.NextSteps {
 		if s.Href != nil {
 			o.Actions = append(o.Actions, action(s.Label, *s.Href, KindNextStep))
@@ -158,24 +158,32 @@ func (f StartFacts) reason() domain.Reason {
 	return domain.ReasonFor(f.Reason).Fill(target)
 }
 
-// PresentSteps words the next steps of a reason; where the viewer may not do one, it says who can.
-func PresentSteps(reason domain.Reason, may func(domain.NextStepAction) bool) []NextStep {
+// PresentSteps words the next steps of a reason on a tenant; where the viewer may not do one, it says who can.
+func PresentSteps(reason domain.Reason, tenant string, may func(domain.NextStepAction) bool) []NextStep {
 	steps := make([]NextStep, 0, len(reason.NextSteps))
 	for _, s := range reason.NextSteps {
 		description := s.Description
 		if may != nil && !may(s.ActionType) {
 			description = strings.TrimSpace(description + " A manager or owner of the workspace can do this.")
 		}
-		steps = append(steps, step(s.Label, description, knownHref(s.Href), string(s.ActionType)))
+		steps = append(steps, step(s.Label, description, stepHref(s, reason, tenant), string(s.ActionType)))
 	}
 	return steps
 }
 
-// knownHref leaves out links to pages that this console does not have, so that no next step leads nowhere.
-func knownHref(href string) string {
+// stepHref is where a next step is done. Links to pages that this console does not have are left out, so that no step leads nowhere; a
+// check is started from the start form, where consent is in question with the word that it has been given.
+func stepHref(s domain.NextStep, reason domain.Reason, tenant string) string {
+	if s.ActionType == domain.StepVerify {
+		href := "/admin/t/" + tenant + "/start?operation=" + string(domain.OpConnectionCheck)
+		if reason.Family == domain.FamilyConsent {
+			href += "&reconsent=true"
+		}
+		return href
+	}
 	for _, prefix := range []string{"/admin/tenants", "/admin/t/", "/admin/operations", "/admin/notifications"} {
-		if strings.HasPrefix(href, prefix) {
-			return href
+		if strings.HasPrefix(s.Href, prefix) {
+			return s.Href
 		}
 	}
 	return ""

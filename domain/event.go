@@ -20,7 +20,6 @@ import (
 	"fmt"
 	"io"
 	"sort"
-	"strings"
 
 	"github.com/google/uuid"
 )
@@ -119,36 +118,4 @@ func Decode(name string, payload []byte) (Event, error) {
 // (RFC 8785 for the strings, integers and booleans that events consist of). The same event always has the same bytes.
 func Encode(e Event) ([]byte, error) {
 	return Canonical(e)
-}
-
-// Canonical is Encode for any value that marshals to JSON: metadata, facts, request bodies that are hashed.
-func Canonical(v any) ([]byte, error) {
-	raw, err := json.Marshal(v)
-	if err != nil {
-		return nil, fmt.Errorf("encode %T: %w", v, err)
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	var tree any
-	if err := dec.Decode(&tree); err != nil {
-		return nil, fmt.Errorf("encode %T: %w", v, err)
-	}
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(tree); err != nil {
-		return nil, fmt.Errorf("encode %T: %w", v, err)
-	}
-	return unescapeSeparators(bytes.TrimRight(out.Bytes(), "\n")), nil
-}
-
-// separators finds the two escapes that the encoder writes without being asked and RFC 8785 does not know. An escaped backslash is
-// matched first, so that quoted text that only looks like such an escape stays as it is.
-var separators = strings.NewReplacer(`\\`, `\\`, `\u2028`, "\u2028", `\u2029`, "\u2029")
-
-func unescapeSeparators(b []byte) []byte {
-	if !bytes.Contains(b, []byte(`\u202`)) {
-		return b
-	}
-	return []byte(separators.Replace(string(b)))
 }

@@ -309,14 +309,21 @@ func (c *committer) answerKnown(ctx context.Context, batch []*job, known []uuid.
 	return rest
 }
 
-// answered looks a request up among those that were carried out.
+// answered looks a request up among those that were carried out. It asks until it knows: the request may be one whose append took effect.
 func (s *Store) answered(ctx context.Context, r Request) (Receipt, bool, error) {
 	var hash []byte
 	receipt := Receipt{Replayed: true}
-	err := s.pool.QueryRow(ctx, `select hash, stream, last_seq from requests where key = $1`, r.Key).
-		Scan(&hash, &receipt.Stream, &receipt.Seq)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return Receipt{}, false, nil
+	var err error
+	for try := range maxTries {
+		err = s.pool.QueryRow(ctx, `select hash, stream, last_seq from requests where key = $1`, r.Key).
+			Scan(&hash, &receipt.Stream, &receipt.Seq)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return Receipt{}, false, nil
+		}
+		if err == nil || ctx.Err() != nil || isFinal(err) {
+			break
+		}
+		sleep(ctx, backoff(try, err))
 	}
 	if err != nil {
 		return Receipt{}, false, fmt.Errorf("read request: %w", err)

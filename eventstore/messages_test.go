@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -116,6 +118,33 @@ func eventually(t testing.TB, what string, so func() bool) {
 	}
 }
 
+// dice is seeded randomness that goroutines share. What they do with it is up to the scheduler, so a seed repeats a run only roughly.
+type dice struct {
+	seed uint64
+	mu   sync.Mutex
+	rand *rand.Rand
+}
+
+// newDice takes the seed of TENANTPILOT_TEST_SEED, or a fresh one, and logs it.
+func newDice(t testing.TB) *dice {
+	t.Helper()
+	seed, err := strconv.ParseUint(os.Getenv("TENANTPILOT_TEST_SEED"), 10, 64)
+	if err != nil {
+		seed = rand.Uint64()
+	}
+	t.Logf("TENANTPILOT_TEST_SEED=%d", seed)
+	return &dice{seed: seed, rand: rand.New(rand.NewPCG(seed, 0))}
+}
+
+func (d *dice) intN(n int) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.rand.IntN(n)
+}
+
+// chance is true in that many percent of the cases.
+func (d *dice) chance(percent int) bool { return d.intN(100) < percent }
+
 func TestPublishedMessagesFollowTheirTransaction(t *testing.T) {
 	t.Parallel()
 	db := withEffects(t)
@@ -221,9 +250,7 @@ func TestAMessageThatAlwaysFailsHidesNothingFromOthers(t *testing.T) {
 func TestMessagesAreHandledExactlyOnceUnderRestartsErrorsAndKills(t *testing.T) {
 	t.Parallel()
 	const total = 1000
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
+	d := newDice(t)
 	db := withEffects(t)
 	s, pool, killer := openOn(t, db, eventstore.Config{}), db.Pool(t), db.SuperuserPool(t)
 	want := make([]string, total)
@@ -233,23 +260,17 @@ func TestMessagesAreHandledExactlyOnceUnderRestartsErrorsAndKills(t *testing.T) 
 	for batch := range slices.Chunk(want, 37) {
 		publish(t, pool, batch...)
 	}
-	var mu sync.Mutex
-	chance := func(percent int) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return random.IntN(100) < percent
-	}
 	handle := func(msg *message.Message) error {
 		if err := write(msg, 1); err != nil {
 			return err
 		}
-		if chance(2) {
+		if d.chance(2) {
 			return errors.New("by chance")
 		}
 		return nil
 	}
 	count := func() (n int) {
-		if err := pool.QueryRow(t.Context(), `select count(*) from effects`).Scan(&n); err != nil {
+		if err := killer.QueryRow(t.Context(), `select count(*) from effects`).Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -257,15 +278,15 @@ func TestMessagesAreHandledExactlyOnceUnderRestartsErrorsAndKills(t *testing.T) 
 	restarts, kills := 0, 0
 	for deadline := time.Now().Add(30 * time.Second); count() < total; {
 		if time.Now().After(deadline) {
-			t.Fatalf("seed %d: %d of %d after 30 s", seed, count(), total)
+			t.Fatalf("seed %d: %d of %d after 30 s", d.seed, count(), total)
 		}
 		stops := []func(){consume(t, s, "g", handle), consume(t, s, "g", handle)} // one works, one stands by
 		for range 3 {
-			time.Sleep(time.Duration(10+random.IntN(60)) * time.Millisecond)
-			if chance(40) {
+			time.Sleep(time.Duration(10+d.intN(60)) * time.Millisecond)
+			if d.chance(40) {
 				kills++
 				_, err := killer.Exec(t.Context(), `select pg_terminate_backend(pid) from pg_stat_activity
-					where datname = current_database() and query ~ '(offset_acked|effects|handler)' and pid <> pg_backend_pid()`)
+					where datname = current_database() and usename = 'tenantpilot_app' and query ~ '(offset_acked|effects|handler)'`)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -277,12 +298,12 @@ func TestMessagesAreHandledExactlyOnceUnderRestartsErrorsAndKills(t *testing.T) 
 		restarts++
 	}
 	t.Logf("%d restarts, %d kills", restarts, kills)
-	got := effects(t, pool)
+	got := effects(t, killer)
 	for i := range want {
 		want[i] += "/1"
 	}
 	if !slices.Equal(got, want) {
-		t.Fatalf("seed %d, %d restarts, %d kills: %d effects, want %d in order; got %v", seed, restarts, kills, len(got), total, got)
+		t.Fatalf("seed %d, %d restarts, %d kills: %d effects, want %d in order; got %v", d.seed, restarts, kills, len(got), total, got)
 	}
 }
 

@@ -277,44 +277,23 @@ func TestOpenTransactionsDelayNothing(t *testing.T) {
 	wantGapless(t, pool, 52)
 }
 
-func TestOppositeOrdersNeverDeadlock(t *testing.T) {
+func TestAppendsInOppositeOrdersNeverDeadlock(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
 	const callers, rounds, streams = 12, 40, 4
-	var deadlocks atomic.Int64
-	var stores []*eventstore.Store
-	for range 3 {
-		cfg, err := pgxpool.ParseConfig(db.AppURL)
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg.ConnConfig.Tracer = deadlockCounter{&deadlocks}
-		pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(pool.Close)
-		stores = append(stores, openPool(t, pool, eventstore.Config{Committers: 4}))
-	}
+	stores, check := watchDeadlocks(t, db)
 	var ids []uuid.UUID
 	for range streams {
 		ids = append(ids, create(t, stores[0]))
 	}
-	var appended atomic.Int64
 	var wg sync.WaitGroup
 	for c := range callers {
 		wg.Go(func() {
 			for r := range rounds {
-				// Three streams in rising or falling order: two are written, one must only stay as it is.
+				// Three streams in rising or falling order: two are written, the one between must only stay as it is.
 				three := []uuid.UUID{ids[r%streams], ids[(r+1)%streams], ids[(r+2)%streams]}
-				fresh, event := registered(uuid.NewSHA1(uuid.Nil, fmt.Append(nil, r)))
-				event.ExternalID = uuid.Nil
-				fresh = domain.TenantStream(event.Workspace, event.ExternalID)
-				second := domain.TenantStream(fresh, fresh)
-				opened := []uuid.UUID{fresh, second}
 				if c%2 == 1 {
 					slices.Reverse(three)
-					slices.Reverse(opened)
 				}
 				request := eventstore.Request{At: at, Affinity: uuid.New()}
 				_, err := stores[c%3].Transact(context.Background(), request, func(ctx context.Context, u *eventstore.Unit) error {
@@ -331,41 +310,135 @@ func TestOppositeOrdersNeverDeadlock(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				// And everybody wants to open the same two streams.
-				_, err = stores[c%3].Transact(context.Background(), eventstore.Request{At: at, Affinity: uuid.New()},
-					func(_ context.Context, u *eventstore.Unit) error {
-						for _, id := range opened {
-							u.Append(id, event)
-						}
-						return nil
-					})
-				refusal, ok := domain.AsRefusal(err)
-				switch {
-				case err == nil:
-					appended.Add(1)
-				case !ok || refusal.Kind != domain.Conflict:
-					t.Error(err)
-				}
 			}
 		})
 	}
 	wg.Wait()
-	if appended.Load() != rounds {
-		t.Errorf("%d opened two streams, want %d", appended.Load(), rounds)
-	}
 	for i, id := range ids {
 		if _, version, err := eventstore.Current[domain.Tenant](t.Context(), stores[0], id); err != nil || version != 1+callers*rounds*2/streams {
 			t.Errorf("stream %d is at %d, %v; want %d", i, version, err, 1+callers*rounds*2/streams)
 		}
 	}
-	for _, s := range stores {
-		s.Pool().Reset() // a backend tells its statistics when it ends
+	check()
+}
+
+// Streams that are opened have no locks, only their unique key: those too must be taken in one order.
+func TestOpeningStreamsInOppositeOrdersNeverDeadlocks(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	const callers, rounds, each = 6, 40, 60
+	stores, check := watchDeadlocks(t, db)
+	var opened, refused atomic.Int64
+	for range rounds {
+		streams := make([]uuid.UUID, each)
+		for i := range streams {
+			streams[i] = uuid.New()
+		}
+		backwards := slices.Clone(streams)
+		slices.Reverse(backwards)
+		var wg sync.WaitGroup
+		start := make(chan struct{})
+		for c := range callers {
+			wg.Go(func() {
+				<-start
+				request := eventstore.Request{At: at, Affinity: uuid.UUID{15: byte(c)}}
+				_, err := stores[c%3].Transact(context.Background(), request, func(_ context.Context, u *eventstore.Unit) error {
+					for _, id := range [][]uuid.UUID{streams, backwards}[c%2] {
+						u.Append(id, domain.TenantRenamed{Name: "x"}, domain.TenantRenamed{Name: "y"})
+					}
+					return nil
+				})
+				refusal, ok := domain.AsRefusal(err)
+				switch {
+				case err == nil:
+					opened.Add(1)
+				case ok && refusal.Kind == domain.Conflict:
+					refused.Add(1)
+				default:
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		wg.Wait()
 	}
-	time.Sleep(100 * time.Millisecond)
-	var counted int64
-	err := db.SuperuserPool(t).QueryRow(t.Context(), `select deadlocks from pg_stat_database where datname = current_database()`).Scan(&counted)
-	if err != nil || counted != 0 || deadlocks.Load() != 0 {
-		t.Fatalf("%d deadlocks counted by the server, %d seen, %v", counted, deadlocks.Load(), err)
+	if opened.Load() != rounds || refused.Load() != rounds*(callers-1) {
+		t.Errorf("%d opened, %d refused; want %d and %d", opened.Load(), refused.Load(), rounds, rounds*(callers-1))
+	}
+	check()
+}
+
+// The same two requests reach two processes in opposite orders, each as one batch.
+func TestRepeatedRequestsInOppositeOrdersNeverDeadlock(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	const rounds, each = 30, 40
+	stores, check := watchDeadlocks(t, db)
+	var appended, replayed atomic.Int64
+	for range rounds {
+		keys := make([]uuid.UUID, each)
+		for i := range keys {
+			keys[i] = uuid.New()
+		}
+		backwards := slices.Clone(keys)
+		slices.Reverse(backwards)
+		var wg sync.WaitGroup
+		for c, order := range [][]uuid.UUID{keys, backwards} {
+			for _, key := range order {
+				wg.Go(func() {
+					receipt, err := stores[c].Transact(context.Background(), eventstore.Request{Key: key, At: at},
+						func(_ context.Context, u *eventstore.Unit) error {
+							u.Append(uuid.New(), domain.TenantRenamed{Name: "x"}) // a stream of its own, so that only the keys meet
+							return nil
+						})
+					switch {
+					case err != nil:
+						t.Error(err)
+					case receipt.Replayed:
+						replayed.Add(1)
+					default:
+						appended.Add(1)
+					}
+				})
+			}
+		}
+		wg.Wait()
+	}
+	if appended.Load() != rounds*each || replayed.Load() != rounds*each {
+		t.Errorf("%d appended, %d replayed, want %d of each", appended.Load(), replayed.Load(), rounds*each)
+	}
+	check()
+}
+
+// watchDeadlocks opens three stores on a database. The returned function fails the test if there was a deadlock.
+func watchDeadlocks(t testing.TB, db *pgtest.DB) ([]*eventstore.Store, func()) {
+	t.Helper()
+	var seen atomic.Int64
+	var stores []*eventstore.Store
+	for range 3 {
+		cfg, err := pgxpool.ParseConfig(db.AppURL)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.ConnConfig.Tracer = deadlockCounter{&seen}
+		pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(pool.Close)
+		stores = append(stores, openPool(t, pool, eventstore.Config{Committers: 4}))
+	}
+	return stores, func() {
+		t.Helper()
+		for _, s := range stores {
+			s.Pool().Reset() // a backend tells its statistics when it ends
+		}
+		time.Sleep(100 * time.Millisecond)
+		var counted int64
+		err := db.SuperuserPool(t).QueryRow(t.Context(), `select deadlocks from pg_stat_database where datname = current_database()`).Scan(&counted)
+		if err != nil || counted != 0 || seen.Load() != 0 {
+			t.Errorf("%d deadlocks counted by the server, %d seen, %v", counted, seen.Load(), err)
+		}
 	}
 }
 
@@ -420,8 +493,8 @@ func wantGapless(t testing.TB, pool *pgxpool.Pool, n int64) {
 // waiters is how many sessions of the database wait for a lock.
 func waiters(t testing.TB, pool *pgxpool.Pool) (n int) {
 	t.Helper()
-	err := pool.QueryRow(t.Context(), `select count(distinct pid) from pg_locks where not granted
-		and (database is null or database = (select oid from pg_database where datname = current_database()))`).Scan(&n)
+	err := pool.QueryRow(t.Context(), `select count(*) from pg_stat_activity
+		where datname = current_database() and wait_event_type = 'Lock'`).Scan(&n)
 	if err != nil {
 		t.Fatal(err)
 	}

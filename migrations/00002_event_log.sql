@@ -117,18 +117,24 @@ begin
         return;
     end if;
 
+    -- What two appends may both insert, the first event of a stream and a request's key, they insert in one order: no deadlock. The numbers
+    -- are drawn before that, in the order of the decisions.
     with e as (
         insert into events (seq, stream, version, id, name, workspace, tenant, recorded_at, meta, payload, leaf)
-        select nextval('events_seq'), u.*
-        from unnest(e_stream, e_version, e_id, e_name, e_workspace, e_tenant, e_recorded_at, e_meta, e_payload, e_leaf) u
+        select * from (
+            select nextval('events_seq'), u.*
+            from unnest(e_stream, e_version, e_id, e_name, e_workspace, e_tenant, e_recorded_at, e_meta, e_payload, e_leaf) u
+        ) as drawn (seq, stream, version)
+        order by stream, version
         returning seq
     ), p as (
-        insert into pending (first_seq, seqs) select min(e.seq), array_agg(e.seq) from e
+        insert into pending (first_seq, seqs) select min(e.seq), array_agg(e.seq order by e.seq) from e
         returning seqs[cardinality(seqs)] as last_seq
     ), r as (
         insert into requests (key, hash, stream, last_seq)
         select q.key, q.hash, q.stream, p.last_seq
         from p, unnest(request_keys, request_hashes, request_streams) as q(key, hash, stream)
+        order by q.key
     )
     select p.last_seq into append_events.last_seq from p;
 end $$;

@@ -176,10 +176,16 @@ func (c Start) needs() []uuid.UUID {
 
 // hash digests what is asked, so that a key that is used again for something else is noticed.
 func (c Start) hash() ([]byte, error) {
-	b, err := domain.Canonical(map[string]any{
-		"actor": c.Actor.Ref, "operation": c.Operation, "tenant": c.Tenant, "connection": c.Connection, "inputs": c.Inputs,
-		"surface": c.Surface, "reconsent": c.Reconsent, "context": c.Context,
-	})
+	b, err := domain.Canonical(struct {
+		Actor      domain.ActorRef      `json:"actor"`
+		Connection int64                `json:"connection"`
+		Context    map[string]any       `json:"context"`
+		Inputs     map[string]string    `json:"inputs"`
+		Operation  domain.OperationType `json:"operation"`
+		Reconsent  bool                 `json:"reconsent"`
+		Surface    string               `json:"surface"`
+		Tenant     uuid.UUID            `json:"tenant"`
+	}{c.Actor.Ref, c.Connection, c.Context, c.Inputs, c.Operation, c.Reconsent, c.Surface, c.Tenant})
 	if err != nil {
 		return nil, err
 	}

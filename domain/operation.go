@@ -164,9 +164,15 @@ func (o Operation) Identity(tenant, connection uuid.UUID, inputs map[string]stri
 	if inputs == nil {
 		inputs = map[string]string{} // an event stores neither, so both have to be the same work
 	}
-	key := map[string]any{"type": o.Type, "tenant": tenant, "connection": connection, "inputs": inputs}
+	key := struct {
+		Attempt    *uuid.UUID        `json:"attempt,omitempty"`
+		Connection uuid.UUID         `json:"connection"`
+		Inputs     map[string]string `json:"inputs"`
+		Tenant     uuid.UUID         `json:"tenant"`
+		Type       OperationType     `json:"type"`
+	}{nil, connection, inputs, tenant, o.Type}
 	if o.Rule == PerAttempt {
-		key["attempt"] = attempt
+		key.Attempt = &attempt
 	}
 	b, err := Canonical(key)
 	if err != nil {

@@ -94,7 +94,8 @@ func TestRunEndSumsItsItemsUp(t *testing.T) {
 		return func(r Run) ([]Event, error) { return r.End(token, Ending{Outcome: PartiallySucceeded}) }
 	}
 	begun := []Event{
-		acceptedRun(), RunStarted{Token: 5, Try: 1, Worker: "w1"},
+		acceptedRun(),
+		RunStarted{Token: 5, Try: 1, Worker: "w1"},
 		items(ItemConfirmed, ItemRefused), items(ItemConfirmed, ItemUnknown, ItemConfirmed),
 	}
 	runScenarios(t, []scenario[Run]{

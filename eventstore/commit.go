@@ -83,14 +83,15 @@ func (c *committer) refuseRest(err error) {
 	}
 }
 
-// maxTries bounds how often one batch is decided again. Each failure has a cause outside this process's order (another process's append,
-// a lost connection), so it is reached only when the database is in trouble.
-const maxTries = 40
+// maxTries bounds how often one batch is decided again. Each failure has a cause outside this process's order: the database is in trouble,
+// or others append to the same streams. Of those one always gets on, so a conflict may come maxConflicts times.
+const maxTries, maxConflicts = 40, 400
 
 func (c *committer) commit(ctx context.Context, batch []*job) {
 	var fresh bool
 	var last error
-	for try := range maxTries {
+	tries, conflicts := 0, 0
+	for tries < maxTries && conflicts < maxConflicts {
 		batch = dropLeft(batch)
 		var o *overlay
 		if o, batch, last = c.decide(ctx, batch, fresh); len(batch) == 0 {
@@ -106,7 +107,18 @@ func (c *committer) commit(ctx context.Context, batch []*job) {
 			break
 		}
 		fresh = true
-		sleep(ctx, backoff(try, last))
+		if !errors.Is(last, errConflict) {
+			sleep(ctx, backoff(tries, last))
+			tries++
+			continue
+		}
+		sleep(ctx, backoff(conflicts, last))
+		if conflicts++; conflicts >= 2 && len(batch) > 1 { // it touches more than can be kept still: two smaller ones touch less each
+			half := len(batch) / 2
+			c.commit(ctx, batch[:half:half])
+			c.commit(ctx, batch[half:])
+			return
+		}
 	}
 	c.giveUp(ctx, batch, last)
 }
@@ -114,6 +126,9 @@ func (c *committer) commit(ctx context.Context, batch []*job) {
 // giveUp fails a batch. One bad request must not fail its neighbours, so a batch of several is tried one by one first, unless it is the
 // database that is in trouble.
 func (c *committer) giveUp(ctx context.Context, batch []*job, err error) {
+	if ctx.Err() != nil {
+		err = ctx.Err() // whatever came last: the store was closed meanwhile
+	}
 	alone := len(batch) == 1 || !(isFinal(err) || errors.Is(err, errConflict))
 	if alone || ctx.Err() != nil {
 		for _, j := range batch {
@@ -246,7 +261,7 @@ func (c *committer) attempt(ctx context.Context, o *overlay, batch []*job, fresh
 		c.forget(o)
 		return false, batch, err
 	case len(outcome.known) > 0:
-		return false, c.answerKnown(ctx, batch, outcome.known), nil
+		return false, c.answerKnown(ctx, batch, outcome.known), errConflict
 	case len(outcome.conflicts) > 0:
 		c.store.cache.drop(outcome.conflicts...)
 		return false, c.refuseTaken(ctx, o, batch, outcome.conflicts), errConflict
@@ -367,8 +382,8 @@ func isFinal(err error) bool {
 const pgerrUniqueViolation = "23505"
 
 func backoff(try int, err error) time.Duration {
-	if errors.Is(err, errConflict) || err == nil {
-		return time.Duration(rand.IntN(1+try)) * time.Millisecond
+	if errors.Is(err, errConflict) {
+		return time.Duration(rand.IntN(1+min(try, 20))) * time.Millisecond
 	}
 	return time.Duration(10+rand.IntN(10<<min(try, 5))) * time.Millisecond
 }

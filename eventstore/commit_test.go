@@ -91,3 +91,42 @@ func TestTransactOnAClosedStoreReturns(t *testing.T) {
 		t.Errorf("after the close: %v, want context.Canceled", err)
 	}
 }
+
+// Batches of three processes that touch most of the streams there are would keep each other from getting on: they get smaller instead.
+func TestBatchesThatConflictAllGetOn(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	stores := []*eventstore.Store{openOn(t, db, eventstore.Config{}), openOn(t, db, eventstore.Config{}), openOn(t, db, eventstore.Config{})}
+	const callers, each = 150, 8
+	streams := make([]uuid.UUID, 30)
+	for i := range streams {
+		streams[i] = create(t, stores[0])
+	}
+	d := newDice(t)
+	var working sync.WaitGroup
+	for c := range callers {
+		working.Go(func() {
+			for range each {
+				first := d.intN(len(streams))
+				second := (first + 1 + d.intN(len(streams)-1)) % len(streams)
+				if err := renameBoth(stores[c%3], streams[first], streams[second]); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	started := time.Now()
+	working.Wait()
+	t.Logf("%d requests in %v", callers*each, time.Since(started).Round(time.Millisecond))
+	versions := 0
+	for _, stream := range streams {
+		_, version, err := eventstore.Current[domain.Tenant](t.Context(), stores[0], stream)
+		if err != nil {
+			t.Fatal(err)
+		}
+		versions += version
+	}
+	if want := len(streams) + 2*callers*each; versions != want {
+		t.Fatalf("%d events, want %d", versions, want)
+	}
+}

@@ -11,9 +11,11 @@ package eventstore
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,10 +58,25 @@ func (e Event) Decode() (domain.Event, error) { return domain.Decode(e.Name, e.P
 // Record is the canonical bytes of the whole event, the text that its leaf hash is over: JSON with sorted keys. The place in the log is
 // not part of it, because the tree itself proves that.
 func (e Event) Record() []byte {
-	return fmt.Appendf(make([]byte, 0, 400+len(e.Meta)+len(e.Payload)),
-		`{"id":"%s","meta":%s,"name":"%s","payload":%s,"recordedAt":"%s","stream":"%s","tenant":"%s","version":%d,"workspace":"%s"}`,
-		e.ID, e.Meta, e.Name, e.Payload, e.RecordedAt.UTC().Format("2006-01-02T15:04:05.000000Z"),
-		e.Stream, e.Tenant, e.Version, e.Workspace)
+	b := make([]byte, 0, 400+len(e.Meta)+len(e.Payload))
+	b = appendUUID(append(b, `{"id":"`...), e.ID)
+	b = append(append(b, `","meta":`...), e.Meta...)
+	b = append(append(b, `,"name":"`...), e.Name...)
+	b = append(append(b, `","payload":`...), e.Payload...)
+	b = e.RecordedAt.UTC().AppendFormat(append(b, `,"recordedAt":"`...), "2006-01-02T15:04:05.000000Z")
+	b = appendUUID(append(b, `","stream":"`...), e.Stream)
+	b = appendUUID(append(b, `","tenant":"`...), e.Tenant)
+	b = strconv.AppendInt(append(b, `","version":`...), int64(e.Version), 10)
+	b = appendUUID(append(b, `,"workspace":"`...), e.Workspace)
+	return append(b, `"}`...)
+}
+
+func appendUUID(b []byte, u uuid.UUID) []byte {
+	b = append(hex.AppendEncode(b, u[:4]), '-')
+	b = append(hex.AppendEncode(b, u[4:6]), '-')
+	b = append(hex.AppendEncode(b, u[6:8]), '-')
+	b = append(hex.AppendEncode(b, u[8:10]), '-')
+	return hex.AppendEncode(b, u[10:])
 }
 
 // Leaf is the Merkle leaf hash of the event (RFC 6962, as golang.org/x/mod/sumdb/tlog computes it).

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -30,6 +31,7 @@ type Match struct {
 // RunFilter selects runs. Zero values select everything.
 type RunFilter struct {
 	Tenant     uuid.UUID // one tenant, uuid.Nil for all
+	Numbers    []int64   // these runs only; nil for all
 	Status     []Match   // execution status
 	Outcome    []Match
 	Operation  []Match
@@ -137,6 +139,9 @@ func (f RunFilter) conditions(actor domain.Actor) *query {
 	q.sees("r", actor)
 	if f.Tenant != uuid.Nil {
 		q.and(`r.tenant = ` + q.arg(f.Tenant))
+	}
+	if f.Numbers != nil {
+		q.and(`r.number = any(` + q.arg(f.Numbers) + `::bigint[])`)
 	}
 	q.match("r.execution_status", f.Status)
 	q.match("r.outcome", f.Outcome)
@@ -432,7 +437,7 @@ func (r Reader) PersonName(ctx context.Context, id uuid.UUID) (string, error) {
 	rows, err := r.pool.Query(ctx, `select display_name from people where id = $1`, id)
 	type named struct{ Name string }
 	n, err := one[named](rows, err, "read person")
-	if err == ErrNoRow {
+	if errors.Is(err, ErrNoRow) {
 		return "", nil
 	}
 	return n.Name, err

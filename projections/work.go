@@ -83,15 +83,20 @@ func Claim(ctx context.Context, pool *pgxpool.Pool, worker string, lease time.Du
 }
 
 // claimOnce is one statement. Its snapshot may be older than a claim that another worker made of the same item; that claim wins, and the
-// item comes back without a token: there may be others to take, so one looks again.
+// item comes back without a token: there may be others to take, so one looks again. The first 64 are found before one is locked, because
+// a locking statement sorts the whole queue.
 func claimOnce(ctx context.Context, pool *pgxpool.Pool, worker string, lease time.Duration) (*WorkItem, error) {
 	rows, err := pool.Query(ctx, `
-		with live as (
-			select w.tenant, count(*) as n from work_leases l join work_items w using (run) where l.expires_at > clock_timestamp() group by 1
+		with held as materialized (
+			select l.run, w.tenant from work_leases l join work_items w using (run) where l.expires_at > clock_timestamp()
+		), busy as (
+			select tenant, count(*) as n from held group by 1
+		), first as (
+			select w.run, coalesce(b.n, 0) as n, w.queued_at from work_items w left join busy b using (tenant)
+			where not exists (select from held h where h.run = w.run)
+			order by 2, 3 limit 64
 		), next as (
-			select w.* from work_items w left join live using (tenant)
-			where not exists (select from work_leases l where l.run = w.run and l.expires_at > clock_timestamp())
-			order by coalesce(live.n, 0), w.queued_at limit 1 for update of w skip locked
+			select w.* from first f join work_items w using (run) order by f.n, f.queued_at limit 1 for update of w skip locked
 		), claimed as (
 			insert into work_leases as l (run, worker, token, expires_at)
 			select run, $1, nextval('fencing_tokens'), clock_timestamp() + make_interval(secs => $2) from next

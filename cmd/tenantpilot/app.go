@@ -33,6 +33,7 @@ type options struct {
 	graphURL       string
 	platformSecret string
 	demo           bool
+	behindTLS      bool // cookies are bound to the host and never sent in the clear
 	lazyDisk       bool // tests: accept a server that does not flush
 	log            *slog.Logger
 }
@@ -77,7 +78,7 @@ func newApp(ctx context.Context, o options) (*app, error) {
 	a := &app{pool: pool, graph: client, metrics: prometheus.NewRegistry(), options: o, log: o.log}
 	a.store = eventstore.Open(pool, eventstore.Config{Log: o.log})
 	a.commands = commands.New(a.store, nil)
-	a.auth = auth.New(pool, auth.Config{})
+	a.auth = auth.New(pool, auth.Config{Log: o.log, Secure: o.behindTLS})
 	a.draining, a.drain = context.WithCancel(context.Background())
 	return a, nil
 }

@@ -12,11 +12,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 
-	"tenantpilot/commands"
-	"tenantpilot/eventstore"
 	"tenantpilot/migrations"
 	"tenantpilot/migrations/pgembed"
 )
@@ -55,7 +52,7 @@ func benchStartCommand() *cobra.Command {
 		Use: "start", Short: "Measure start attempts next to the least that a database could do", Args: noArgs,
 		Long: `Start attempts per second and their latency, on a private Postgres with fsync on that is removed afterwards.
 
-  accept       starts on free connections, one caller each at a time; the runs are ended between slices, outside the measured time
+  accept       starts on free connections, one each; when all are taken the clock stops and the runs are ended
   refuse       starts on connections without consent: one "blocked" receipt each
   hot          all callers on one connection that is taken: deduped and scope_busy in turn
   http         accept through the console's HTTP server with a bearer token, client and server in this process
@@ -72,7 +69,7 @@ Rounds alternate, and every ratio is taken within a round, so that a busy machin
 		},
 	}
 	f := cmd.Flags()
-	f.IntVar(&o.connections, "connections", 512, "free connections that accept draws from; more of them means fewer, longer slices")
+	f.IntVar(&o.connections, "connections", 2048, "free connections that accept draws from; more of them means fewer, longer slices")
 	f.IntVar(&o.seconds, "seconds", 3, "measured time per cell and round")
 	f.IntVar(&o.rounds, "rounds", 3, "rounds; the table shows medians")
 	f.IntSliceVar(&o.callers, "callers", []int{1, 8, 32, 64}, "callers at once")
@@ -171,68 +168,50 @@ func benchProfile(name string) (stop func() error, err error) {
 	}, nil
 }
 
-// bench is one run: a server, our store on it as in the product, and pgbench beside it.
+// bench is one run: a server, our product on it, and pgbench beside it.
 type bench struct {
+	*app
 	options  *benchOptions
 	server   *pgembed.Server
 	progress io.Writer
-	pool     *pgxpool.Pool
-	store    *eventstore.Store
-	commands *commands.Handler
 	load     benchLoad
 	minimum  *pgbenchMinimum
-	http     *benchHTTPTarget // nil when there is no console to ask
 }
 
 func newBench(ctx context.Context, o *benchOptions, server *pgembed.Server, progress io.Writer) (*bench, error) {
-	cfg, err := pgxpool.ParseConfig(server.AppURL(pgembed.Database))
+	a, err := newApp(ctx, options{databaseURL: server.AppURL(pgembed.Database), log: newLog(slog.LevelWarn)})
 	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	cfg.MaxConns = 40 // as in newApp
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	b := &bench{options: o, server: server, progress: progress, pool: pool}
-	b.store = eventstore.Open(pool, eventstore.Config{Log: newLog(slog.LevelWarn)})
-	b.commands = commands.New(b.store, nil)
-	if b.minimum, err = newPgbenchMinimum(ctx, server); err != nil {
-		b.close()
 		return nil, err
 	}
-	if b.http, err = newBenchHTTPTarget(ctx, b); err != nil {
-		b.close()
+	b := &bench{app: a, options: o, server: server, progress: progress}
+	if b.minimum, err = newPgbenchMinimum(ctx, server); err != nil {
+		a.Close()
 		return nil, err
 	}
 	return b, nil
 }
 
 func (b *bench) close() {
-	if b.http != nil {
-		b.http.close()
-	}
-	if b.minimum != nil {
-		b.minimum.close()
-	}
-	b.store.Close()
-	b.pool.Close()
+	b.minimum.close()
+	b.Close()
 }
 
 // measure runs all rounds. The order of the cells turns with the round, so that none always follows the same one.
-func (b *bench) measure(ctx context.Context) (*benchReport, error) {
+func (b *bench) measure(ctx context.Context) (_ *benchReport, err error) {
 	r, err := newBenchReport(ctx, b)
 	if err != nil {
 		return nil, err
 	}
+	console, err := newBenchHTTPTarget(ctx, b.app, &b.load)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, console.close()) }()
 	for round := range b.options.rounds {
 		for _, callers := range b.options.callers {
 			for i := range b.options.cells {
 				cell := b.options.cells[(i+round)%len(b.options.cells)]
-				if cell == benchHTTP && b.http == nil {
-					continue
-				}
-				m, err := b.cell(ctx, cell, callers)
+				m, err := b.cell(ctx, console, cell, callers)
 				if err != nil {
 					return nil, fmt.Errorf("%s with %d callers: %w", cell, callers, err)
 				}
@@ -254,13 +233,13 @@ func (b *bench) measure(ctx context.Context) (*benchReport, error) {
 }
 
 // cell measures one thing once.
-func (b *bench) cell(ctx context.Context, cell string, callers int) (benchMeasure, error) {
+func (b *bench) cell(ctx context.Context, console *benchHTTPTarget, cell string, callers int) (benchMeasure, error) {
 	d := time.Duration(b.options.seconds) * time.Second
 	switch cell {
 	case benchAccept:
 		return b.accept(ctx, callers, d, b.startAccepted)
 	case benchHTTP:
-		return b.accept(ctx, callers, d, b.http.startAccepted)
+		return b.accept(ctx, callers, d, console.startAccepted)
 	case benchRefuse:
 		return b.refuse(ctx, callers, d)
 	case benchHot:

@@ -14,19 +14,24 @@ import (
 // whose cores client and server share it says more than a rate, because it does not depend on who else is busy there.
 type benchCPU struct{ client, server time.Duration }
 
-func (c benchCPU) sub(d benchCPU) benchCPU { return benchCPU{c.client - d.client, c.server - d.server} }
-
 func (c *benchCPU) add(d benchCPU) { c.client, c.server = c.client+d.client, c.server+d.server }
 
-// cpu is the time used so far. Where there is no /proc, the server's stays 0.
-func (b *bench) cpu() benchCPU {
-	var c benchCPU
+// cpu is what both sides use while do runs. Where there is no /proc, the server's stays 0.
+func (b *bench) cpu(do func()) benchCPU {
+	before := benchCPU{server: serverCPU(b.server.PID())}
+	before.client = ownCPU() // last, and below first: looking at the server costs time too
+	do()
+	used := benchCPU{client: ownCPU() - before.client}
+	used.server = serverCPU(b.server.PID()) - before.server
+	return used
+}
+
+func ownCPU() time.Duration {
 	var own syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &own) == nil {
-		c.client = time.Duration(own.Utime.Nano() + own.Stime.Nano())
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &own) != nil {
+		return 0
 	}
-	c.server = serverCPU(b.server.PID())
-	return c
+	return time.Duration(own.Utime.Nano() + own.Stime.Nano())
 }
 
 const clockTick = 10 * time.Millisecond // of /proc on every Linux of the last twenty years

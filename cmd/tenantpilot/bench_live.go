@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"sync"
 	"time"
 
@@ -27,22 +26,26 @@ type benchLive struct {
 }
 
 // measureLive numbers the backlog of the base rounds, catches the projections up, and measures accepted starts with both going on.
-func (b *bench) measureLive(ctx context.Context) (*benchLive, error) {
-	live, stop := context.WithCancel(ctx)
+func (b *bench) measureLive(ctx context.Context) (l *benchLive, err error) {
+	err = b.withLog(ctx, func(ctx context.Context) (err error) {
+		l, err = b.liveCell(ctx)
+		return err
+	})
+	return l, err
+}
+
+// withLog does something with sequencer and projections running.
+func (b *bench) withLog(ctx context.Context, do func(context.Context) error) error {
+	running, stop := context.WithCancel(ctx)
 	defer stop()
-	engine, err := projections.NewEngine(b.store, newLog(slog.LevelWarn), projections.All()...)
-	if err != nil {
-		return nil, err
-	}
-	g, live := errgroup.WithContext(live)
-	g.Go(func() error { return b.store.RunSequencer(live) })
-	g.Go(func() error { return engine.Run(live) })
-	l, err := b.liveCell(live)
+	g, running := errgroup.WithContext(running)
+	g.Go(func() error { return b.runLog(running) })
+	err := do(running)
 	stop()
 	if ended := g.Wait(); !errors.Is(ended, context.Canceled) {
 		err = errors.Join(err, ended)
 	}
-	return l, err
+	return err
 }
 
 func (b *bench) liveCell(ctx context.Context) (*benchLive, error) {
@@ -58,10 +61,10 @@ func (b *bench) liveCell(ctx context.Context) (*benchLive, error) {
 	defer stop()
 	g, watching := errgroup.WithContext(watching)
 	g.Go(func() error { return watch.follow(watching) })
-	m, err := b.accept(ctx, l.Callers, time.Duration(b.options.seconds)*time.Second, func(ctx context.Context, connection int64) (uuid.UUID, error) {
+	m, err := b.accept(ctx, l.Callers, time.Duration(b.options.seconds)*time.Second, func(ctx context.Context, connection int64) error {
 		r, err := b.start(ctx, connection, domain.OpGroupsSync, domain.Accepted)
 		watch.answered(r.Attempt, r.Seq)
-		return r.Run, err
+		return err
 	})
 	if err == nil {
 		err = b.catchUp(ctx)

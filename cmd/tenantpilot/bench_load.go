@@ -14,23 +14,28 @@ import (
 
 	"tenantpilot/commands"
 	"tenantpilot/domain"
+	"tenantpilot/eventstore"
 )
 
 // benchLoad is what the callers work on.
 type benchLoad struct {
 	actor   domain.Actor
-	free    []int64 // connections on which an operation can start
-	blocked []int64 // connections without consent
-	hot     int64   // a connection whose scope is taken
-	tenant  map[int64]uuid.UUID
+	free    []int64             // connections on which an operation can start
+	blocked []int64             // connections without consent
+	hot     int64               // a connection whose scope is taken
+	tenants map[int64]uuid.UUID // directory ids by connection
 }
 
 const benchBlocked = 64 // how many blocked connections there are
 
 // seed makes a workspace with its connections through the same commands that people use, each connection on a tenant of its own.
 func (b *bench) seed(ctx context.Context) error {
-	workspace, owner := uuid.New(), uuid.New()
-	err := b.commands.CreateWorkspace(ctx, commands.CreateWorkspace{Workspace: workspace, Name: "Bench", Owner: owner})
+	owner, err := b.auth.CreatePerson(ctx, "bench@example.com", "Bench", false)
+	if err != nil {
+		return err
+	}
+	workspace := uuid.New()
+	err = b.commands.CreateWorkspace(ctx, commands.CreateWorkspace{Workspace: workspace, Name: "Bench", Owner: owner})
 	if err != nil {
 		return err
 	}
@@ -53,11 +58,14 @@ func (b *bench) seed(ctx context.Context) error {
 		return err
 	}
 	b.load.free, b.load.blocked, b.load.hot = numbers[:n], numbers[n:n+benchBlocked], numbers[n+benchBlocked]
-	b.load.tenant = make(map[int64]uuid.UUID, len(numbers))
+	b.load.tenants = make(map[int64]uuid.UUID, len(numbers))
 	for i, number := range numbers {
-		b.load.tenant[number] = tenants[i]
+		b.load.tenants[number] = tenants[i]
 	}
-	if _, err := b.startAccepted(ctx, b.load.hot); err != nil {
+	if err := b.startAccepted(ctx, b.load.hot); err != nil {
+		return err
+	}
+	if err := b.withLog(ctx, b.catchUp); err != nil { // a token's rights are in a read model
 		return err
 	}
 	fmt.Fprintf(b.progress, "seeded %d connections in %s\n", len(numbers), time.Since(began).Round(time.Millisecond))
@@ -109,9 +117,9 @@ func (b *bench) start(ctx context.Context, connection int64, op domain.Operation
 	return r, err
 }
 
-func (b *bench) startAccepted(ctx context.Context, connection int64) (uuid.UUID, error) {
-	r, err := b.start(ctx, connection, domain.OpGroupsSync, domain.Accepted)
-	return r.Run, err
+func (b *bench) startAccepted(ctx context.Context, connection int64) error {
+	_, err := b.start(ctx, connection, domain.OpGroupsSync, domain.Accepted)
+	return err
 }
 
 // errDrained says that no free connection is left.
@@ -119,23 +127,18 @@ var errDrained = errors.New("no free connection is left")
 
 // accept measures accepted starts. When every free connection is taken the clock stops, the runs are ended, and it goes on: a slice
 // counts what was answered before the first caller found nothing left.
-func (b *bench) accept(
-	ctx context.Context, callers int, d time.Duration, start func(context.Context, int64) (uuid.UUID, error),
-) (benchMeasure, error) {
+func (b *bench) accept(ctx context.Context, callers int, d time.Duration, start func(context.Context, int64) error) (benchMeasure, error) {
 	var sum benchSamples
 	for sum.elapsed < d {
 		var taken atomic.Int64
-		runs := make([]uuid.UUID, len(b.load.free))
 		slice, err := b.drive(ctx, callers, d-sum.elapsed, func(ctx context.Context, _, _ int) error {
 			i := int(taken.Add(1)) - 1
 			if i >= len(b.load.free) {
 				return errDrained
 			}
-			run, err := start(ctx, b.load.free[i])
-			runs[i] = run
-			return err
+			return start(ctx, b.load.free[i])
 		})
-		if err := errors.Join(err, b.endRuns(ctx, runs)); err != nil {
+		if err := errors.Join(err, b.endRuns(ctx)); err != nil {
 			return benchMeasure{}, err
 		}
 		sum.add(slice)
@@ -143,15 +146,17 @@ func (b *bench) accept(
 	return sum.measure(), nil
 }
 
-func (b *bench) endRuns(ctx context.Context, runs []uuid.UUID) error {
+// endRuns sets all connections free again.
+func (b *bench) endRuns(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(64)
-	for _, run := range runs {
-		if run == uuid.Nil {
-			continue
-		}
+	g.SetLimit(32)
+	for _, number := range b.load.free {
 		g.Go(func() error {
-			_, err := b.commands.CancelRun(ctx, commands.CancelRun{Actor: b.load.actor, Run: run})
+			c, _, err := eventstore.Current[domain.ProviderConnection](ctx, b.store, domain.ConnectionStream(number))
+			if err != nil || !c.Scope.Held() {
+				return err
+			}
+			_, err = b.commands.CancelRun(ctx, commands.CancelRun{Actor: b.load.actor, Run: c.Scope.Run})
 			return err
 		})
 	}
@@ -215,8 +220,7 @@ func (b *bench) drive(
 	answers := make([][]answer, callers)
 	var stop atomic.Bool
 	var once sync.Once
-	used := b.cpu()
-	began := time.Now()
+	var began time.Time
 	ended := d
 	end := func() {
 		once.Do(func() {
@@ -225,28 +229,33 @@ func (b *bench) drive(
 		})
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	for c := range callers {
-		g.Go(func() error {
-			for n := 0; !stop.Load(); n++ {
-				from := time.Since(began)
-				err := work(gctx, c, n)
-				at := time.Since(began)
-				if errors.Is(err, errDrained) || at >= d {
-					end()
-				}
-				if err != nil && !errors.Is(err, errDrained) {
-					end()
-					return err
-				}
-				if err == nil {
-					answers[c] = append(answers[c], answer{at, at - from})
-				}
+	loop := func(caller int) error {
+		for n := 0; !stop.Load(); n++ {
+			from := time.Since(began)
+			err := work(gctx, caller, n)
+			at := time.Since(began)
+			if err != nil || at >= d {
+				end()
 			}
-			return nil
-		})
+			switch {
+			case err == nil:
+				answers[caller] = append(answers[caller], answer{at, at - from})
+			case !errors.Is(err, errDrained):
+				return err
+			}
+		}
+		return nil
 	}
-	err := g.Wait()
-	s := benchSamples{elapsed: ended, cpu: b.cpu().sub(used)}
+	var err error
+	var s benchSamples
+	s.cpu = b.cpu(func() {
+		began = time.Now()
+		for c := range callers {
+			g.Go(func() error { return loop(c) })
+		}
+		err = g.Wait()
+	})
+	s.elapsed = ended
 	for _, list := range answers {
 		s.answered += len(list)
 		for _, a := range list {

@@ -23,6 +23,8 @@ type config struct {
 	OwnerDatabaseURLFile string `env:"OWNER_DATABASE_URL_FILE,file"`
 	// Listen is where serve listens.
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:8080"`
+	// BehindTLS says that browsers reach the console over TLS: cookies are then bound to the host and never sent in the clear.
+	BehindTLS bool `env:"BEHIND_TLS"`
 	// LoginURL and GraphURL replace Microsoft's endpoints, for a simulator. Both or neither.
 	LoginURL string `env:"LOGIN_URL"`
 	GraphURL string `env:"GRAPH_URL"`

@@ -74,7 +74,8 @@ func withApp(ctx context.Context, dataDir string, do func(context.Context, *app,
 		return err
 	}
 	o := options{
-		databaseURL: url, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, log: newLog(slog.LevelInfo),
+		databaseURL: url, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, behindTLS: cfg.BehindTLS,
+		log: newLog(slog.LevelInfo),
 	}
 	if cfg.DatabaseURL == "" {
 		o.followDemo(dataDir)

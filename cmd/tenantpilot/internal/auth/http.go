@@ -98,7 +98,7 @@ func RequireSignIn(next http.Handler, unauthorized http.HandlerFunc) http.Handle
 			unauthorized(w, r)
 			return
 		}
-		refuse(w, r, http.StatusUnauthorized, "unauthenticated", "Send an API token: Authorization: Bearer tp_...")
+		refuse(w, r, http.StatusUnauthorized, "not_signed_in", "Send an API token: Authorization: Bearer tp_...")
 	})
 }
 

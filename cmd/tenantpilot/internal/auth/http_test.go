@@ -120,7 +120,7 @@ func TestWithoutSignInBrowsersAreSentThereAndProgramsAreTold(t *testing.T) {
 		}
 		err := json.Unmarshal(w.Body.Bytes(), &problem)
 		if w.Code != 401 || w.Header().Get("WWW-Authenticate") != "Bearer" || w.Header().Get("Content-Type") != "application/problem+json" || err != nil ||
-			problem.Status != 401 || problem.Code != "unauthenticated" || problem.Type != "/problems/unauthenticated" || problem.Instance != c.target {
+			problem.Status != 401 || problem.Code != "not_signed_in" || problem.Type != "/problems/not_signed_in" || problem.Instance != c.target {
 			t.Errorf("%s: got %d %v %s", name, w.Code, w.Header(), w.Body)
 		}
 	}

@@ -52,8 +52,14 @@ func (s *Server) get(r *mux.Router, path string, h handler) {
 	r.HandleFunc(path, s.signedIn(h)).Methods(http.MethodGet)
 }
 
-func (s *Server) post(r *mux.Router, path string, h handler) {
-	r.HandleFunc(path, s.signedIn(h)).Methods(http.MethodPost)
+// post is a route that does something: whether its answer can be read is found out before it is done.
+func (s *Server) post(r *mux.Router, path, media string, h handler) {
+	r.HandleFunc(path, s.signedIn(func(r request) (answer, error) {
+		if a := (answer{media: media, redirect: "/"}); s.choose(r, a) == "" {
+			return answer{}, notAcceptable(a)
+		}
+		return h(r)
+	})).Methods(http.MethodPost)
 }
 
 // open is a route that needs no sign-in.
@@ -112,8 +118,12 @@ func (s *Server) answer(w http.ResponseWriter, r request, h handler) {
 	case "html":
 		s.writePage(w, r, a)
 	default:
-		s.fail(w, r.Request, problem{Status: http.StatusNotAcceptable, Code: "not_acceptable", Detail: "This address answers " + offers(a) + "."})
+		s.fail(w, r.Request, notAcceptable(a))
 	}
+}
+
+func notAcceptable(a answer) problem {
+	return problem{Status: http.StatusNotAcceptable, Code: "not_acceptable", Detail: "This address answers " + offers(a) + "."}
 }
 
 func offers(a answer) string {
@@ -353,6 +363,9 @@ func (s *Server) problemOf(r *http.Request, err error) problem {
 	}
 	p.Type, p.Title = "/problems/"+p.Code, titles[p.Status]
 	p.Instance, p.Request = r.URL.Path, requestIDOf(r.Context())
+	if strings.HasPrefix(p.Instance, "/sign-in/") {
+		p.Instance = "/sign-in" // the rest is a secret
+	}
 	return p
 }
 

@@ -1,11 +1,11 @@
 package web
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -36,6 +36,9 @@ func (s *Server) operations(r request) (answer, error) {
 		}
 		return answer{}, invalid("unknown_parameter", "The query has parameters that are no filters.", fields...)
 	}
+	if f.Lines, f.Newer, f.Older, err = s.Read.ListRuns(r.Context(), r.actor(), f.Filter.RunFilter); err != nil {
+		return answer{}, err
+	}
 	list := view.PresentOperations(f)
 	a := answer{
 		title: "Operations", media: "application/json", value: view.PresentRunList(f),
@@ -44,13 +47,40 @@ func (s *Server) operations(r request) (answer, error) {
 			if f.Tenant != nil {
 				inTenant(*f.Tenant)(shell)
 			}
-			shell.LiveHref = f.Base + "/stream"
-			if r.URL.RawQuery != "" {
-				shell.LiveHref += "?" + r.URL.RawQuery
-			}
+			shell.LiveHref = liveHref(f)
 		},
 	}
 	return a, nil
+}
+
+// Parameters that the list's stream has besides the list's own: the runs on the page, and where the page begins.
+const (
+	paramRows = "rows"
+	paramTop  = "top"
+)
+
+// liveHref is the stream of the list as it is shown: it has the numbers of its rows, so that a row that leaves the filter is still kept
+// current, and the place above which runs are news. Pages further back have no news.
+func liveHref(f view.OperationsFacts) string {
+	q := url.Values{}
+	for k, v := range f.Query {
+		q[k] = v
+	}
+	if len(f.Lines) > 0 {
+		rows := make([]string, len(f.Lines))
+		for i, l := range f.Lines {
+			rows[i] = strconv.FormatInt(l.Number, 10)
+		}
+		q.Set(paramRows, strings.Join(rows, "."))
+	}
+	if !f.Newer {
+		top := projections.Cursor{At: f.Filter.From, Number: 1} // of an empty page everything is news
+		if len(f.Lines) > 0 {
+			top = f.Lines[0].Cursor()
+		}
+		q.Set(paramTop, top.String())
+	}
+	return f.Base + "/stream?" + q.Encode()
 }
 
 // filterHref turns what was typed into the filter box into the list's own address, so that the filter is the URL.
@@ -90,17 +120,18 @@ func (s *Server) operationsFacts(r request) (view.OperationsFacts, error) {
 	return f, s.readOperations(r, &f)
 }
 
+// lanesStep is how often the window of the lanes moves on: a plot that moved with every look would be sent again with every look.
+const lanesStep = 30 * time.Second
+
+// readOperations reads what the page shows besides its rows.
 func (s *Server) readOperations(r request, f *view.OperationsFacts) (err error) {
 	ctx, actor, tenant := r.Context(), r.actor(), f.Filter.Tenant
-	if f.Lines, f.Newer, f.Older, err = s.Read.ListRuns(ctx, actor, f.Filter.RunFilter); err != nil {
-		return err
-	}
 	from := f.Now.Add(-map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}[f.Filter.Range])
 	if f.Counts, err = s.Read.CountRuns(ctx, actor, tenant, from); err != nil {
 		return err
 	}
-	f.WindowTo = f.Now
-	f.WindowFrom = f.Now.Add(-map[string]time.Duration{"60m": time.Hour, "6h": 6 * time.Hour, "24h": 24 * time.Hour}[f.Filter.Window])
+	f.WindowTo = f.Now.Truncate(lanesStep).Add(lanesStep)
+	f.WindowFrom = f.WindowTo.Add(-map[string]time.Duration{"60m": time.Hour, "6h": 6 * time.Hour, "24h": 24 * time.Hour}[f.Filter.Window])
 	if f.WindowRuns, err = s.Read.RunsBetween(ctx, actor, tenant, f.WindowFrom, f.WindowTo); err != nil {
 		return err
 	}
@@ -249,7 +280,7 @@ func (s *Server) cancelRun(r request) (answer, error) {
 	return answer{media: runMedia, value: view.PresentRun(f), redirect: view.RunHref(number)}, nil
 }
 
-// part is a piece of a page that the stream sends anew when it has changed.
+// part is a piece of a page that the stream sends anew when it has changed. One without a component is gone.
 type part struct {
 	id        string
 	component templ.Component
@@ -259,22 +290,70 @@ type part struct {
 type parts func(request) (list []part, title string, ended bool, err error)
 
 func (s *Server) operationsParts(r request) ([]part, string, bool, error) {
+	q := r.URL.Query()
+	rows, top := shownRows(q.Get(paramRows)), q.Get(paramTop)
+	q.Del(paramRows)
+	q.Del(paramTop)
+	address := *r.URL
+	address.RawQuery = q.Encode()
+	r.Request = r.WithContext(r.Context())
+	r.URL = &address
 	f, err := s.operationsFacts(r)
 	if err != nil {
 		return nil, "", false, err
 	}
+	of := projections.RunFilter{Tenant: f.Filter.Tenant, Numbers: rows, Limit: len(rows)}
+	if f.Lines, _, _, err = s.Read.ListRuns(r.Context(), r.actor(), of); err != nil {
+		return nil, "", false, err
+	}
 	list := view.PresentOperations(f)
 	send := []part{
-		{"counters", page.Counters(list.Counters)}, {"tabs", page.Tabs(list.Tabs)}, {"lanes", page.Lanes(*list.Lanes)}, {"hours", page.HourBars(*list.Hours)},
+		{"stale", page.Staleness(list.Stale)},
+		{"counters", page.Counters(list.Counters)},
+		{"tabs", page.Tabs(list.Tabs)},
+		{"lanes", page.Lanes(*list.Lanes)},
+		{"hours", page.HourBars(*list.Hours)},
 	}
+	there := make(map[int64]bool, len(list.Rows))
 	for _, row := range list.Rows {
-		send = append(send, part{"run-" + strconv.FormatInt(row.ID, 10), page.RunRow(row, list.Now)})
+		there[row.ID] = true
+		send = append(send, part{rowID(row.ID), page.RunRow(row, list.Now)})
+	}
+	for _, number := range rows {
+		if !there[number] { // no longer theirs to see
+			send = append(send, part{rowID(number), nil})
+		}
+	}
+	if above, ok := projections.ParseCursor(top); ok {
+		news := f.Filter.RunFilter
+		news.After, news.Before, news.Limit = projections.Cursor{}, above, newsLimit
+		lines, _, _, err := s.Read.ListRuns(r.Context(), r.actor(), news)
+		if err != nil {
+			return nil, "", false, err
+		}
+		send = append(send, part{"new-rows", page.NewRows(len(lines), list.RefreshHref)})
 	}
 	unread, err := s.Read.Unread(r.Context(), r.actor())
 	if err != nil {
 		return nil, "", false, err
 	}
 	return append(send, part{"bell", page.Bell(unread, "/admin/notifications")}), "", false, nil
+}
+
+// newsLimit is how many new runs are counted.
+const newsLimit = 100
+
+func rowID(number int64) string { return "run-" + strconv.FormatInt(number, 10) }
+
+// shownRows reads the numbers of a page's rows; what is none is left out.
+func shownRows(s string) []int64 {
+	rows := []int64{}
+	for _, text := range strings.Split(s, ".") {
+		if n, err := pathNumber(text); err == nil && len(rows) < 200 {
+			rows = append(rows, n)
+		}
+	}
+	return rows
 }
 
 func (s *Server) runParts(r request) ([]part, string, bool, error) {
@@ -288,19 +367,17 @@ func (s *Server) runParts(r request) ([]part, string, bool, error) {
 	}
 	d := view.PresentRun(f)
 	send := []part{
-		{"run-header", page.RunHeader(d)}, {"run-outcome", page.RunOutcome(d)}, {"run-path", page.RunPath(d)}, {"run-scope", page.RunScope(d)},
-		{"run-timeline", page.RunTimeline(d)}, {"run-items", page.RunItems(d)}, {"run-related", page.RunRelated(d)},
+		{"run-header", page.RunHeader(d)},
+		{"run-outcome", page.RunOutcome(d)},
+		{"run-path", page.RunPath(d)},
+		{"run-scope", page.RunScope(d)},
+		{"run-timeline", page.RunTimeline(d)},
+		{"run-items", page.RunItems(d)},
+		{"run-related", page.RunRelated(d)},
 	}
 	title := ""
 	if d.Ended() {
 		title = view.OutcomeBadge(*d.Outcome).Word + ": " + d.Operation + " #" + strconv.FormatInt(d.RunID, 10)
 	}
 	return send, title, d.Ended() && line.ScopeReleasedAt != nil, nil
-}
-
-// render renders a part to bytes, to see whether it changed.
-func render(r request, c templ.Component) ([]byte, error) {
-	var b bytes.Buffer
-	err := c.Render(r.Context(), &b)
-	return b.Bytes(), err
 }

@@ -4,8 +4,12 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/a-h/templ"
 	"github.com/google/uuid"
@@ -43,8 +47,8 @@ func (s *Server) startOnTenant(r request) (answer, error) {
 			return err
 		}
 		c.Surface = body.SourceSurface
-		if body.ProviderConnectionID != nil {
-			c.Connection = *body.ProviderConnectionID
+		if err := takeConnection(c, body.ProviderConnectionID); err != nil {
+			return err
 		}
 		return takeContext(c, body.TargetContext)
 	})
@@ -73,10 +77,7 @@ func (s *Server) syncGroups(r request) (answer, error) {
 		if body.SelectionKey != "" {
 			c.Inputs = map[string]string{"selectionKey": body.SelectionKey}
 		}
-		if body.ProviderConnectionID != nil {
-			c.Connection = *body.ProviderConnectionID
-		}
-		return nil
+		return takeConnection(c, body.ProviderConnectionID)
 	})
 }
 
@@ -108,6 +109,9 @@ func (s *Server) tenantCommand(r request, op domain.OperationType) (commands.Sta
 func (s *Server) start(r request, c commands.Start, read func(*commands.Start) error) (answer, error) {
 	filled := c
 	err := s.readStart(r, &filled, read)
+	if err == nil {
+		err = plain(filled)
+	}
 	if err != nil {
 		if _, hidden := s.Commands.Forecast(r.Context(), c); isHidden(hidden) {
 			return answer{}, hidden
@@ -116,7 +120,7 @@ func (s *Server) start(r request, c commands.Start, read func(*commands.Start) e
 	}
 	result, err := s.Commands.Start(r.Context(), filled)
 	if err != nil {
-		return s.formAgain(r, c, err)
+		return s.formAgain(r, c, pointed(err, filled))
 	}
 	if !result.Replayed {
 		s.metrics.starts.WithLabelValues(string(result.Outcome), string(result.Operation.Type), string(result.Reason)).Inc()
@@ -158,7 +162,7 @@ func (s *Server) readStart(r request, c *commands.Start, read func(*commands.Sta
 	}
 	if key := r.Header.Get("Idempotency-Key"); key != "" {
 		id, err := uuid.Parse(key)
-		if err != nil || len(key) != 36 {
+		if err != nil || len(key) != 36 || id == uuid.Nil {
 			return invalid("malformed_key", "The header Idempotency-Key is no UUID.", view.FieldError{Pointer: "", Code: "malformed_key", Message: "Idempotency-Key must be a UUID."})
 		}
 		c.Attempt = id
@@ -181,14 +185,14 @@ func readForm(r request, c *commands.Start) error {
 	}
 	if nonce := r.PostForm.Get("attempt_id"); nonce != "" {
 		id, err := uuid.Parse(nonce)
-		if err != nil {
+		if err != nil || id == uuid.Nil {
 			return invalid("malformed_key", "The form is damaged. Open it again.")
 		}
 		c.Attempt = id
 	}
 	if n := r.PostForm.Get("providerConnectionId"); n != "" && c.Connection == 0 {
 		number, err := strconv.ParseInt(n, 10, 64)
-		if err != nil {
+		if err != nil || number <= 0 {
 			return domain.InvalidField("/providerConnectionId", "malformed", "Choose a provider connection.")
 		}
 		c.Connection = number
@@ -200,6 +204,50 @@ func readForm(r request, c *commands.Start) error {
 		}
 	}
 	return nil
+}
+
+func takeConnection(c *commands.Start, number *int64) error {
+	if number == nil {
+		return nil
+	}
+	if c.Connection = *number; c.Connection <= 0 {
+		return domain.InvalidField("/providerConnectionId", "malformed", "Send the number of a provider connection, or null for the default.")
+	}
+	return nil
+}
+
+// plain says whether the texts that are kept with an attempt are ones: at most 200 bytes on one line. A control character would be kept for
+// ever in the log and could not be shown, or stored, by what reads it.
+func plain(c commands.Start) error {
+	texts := map[string]string{"/sourceSurface": c.Surface}
+	for key, value := range c.Inputs {
+		texts["/"+key] = value
+	}
+	for pointer, text := range texts {
+		switch {
+		case len(text) > 200:
+			return pointed(domain.InvalidField(pointer, "too_long", "Use at most 200 characters."), c)
+		case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):
+			return pointed(domain.InvalidField(pointer, "control_character", "Use printable characters on one line."), c)
+		}
+	}
+	return nil
+}
+
+// pointed corrects the place that a refusal names: inputs that came in targetContext are wrong there.
+func pointed(err error, c commands.Start) error {
+	refusal, ok := domain.AsRefusal(err)
+	if !ok || len(c.Context) == 0 || len(refusal.Fields) == 0 {
+		return err
+	}
+	moved := *refusal
+	moved.Fields = slices.Clone(refusal.Fields)
+	for i, f := range moved.Fields {
+		if _, there := c.Context[strings.TrimPrefix(f.Pointer, "/")]; there {
+			moved.Fields[i].Pointer = "/targetContext" + f.Pointer
+		}
+	}
+	return &moved
 }
 
 // takeContext passes the operation's own inputs on; everything else in the free context is kept with the request's identity.
@@ -400,6 +448,9 @@ func (s *Server) fillForm(r request, form *view.StartForm, tenant projections.Te
 		c.Reconsent = query.Get("reconsent") == "true"
 	}
 	result, err := s.Commands.Forecast(r.Context(), c)
+	if refusal, ok := domain.AsRefusal(err); ok && refusal.Kind == domain.Invalid {
+		return nil // the form shows what was entered; starting says what is wrong with it
+	}
 	if err != nil {
 		return err
 	}

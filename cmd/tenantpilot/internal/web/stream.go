@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/maphash"
 	"net/http"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -24,7 +25,7 @@ const (
 	streamWrite = 10 * time.Second // a reader that takes longer for one update is gone
 )
 
-// stream keeps a page current: it sends the parts that changed, and ends when there is nothing more to say, the viewer may no longer see the
+// stream keeps a page current: first it sends everything, since the page is as old as it took to connect, then the parts that changed, and ends when there is nothing more to say, the viewer may no longer see the
 // page, or the server stops. It reads the database only when the log has grown, and every few seconds.
 func (s *Server) stream(read parts) http.HandlerFunc {
 	return func(w http.ResponseWriter, httpRequest *http.Request) {
@@ -34,8 +35,7 @@ func (s *Server) stream(read parts) http.HandlerFunc {
 			return
 		}
 		r := request{httpRequest, viewer}
-		first, _, _, err := read(r)
-		if err != nil {
+		if _, _, _, err := read(r); err != nil {
 			s.fail(w, httpRequest, err)
 			return
 		}
@@ -46,11 +46,7 @@ func (s *Server) stream(read parts) http.HandlerFunc {
 		h.Set("X-Accel-Buffering", "no")
 		w.WriteHeader(http.StatusOK)
 		f := &feed{server: s, w: w, control: http.NewResponseController(w), sent: map[string]uint64{}, seed: maphash.MakeSeed()}
-		if httpRequest.Header.Get("Last-Event-ID") == "" {
-			if err := f.learn(r, first); err != nil { // the page was rendered just now: only changes are news
-				return
-			}
-		}
+		defer func() { _ = f.control.SetWriteDeadline(time.Time{}) }() // the connection may be used again
 		f.run(r, read)
 	}
 }
@@ -120,14 +116,20 @@ func (f *feed) update(r request, read parts) (ended bool, err error) {
 	}
 	var news []templ.Component
 	for _, p := range list {
-		b, err := render(r, p.component)
+		b, err := render(r, p)
 		if err != nil {
 			return true, err
 		}
-		if hash := maphash.Bytes(f.seed, b); f.sent[p.id] != hash {
-			f.sent[p.id] = hash
-			news = append(news, page.Partial(p.id, p.component))
+		hash := maphash.Bytes(f.seed, timeText.ReplaceAll(b, []byte("$1")))
+		if f.sent[p.id] == hash {
+			continue
 		}
+		f.sent[p.id] = hash
+		if p.component == nil {
+			news = append(news, page.Remove(p.id))
+			continue
+		}
+		news = append(news, page.Partial(p.id, templ.Raw(string(b))))
 	}
 	if title != "" && ended {
 		news = append(news, page.DocumentTitle(title))
@@ -147,15 +149,18 @@ func (f *feed) update(r request, read parts) (ended bool, err error) {
 	return false, nil
 }
 
-func (f *feed) learn(r request, list []part) error {
-	for _, p := range list {
-		b, err := render(r, p.component)
-		if err != nil {
-			return err
-		}
-		f.sent[p.id] = maphash.Bytes(f.seed, b)
+// timeText is what an instant says in words; it changes as time goes by, and the browser keeps it ticking by itself.
+var timeText = regexp.MustCompile(`(<time [^>]*>)[^<]*`)
+
+func render(r request, p part) ([]byte, error) {
+	if p.component == nil {
+		return nil, nil
 	}
-	return nil
+	var b bytes.Buffer
+	if err := p.component.Render(r.Context(), &b); err != nil {
+		return nil, fmt.Errorf("render %s: %w", p.id, err)
+	}
+	return b.Bytes(), nil
 }
 
 func (f *feed) end() error {

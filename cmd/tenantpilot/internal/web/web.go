@@ -36,11 +36,11 @@ type Config struct {
 	Demo     bool
 	Version  string
 	Metrics  *prometheus.Registry
-	// Changed returns a channel that is closed the next time the log grows.
+	// Changed returns a channel that is closed the next time the log grows; without it streams look every few seconds.
 	Changed func() <-chan struct{}
-	// Draining ends when the process begins to stop: streams end then.
+	// Draining ends when the process begins to stop: streams end then. nil never ends.
 	Draining context.Context
-	// Ready says, by name, what is wrong; a nil error is a check that passed.
+	// Ready says, by name, what is wrong; a nil error is a check that passed. Without it the console is always ready.
 	Ready func(context.Context) map[string]error
 }
 
@@ -56,6 +56,18 @@ var openapi []byte
 
 // New makes the console; Handler serves it.
 func New(c Config) (*Server, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Changed == nil {
+		c.Changed = func() <-chan struct{} { return nil }
+	}
+	if c.Draining == nil {
+		c.Draining = context.Background()
+	}
+	if c.Ready == nil {
+		c.Ready = func(context.Context) map[string]error { return nil }
+	}
 	s := &Server{Config: c}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
@@ -76,10 +88,10 @@ func (s *Server) routes() {
 	})
 	s.router = r
 
-	s.post(r, "/admin/t/{tenant}/provider-actions/{operation}/start", s.startOnTenant)
-	s.post(r, "/admin/provider-connections/{connection}/actions/{operation}/start", s.startOnConnection)
-	s.post(r, "/admin/t/{tenant}/directory/groups/sync", s.syncGroups)
-	s.post(r, "/admin/t/{tenant}/directory/role-definitions/sync", s.syncRoleDefinitions)
+	s.post(r, "/admin/t/{tenant}/provider-actions/{operation}/start", startMedia, s.startOnTenant)
+	s.post(r, "/admin/provider-connections/{connection}/actions/{operation}/start", startMedia, s.startOnConnection)
+	s.post(r, "/admin/t/{tenant}/directory/groups/sync", startMedia, s.syncGroups)
+	s.post(r, "/admin/t/{tenant}/directory/role-definitions/sync", startMedia, s.syncRoleDefinitions)
 	s.get(r, "/admin/start", s.chooseTenantToStart)
 	s.get(r, "/admin/t/{tenant}/start", s.startForm)
 
@@ -87,7 +99,7 @@ func (s *Server) routes() {
 	r.HandleFunc("/admin/operations/stream", s.stream(s.operationsParts)).Methods(http.MethodGet)
 	s.get(r, "/admin/operations/{run}", s.run)
 	r.HandleFunc("/admin/operations/{run}/stream", s.stream(s.runParts)).Methods(http.MethodGet)
-	s.post(r, "/admin/operations/{run}/cancel", s.cancelRun)
+	s.post(r, "/admin/operations/{run}/cancel", runMedia, s.cancelRun)
 	s.get(r, "/admin/t/{tenantExternalId}/operations", s.operations)
 	r.HandleFunc("/admin/t/{tenantExternalId}/operations/stream", s.stream(s.operationsParts)).Methods(http.MethodGet)
 	s.get(r, "/admin/t/{tenantExternalId}/operations/{operationRunId}", s.run)
@@ -96,8 +108,8 @@ func (s *Server) routes() {
 	s.get(r, "/admin/tenants", s.tenants)
 	s.get(r, "/admin/tenants/{tenant}", s.tenant)
 	s.get(r, "/admin/notifications", s.notifications)
-	s.post(r, "/admin/notifications/read", s.readNotifications)
-	s.post(r, "/workspaces/{workspace}/choose", s.chooseWorkspace)
+	s.post(r, "/admin/notifications/read", "", s.readNotifications)
+	s.post(r, "/workspaces/{workspace}/choose", "", s.chooseWorkspace)
 
 	s.open(r, http.MethodGet, "/sign-in", s.signInPage)
 	s.open(r, http.MethodGet, "/sign-in/{link}", s.signInPage)
@@ -118,8 +130,7 @@ func (s *Server) routes() {
 
 // Handler is the console with everything around it, outermost first.
 func (s *Server) Handler() http.Handler {
-	var h http.Handler = s.router
-	h = s.Auth.Authenticate(h)
+	h := s.authenticate(s.router)
 	h = s.Auth.Protect(h, func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "This request did not come from a page of this console."})
 	})
@@ -128,6 +139,23 @@ func (s *Server) Handler() http.Handler {
 	h = s.recover(h)
 	h = s.observe(h)
 	return requestID(h)
+}
+
+// authenticate finds out who asks for everything but files and probes, which are the same for everybody and must not cost a query.
+func (s *Server) authenticate(next http.Handler) http.Handler {
+	known := s.Auth.Authenticate(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/livez", "/readyz", "/healthz", "/metrics", "/openapi.yaml":
+			next.ServeHTTP(w, r)
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, static.Prefix) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		known.ServeHTTP(w, r)
+	})
 }
 
 type requestKey struct{}
@@ -232,8 +260,14 @@ func (s *Server) observe(next http.Handler) http.Handler {
 				route = t
 			}
 		}
-		s.metrics.requests.WithLabelValues(route, r.Method, strconv.Itoa(rec.status)).Inc()
-		s.metrics.latency.WithLabelValues(route).Observe(time.Since(began).Seconds())
+		method := r.Method
+		if method != http.MethodGet && method != http.MethodPost {
+			method = "other" // a caller may call it anything
+		}
+		s.metrics.requests.WithLabelValues(route, method, strconv.Itoa(rec.status)).Inc()
+		if !strings.HasSuffix(route, "/stream") { // which lasts as long as a page is open
+			s.metrics.latency.WithLabelValues(route).Observe(time.Since(began).Seconds())
+		}
 		if strings.HasPrefix(r.URL.Path, "/admin") || rec.status >= http.StatusInternalServerError {
 			s.Log.Info("request", "method", r.Method, "route", route, "status", rec.status, "ms", time.Since(began).Milliseconds(),
 				"request_id", requestIDOf(r.Context()))

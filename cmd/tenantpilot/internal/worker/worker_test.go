@@ -20,11 +20,32 @@ import (
 	"tenantpilot/projections"
 )
 
-func TestAGroupsSyncReadsAllThenOnlyChanges(t *testing.T) {
+// TestOperations is what each operation does, with one worker for all of them.
+func TestOperations(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, graphsim.Config{})
+	w.work(worker.Config{Concurrency: 8})
+	for name, test := range map[string]func(*testing.T, *world){
+		"a groups sync reads all, then only changes":                     groupsSyncReadsAllThenOnlyChanges,
+		"a role definitions sync replaces the cache":                     rolesSyncReplacesTheCache,
+		"a check writes what it found to the connection":                 checkWritesWhatItFound,
+		"a check finds consent revoked, and that blocks starts":          checkFindsConsentRevoked,
+		"a check that cannot finish leaves a healthy connection healthy": checkThatCannotFinish,
+		"a refusal ends the run with its reason and sanitised facts":     refusalEndsTheRun,
+		"a permission withdrawn during the run is denied":                permissionWithdrawn,
+		"the scope is busy until the run ends":                           scopeIsBusy,
+		"an incomplete reading replaces nothing":                         incompleteReading,
+		"an expired delta link is read anew in the same run":             expiredDeltaLink,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, w.with(t))
+		})
+	}
+}
+
+func groupsSyncReadsAllThenOnlyChanges(t *testing.T, w *world) {
 	tn := w.tenant(graphsim.Tenant{Groups: 1240})
-	w.work(worker.Config{})
 
 	first := tn.accepted(domain.OpGroupsSync)
 	end := w.ended(first)
@@ -103,11 +124,8 @@ func wantSameGroups(t *testing.T, got, want map[string]string) {
 	}
 }
 
-func TestARoleDefinitionsSyncReplacesTheCache(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, graphsim.Config{})
+func rolesSyncReplacesTheCache(t *testing.T, w *world) {
 	tn := w.tenant(graphsim.Tenant{RoleDefinitions: 130})
-	w.work(worker.Config{})
 	for _, n := range []int{130, 90} {
 		tn.sim(fmt.Sprintf(`{"roleDefinitions":%d}`, n))
 		run := tn.accepted(domain.OpRoleDefinitionsSync)
@@ -122,10 +140,7 @@ func TestARoleDefinitionsSyncReplacesTheCache(t *testing.T) {
 	}
 }
 
-func TestACheckWritesWhatItFoundToTheConnection(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, graphsim.Config{})
-	w.work(worker.Config{})
+func checkWritesWhatItFound(t *testing.T, w *world) {
 	for _, c := range []struct {
 		scenario     string
 		outcome      domain.RunOutcome // of the check itself: did it find out?
@@ -160,11 +175,8 @@ func TestACheckWritesWhatItFoundToTheConnection(t *testing.T) {
 	}
 }
 
-func TestACheckFindsConsentRevokedAndThatBlocksStarts(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, graphsim.Config{})
+func checkFindsConsentRevoked(t *testing.T, w *world) {
 	tn := w.tenant(graphsim.Tenant{})
-	w.work(worker.Config{})
 	tn.sim(`{"scenario":"consent_revoked"}`)
 	wantEnd(t, w.ended(tn.accepted(domain.OpConnectionCheck)), domain.Succeeded, "")
 	c := tn.connection()
@@ -176,11 +188,8 @@ func TestACheckFindsConsentRevokedAndThatBlocksStarts(t *testing.T) {
 	}
 }
 
-func TestACheckThatCannotFinishLeavesAHealthyConnectionHealthy(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, graphsim.Config{})
+func checkThatCannotFinish(t *testing.T, w *world) {
 	tn := w.tenant(graphsim.Tenant{Scenario: "unavailable"})
-	w.work(worker.Config{})
 	end := w.ended(tn.accepted(domain.OpConnectionCheck))
 	wantEnd(t, end, domain.Failed, domain.ReasonProviderUnavailable)
 	if end.Diagnostics["status"] != "503" {
@@ -192,10 +201,7 @@ func TestACheckThatCannotFinishLeavesAHealthyConnectionHealthy(t *testing.T) {
 	}
 }
 
-func TestARefusalEndsTheRunWithItsReasonAndSanitisedFacts(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, graphsim.Config{})
-	w.work(worker.Config{})
+func refusalEndsTheRun(t *testing.T, w *world) {
 	for _, c := range []struct {
 		scenario string
 		op       domain.OperationType
@@ -238,23 +244,17 @@ func TestARefusalEndsTheRunWithItsReasonAndSanitisedFacts(t *testing.T) {
 	}
 }
 
-func TestAPermissionThatIsNotRecordedAsGrantedIsMissingNotDenied(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, graphsim.Config{})
+func permissionWithdrawn(t *testing.T, w *world) {
 	tn := w.tenant(graphsim.Tenant{})
 	w.sim.Hold(tn.id)
 	run := tn.accepted(domain.OpGroupsSync)
-	w.work(worker.Config{})
 	tn.held()
 	tn.sim(`{"permissions":["Directory.Read.All"],"hold":false}`)
 	wantEnd(t, w.ended(run), domain.Failed, domain.ReasonProviderPermissionDenied)
 }
 
-func TestTheScopeIsBusyUntilTheRunEnds(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, graphsim.Config{})
+func scopeIsBusy(t *testing.T, w *world) {
 	tn := w.tenant(graphsim.Tenant{})
-	w.work(worker.Config{})
 	w.sim.Hold(tn.id)
 	run := tn.accepted(domain.OpGroupsSync)
 	tn.held()
@@ -298,11 +298,8 @@ func TestThrottlingIsWaitedOutAndShown(t *testing.T) {
 	}
 }
 
-func TestAnIncompleteReadingReplacesNothing(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, graphsim.Config{PageSize: 20})
-	tn := w.tenant(graphsim.Tenant{Groups: 100, RoleDefinitions: 100})
-	w.work(worker.Config{})
+func incompleteReading(t *testing.T, w *world) {
+	tn := w.tenant(graphsim.Tenant{Groups: 240, RoleDefinitions: 240})
 	for op, kind := range map[domain.OperationType]string{
 		domain.OpGroupsSync: "directory_groups", domain.OpRoleDefinitionsSync: "role_definitions",
 	} {
@@ -312,7 +309,7 @@ func TestAnIncompleteReadingReplacesNothing(t *testing.T) {
 		before := tn.cachedBy(whole, kind)
 
 		if op == domain.OpGroupsSync {
-			tn.sim(`{"groups":101}`) // the saved delta link expires: a full reading of several pages
+			tn.sim(`{"groups":241}`) // the saved delta link expires: a full reading of several pages
 		}
 		tn.sim(`{"latencyMs":150}`)
 		run := tn.accepted(op)
@@ -321,7 +318,7 @@ func TestAnIncompleteReadingReplacesNothing(t *testing.T) {
 		end := w.ended(run)
 		wantEnd(t, end, domain.Failed, domain.ReasonProviderPermissionDenied)
 		items := w.items(run)
-		if len(items) != 1 || !items[0].Partial || items[0].Content != "" || items[0].Count == 0 || items[0].Count%20 != 0 {
+		if len(items) != 1 || !items[0].Partial || items[0].Content != "" || items[0].Count == 0 || items[0].Count%40 != 0 {
 			t.Errorf("%s: items = %+v", op, items)
 		}
 		if !strings.Contains(end.Summary, "what was known before is unchanged") {
@@ -345,11 +342,8 @@ func (w *world) settled(tn tenant) {
 	}
 }
 
-func TestAnExpiredDeltaLinkIsReadAnewInTheSameRun(t *testing.T) {
-	t.Parallel()
-	w := newWorld(t, graphsim.Config{})
+func expiredDeltaLink(t *testing.T, w *world) {
 	tn := w.tenant(graphsim.Tenant{Groups: 90})
-	w.work(worker.Config{})
 	first := tn.accepted(domain.OpGroupsSync)
 	wantEnd(t, w.ended(first), domain.Succeeded, "")
 	tn.cachedBy(first, "directory_groups")

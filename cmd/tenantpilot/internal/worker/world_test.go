@@ -89,6 +89,13 @@ func newWorld(t testing.TB, sim graphsim.Config) *world {
 	return w
 }
 
+// with is the same world, for a subtest.
+func (w *world) with(t testing.TB) *world {
+	same := *w
+	same.t = t
+	return &same
+}
+
 func openPool(t testing.TB, url string) *pgxpool.Pool {
 	t.Helper()
 	cfg, err := pgxpool.ParseConfig(url)

@@ -161,8 +161,13 @@ func TestEveryIconIsVendored(t *testing.T) {
 		badges = append(badges, view.SummaryBadge(status))
 	}
 	for _, axes := range []view.Axes{
-		{}, {Lifecycle: "enabled", Consent: "unknown", Verification: "unknown"}, {Lifecycle: "disabled", Consent: "required", Verification: "pending"},
-		{Consent: "granted", Verification: "healthy"}, {Consent: "failed", Verification: "degraded"}, {Consent: "revoked", Verification: "blocked"}, {Verification: "error"},
+		{},
+		{Lifecycle: "enabled", Consent: "unknown", Verification: "unknown"},
+		{Lifecycle: "disabled", Consent: "required", Verification: "pending"},
+		{Consent: "granted", Verification: "healthy"},
+		{Consent: "failed", Verification: "degraded"},
+		{Consent: "revoked", Verification: "blocked"},
+		{Verification: "error"},
 	} {
 		three := axes.Badges()
 		badges = append(badges, three[:]...)

@@ -42,8 +42,10 @@ func (s span) visible(from, to time.Time) bool {
 func (s span) ticks() []time.Time {
 	whole := s.to.Sub(s.from)
 	var step time.Duration
-	for _, step = range []time.Duration{time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second,
-		time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour, 24 * time.Hour} {
+	for _, step = range []time.Duration{
+		time.Second, 5 * time.Second, 15 * time.Second, 30 * time.Second,
+		time.Minute, 5 * time.Minute, 10 * time.Minute, 30 * time.Minute, time.Hour, 3 * time.Hour, 6 * time.Hour, 24 * time.Hour,
+	} {
 		if whole/step <= 7 {
 			break
 		}

@@ -183,9 +183,12 @@ func sampleOperations() view.OperationsList {
 	return view.OperationsList{
 		Now: now, Action: "/admin/operations", Counters: sampleCounters(),
 		Tabs: []view.Choice{
-			{Label: "All", Href: "?", Current: true, Count: count(158)}, {Label: "Running & queued", Href: "?view=active", Count: count(5)},
-			{Label: "Needs attention", Href: "?view=attention", Count: count(7)}, {Label: "Waiting", Href: "?view=waiting", Count: count(1)},
-			{Label: "Started by me", Href: "?view=mine", Count: count(23)}, {Label: "Scheduled", Href: "?view=scheduled", Count: count(64)},
+			{Label: "All", Href: "?", Current: true, Count: count(158)},
+			{Label: "Running & queued", Href: "?view=active", Count: count(5)},
+			{Label: "Needs attention", Href: "?view=attention", Count: count(7)},
+			{Label: "Waiting", Href: "?view=waiting", Count: count(1)},
+			{Label: "Started by me", Href: "?view=mine", Count: count(23)},
+			{Label: "Scheduled", Href: "?view=scheduled", Count: count(64)},
 		},
 		Ranges:     []view.Choice{{Label: "1 h", Href: "?range=1h"}, {Label: "24 h", Href: "?range=24h", Current: true}, {Label: "7 d", Href: "?range=7d"}},
 		Qualifiers: []string{"status:", "outcome:failed", "tenant:contoso", "-reason:throttled"},
@@ -197,7 +200,8 @@ func filteredOperations() view.OperationsList {
 	list := sampleOperations()
 	list.Tenant = &view.Link{Label: "contoso"}
 	list.Chips = []view.Chip{
-		{Key: "outcome", Value: "failed", Known: true, RemoveHref: "?1"}, {Key: "reason", Value: "provider_rate_limited", Negated: true, Known: true, RemoveHref: "?2"},
+		{Key: "outcome", Value: "failed", Known: true, RemoveHref: "?1"},
+		{Key: "reason", Value: "provider_rate_limited", Negated: true, Known: true, RemoveHref: "?2"},
 		{Key: "colour", Value: "red", RemoveHref: "?3"},
 	}
 	list.ClearHref = "?"
@@ -443,8 +447,10 @@ func sampleTenantPage() view.TenantPage {
 		Summary: view.TenantProviderSummary{State: "default_configured", CTAURL: "/admin/provider-connections/70", Sentence: "Contoso platform is the default connection and healthy.", CTALabel: "Open connection"},
 		Buttons: []view.Button{{Label: "Hold tenant", Icon: "circle-pause", DisabledReason: "The tenant is on hold already."}},
 		Readiness: []view.Readiness{
-			{Operation: "Inventory sync", Status: "scope_busy", Text: "Busy until about 14:12", Href: "/p/start-fragment"}, {Operation: "Policy sync", Status: "accepted", Text: "Would start now", Href: "/p/start-fragment"},
-			{Operation: "Directory groups sync", Status: "deduped", Text: "Would join run 4718", Href: "/p/start-fragment"}, {Operation: "Restore", Status: "blocked", Text: "Write permission is missing", ReasonCode: "provider_permission_missing", Href: "/p/start-fragment"},
+			{Operation: "Inventory sync", Status: "scope_busy", Text: "Busy until about 14:12", Href: "/p/start-fragment"},
+			{Operation: "Policy sync", Status: "accepted", Text: "Would start now", Href: "/p/start-fragment"},
+			{Operation: "Directory groups sync", Status: "deduped", Text: "Would join run 4718", Href: "/p/start-fragment"},
+			{Operation: "Restore", Status: "blocked", Text: "Write permission is missing", ReasonCode: "provider_permission_missing", Href: "/p/start-fragment"},
 		},
 		Connections: []view.ConnectionRow{
 			{ID: 70, DisplayName: "Contoso platform", Provider: "microsoft", ConnectionType: "platform", IsDefault: true, State: state("enabled", "granted", "healthy", ""), Href: "/admin/provider-connections/70", CheckedAt: ago(26 * time.Minute), Scope: &view.Link{Label: "Run 4718", Href: "/admin/operations/4718"}, Buttons: []view.Button{check}},

@@ -51,6 +51,8 @@ type request struct {
 	trigger  domain.Trigger
 }
 
+// transact carries a decision out. When it returns an error, decide may still be running: ctx ended and nobody waits for it any more. What
+// decide writes to is read only after success.
 func (h *Handler) transact(
 	ctx context.Context, r request, decide func(context.Context, *eventstore.Unit, time.Time) error,
 ) (eventstore.Receipt, error) {

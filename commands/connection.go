@@ -54,7 +54,10 @@ func (h *Handler) CreateConnection(ctx context.Context, c CreateConnection) (dom
 		}
 		return nil
 	})
-	return conn, err
+	if err != nil {
+		return domain.ProviderConnection{}, err
+	}
+	return conn, nil
 }
 
 // SetConnectionEnabled writes the lifecycle axis of a connection; disabling needs a reason.

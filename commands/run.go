@@ -47,12 +47,16 @@ func (h *Handler) BeginRun(ctx context.Context, c Claim) (Begun, error) {
 		}
 		return endRun(ctx, u, c, domain.Ending{Outcome: domain.BlockedRun, Reason: b.Blocked}, nil)
 	})
-	return b, err
+	if err != nil {
+		return Begun{}, err // b may still be written to: see transact
+	}
+	return b, nil
 }
 
 // ReportProgress records how far a run has come and says whether somebody asked for its end.
-func (h *Handler) ReportProgress(ctx context.Context, c Claim, p domain.Progress) (cancelRequested bool, err error) {
-	_, err = h.transactRun(ctx, c, func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
+func (h *Handler) ReportProgress(ctx context.Context, c Claim, p domain.Progress) (bool, error) {
+	var cancelRequested bool
+	_, err := h.transactRun(ctx, c, func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
 		_, run, err := loadRun(ctx, u, c.Run)
 		if err != nil {
 			return err
@@ -62,7 +66,10 @@ func (h *Handler) ReportProgress(ctx context.Context, c Claim, p domain.Progress
 		u.Append(c.Run, events...)
 		return err
 	})
-	return cancelRequested, err
+	if err != nil {
+		return false, err // cancelRequested may still be written to: see transact
+	}
+	return cancelRequested, nil
 }
 
 // RecordItems records items of a run with what became of them. Payloads go to the content store first and are named by hash.

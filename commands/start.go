@@ -89,7 +89,10 @@ func (h *Handler) Forecast(ctx context.Context, c Start) (StartResult, error) {
 			_, _, err := h.decideStart(ctx, u, c, at, &r)
 			return err
 		})
-	return r, err
+	if err != nil {
+		return StartResult{}, err
+	}
+	return r, nil
 }
 
 // decideStart authorizes in the fixed order (tenant, operation, connection: 404; capability: 403; input: 400) and asks the gate.

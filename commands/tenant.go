@@ -45,7 +45,10 @@ func (h *Handler) RegisterTenant(ctx context.Context, c RegisterTenant) (domain.
 		t = domain.Fold(now, events...)
 		return err
 	})
-	return t, err
+	if err != nil {
+		return domain.Tenant{}, err
+	}
+	return t, nil
 }
 
 // HoldTenant keeps operations from starting on a tenant until it is released, or until an instant.

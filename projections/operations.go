@@ -72,10 +72,11 @@ func ParseCursor(s string) (Cursor, bool) {
 	at, number, ok := strings.Cut(s, "-")
 	micros, err1 := strconv.ParseInt(at, 36, 64)
 	n, err2 := strconv.ParseInt(number, 36, 64)
-	if !ok || err1 != nil || err2 != nil || n <= 0 {
+	c := Cursor{time.UnixMicro(micros).UTC(), n}
+	if !ok || err1 != nil || err2 != nil || n <= 0 || c.At.Year() < 1 || c.At.Year() > 9999 { // which a timestamp can hold
 		return Cursor{}, false
 	}
-	return Cursor{time.UnixMicro(micros).UTC(), n}, true
+	return c, true
 }
 
 // RunLine is a run in a list, with the names that go with it.
@@ -488,10 +489,11 @@ func (r Reader) AwaitRuns(ctx context.Context, seq int64, d time.Duration) (bool
 	return Await(ctx, r.pool, seq, d, Runs{})
 }
 
-// Lag is how many events the runs read model is behind, and since when its state is.
+// Lag is how many events the runs read model is behind, those that have no position yet included, and since when its state is.
 func (r Reader) Lag(ctx context.Context) (behind int64, asOf time.Time, err error) {
-	err = r.pool.QueryRow(ctx, `select greatest(0, s.head - c.position), coalesce((select e.recorded_at from log l join events e using (seq)
-		where l.position = c.position), now()) from checkpoints c, sequencer s where c.projection = $1`, Runs{}.Name()).Scan(&behind, &asOf)
+	err = r.pool.QueryRow(ctx, `select greatest(0, s.head - c.position) + (select coalesce(sum(cardinality(seqs)), 0) from pending),
+			coalesce((select e.recorded_at from log l join events e using (seq) where l.position = c.position), now())
+		from checkpoints c, sequencer s where c.projection = $1`, Runs{}.Name()).Scan(&behind, &asOf)
 	if err != nil {
 		return 0, asOf, fmt.Errorf("read lag: %w", err)
 	}

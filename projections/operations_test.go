@@ -229,7 +229,7 @@ func TestRunsArePagedByKeysetBothWays(t *testing.T) {
 	if !slices.Equal(back, forward[i-10:i]) || !newer || !older {
 		t.Errorf("back = %v (newer %v, older %v), want %v", back, newer, older, forward[i-10:i])
 	}
-	for _, bad := range []string{"", "x", "-", "1-", "1-0", "1--5", "1-1-1", "zzzzzzzzzzzzzzzzzzzzzz-1"} {
+	for _, bad := range []string{"", "x", "-", "1-", "1-0", "1--5", "1-1-1", "zzzzzzzzzzzzzzzzzzzzzz-1", "1y2p0ij32e8e7-1", "-1y2p0ij32e8e8-1", "zzzzzzzzzzzz-1"} {
 		if c, ok := projections.ParseCursor(bad); ok {
 			t.Errorf("cursor %q was read as %+v", bad, c)
 		}

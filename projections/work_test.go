@@ -42,7 +42,7 @@ func TestOneTenantCannotStarveTheOthers(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
 	loud, quiet := uuid.New(), uuid.New()
-	first := f.queue(t, loud, 20)
+	first := f.queue(t, loud, 200)
 	late := f.queue(t, quiet, 2)
 	var order []uuid.UUID
 	for range 5 {
@@ -86,6 +86,35 @@ func TestALeaseIsLiveLostOrHandedBack(t *testing.T) {
 	}
 	if third := f.claim(t, "third", time.Minute); third == nil || third.Recovered || third.Token <= second.Token {
 		t.Errorf("claimed %+v after it was handed back under %d", third, second.Token)
+	}
+}
+
+func TestAClaimThatWasOvertakenTakesTheNextItem(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	runs := f.queue(t, uuid.New(), 2)
+	// A rival claims the first item and has not committed: Claim does not see it yet and picks the same one.
+	rival, err := f.pool.Begin(t.Context())
+	must(t, err)
+	_, err = rival.Exec(t.Context(), `insert into work_leases (run, worker, token, expires_at)
+		values ($1, 'rival', nextval('fencing_tokens'), clock_timestamp() + interval '1 minute')`, runs[0])
+	must(t, err)
+	claimed := make(chan *projections.WorkItem, 1)
+	go func() {
+		item, err := projections.Claim(context.WithoutCancel(t.Context()), f.pool, "w", time.Minute)
+		if err != nil {
+			t.Error(err)
+		}
+		claimed <- item
+	}()
+	select {
+	case item := <-claimed:
+		t.Errorf("claimed %+v without waiting for the rival", item)
+	case <-time.After(200 * time.Millisecond):
+	}
+	must(t, rival.Commit(t.Context()))
+	if item := <-claimed; item == nil || item.Run != runs[1] || item.Token == 0 {
+		t.Errorf("claimed %+v, want the second item", item)
 	}
 }
 

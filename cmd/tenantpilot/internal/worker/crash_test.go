@@ -110,6 +110,25 @@ func TestAWorkerThatWasSuspendedWritesNothingMore(t *testing.T) {
 	}
 }
 
+func TestALostLeaseEndsTheCallsMadeUnderIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, graphsim.Config{})
+	tn := w.tenant(graphsim.Tenant{})
+	w.sim.Hold(tn.id)
+	run := tn.accepted(domain.OpGroupsSync)
+	stop := w.work(worker.Config{Name: "loser", Concurrency: 1})
+	tn.held()
+	_, err := w.pool.Exec(t.Context(), `update work_leases set worker = 'thief', token = nextval('fencing_tokens') where run = $1`, run)
+	w.must(err)
+	w.eventually("the call is given up", func() bool { return !tn.isHeld() })
+	stop()
+	var holder string
+	w.must(w.pool.QueryRow(t.Context(), `select worker from work_leases where run = $1 and expires_at > clock_timestamp()`, run).Scan(&holder))
+	if r := w.run(run); r.Status != domain.Running || holder != "thief" {
+		t.Errorf("run is %s, its lease %s's; want it left to the thief", r.Status, holder)
+	}
+}
+
 func TestWorkersKilledAtRandomLeaveNothingBehind(t *testing.T) {
 	t.Parallel()
 	r := seeded(t)

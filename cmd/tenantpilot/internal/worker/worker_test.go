@@ -296,6 +296,22 @@ func TestThrottlingIsWaitedOutAndShown(t *testing.T) {
 	if r := w.run(run); r.Try != 1 {
 		t.Errorf("tried %d times: waiting cost the lease", r.Try)
 	}
+
+	// A check has no pages to tell about: that the wait is over shows all the same.
+	tn = w.tenant(graphsim.Tenant{Scenario: "throttled"})
+	tn.sim(`{"latencyMs":200}`)
+	run = tn.accepted(domain.OpConnectionCheck)
+	wantEnd(t, w.ended(run), domain.Succeeded, "")
+	told := 0
+	for _, e := range w.history(run) {
+		if p, ok := e.(domain.RunProgressed); ok {
+			told++
+			waiting = !p.WaitingUntil.IsZero()
+		}
+	}
+	if told < 4 || waiting {
+		t.Errorf("progress told %d times; a wait still shown at the end: %v", told, waiting)
+	}
 }
 
 func incompleteReading(t *testing.T, w *world) {
@@ -347,11 +363,11 @@ func expiredDeltaLink(t *testing.T, w *world) {
 	first := tn.accepted(domain.OpGroupsSync)
 	wantEnd(t, w.ended(first), domain.Succeeded, "")
 	tn.cachedBy(first, "directory_groups")
-	tn.sim(`{"scenario":"delta_expired"}`)
+	tn.sim(`{"groups":70}`) // twenty are gone, which only a full reading tells
 	second := tn.accepted(domain.OpGroupsSync)
 	end := w.ended(second)
 	wantEnd(t, end, domain.Succeeded, "")
-	if e := w.effects(second); e.Rows < 90 || e.Failures != 1 {
+	if e := w.effects(second); e.Rows != 70 || e.Failures != 1 {
 		t.Errorf("effects = %+v, want one refusal and everything read", e)
 	}
 	wantSameGroups(t, groupsIn(t, w.store, tn.cachedBy(second, "directory_groups")), tn.listed(t))

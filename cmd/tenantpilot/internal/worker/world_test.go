@@ -369,15 +369,18 @@ func (tn tenant) cachedBy(run uuid.UUID, kind string) projections.CacheEntry {
 // held waits until an answer of the provider is held back.
 func (tn tenant) held() {
 	tn.w.t.Helper()
-	tn.w.eventually("the provider holds an answer", func() bool {
-		resp, err := http.Get(tn.w.simURL + "/_sim/tenants/" + tn.id)
-		tn.w.must(err)
-		defer func() { _ = resp.Body.Close() }()
-		var body bytes.Buffer
-		_, err = body.ReadFrom(resp.Body)
-		tn.w.must(err)
-		return !strings.Contains(body.String(), `"waiting":0`)
-	})
+	tn.w.eventually("the provider holds an answer", tn.isHeld)
+}
+
+func (tn tenant) isHeld() bool {
+	tn.w.t.Helper()
+	resp, err := http.Get(tn.w.simURL + "/_sim/tenants/" + tn.id)
+	tn.w.must(err)
+	defer func() { _ = resp.Body.Close() }()
+	var body bytes.Buffer
+	_, err = body.ReadFrom(resp.Body)
+	tn.w.must(err)
+	return !strings.Contains(body.String(), `"waiting":0`)
 }
 
 // wantEnd checks how a run ended.

@@ -11,7 +11,6 @@ import (
 	"go/token"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -323,18 +322,17 @@ func TestTransactIsExactlyOnceWhenTheConnectionBreaks(t *testing.T) {
 
 func TestTransactIsExactlyOnceWhenConnectionsBreakAllTheTime(t *testing.T) {
 	t.Parallel()
-	seed := rand.Uint64()
-	random := rand.New(rand.NewPCG(seed, 0))
+	d := newDice(t)
 	db := pgtest.New(t)
 	openOn(t, db, eventstore.Config{})
 	direct := db.Pool(t)
 	p, pool := startProxy(t, db)
 	s := eventstore.Open(pool, eventstore.Config{})
 	p.decide(func(int) fault {
-		if random.IntN(100) < 80 {
+		if d.chance(80) {
 			return pass
 		}
-		return []fault{cutBefore, cutAfter, cutAtOnce}[random.IntN(3)]
+		return []fault{cutBefore, cutAfter, cutAtOnce}[d.intN(3)]
 	})
 	var wg sync.WaitGroup
 	for range 4 {
@@ -346,8 +344,43 @@ func TestTransactIsExactlyOnceWhenConnectionsBreakAllTheTime(t *testing.T) {
 	}
 	wg.Wait()
 	s.Close()
-	t.Logf("seed %d: %d cuts", seed, p.cuts)
+	t.Logf("%d cuts", p.cuts)
 	wantAllNumbered(t, direct)
+}
+
+// A request that is decided again and again when its store is closed was not carried out, and its caller is told of the close.
+func TestTransactIsCanceledByACloseWhileStreamsMove(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	other := openOn(t, db, eventstore.Config{})
+	stream := create(t, other)
+	s := eventstore.Open(db.Pool(t), eventstore.Config{})
+	decisions := make(chan struct{}, 1000)
+	outcome := make(chan error, 1)
+	go func() {
+		_, err := s.Transact(context.Background(), eventstore.Request{At: at}, func(ctx context.Context, u *eventstore.Unit) error {
+			if _, _, err := eventstore.Load[domain.Tenant](ctx, u, stream); err != nil {
+				return err
+			}
+			if _, err := rename(other, eventstore.Request{At: at}, stream, "moved"); err != nil {
+				t.Error(err)
+			}
+			u.Append(stream, domain.TenantRenamed{Name: "never"})
+			decisions <- struct{}{}
+			return nil
+		})
+		outcome <- err
+	}()
+	for range 3 {
+		<-decisions
+	}
+	s.Close()
+	if err := <-outcome; !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v", err)
+	}
+	if tenant, _, err := eventstore.Current[domain.Tenant](t.Context(), other, stream); err != nil || tenant.Name != "moved" {
+		t.Fatalf("the tenant is %q, %v", tenant.Name, err)
+	}
 }
 
 // wantAllNumbered waits until nothing is pending and then wants a perfect log.

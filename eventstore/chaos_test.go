@@ -55,10 +55,9 @@ func TestChaos(t *testing.T) {
 	t.Parallel()
 	server := pgtest.Server(t)
 	c := &chaos{
-		t: t, seed: rand.Uint64(), appURL: server.AppURL(pgembed.Database),
+		t: t, seed: newDice(t).seed, appURL: server.AppURL(pgembed.Database),
 		acked: map[uuid.UUID]eventstore.Receipt{}, open: map[uuid.UUID]bool{}, refused: map[uuid.UUID]bool{},
 	}
-	t.Logf("seed %d", c.seed)
 	if _, err := migrations.Apply(t.Context(), server.OwnerURL(pgembed.Database)); err != nil {
 		t.Fatal(err)
 	}
@@ -113,9 +112,6 @@ func TestChaos(t *testing.T) {
 	c.checkLog(superuser)
 	c.checkConsumed(superuser)
 	wantGapless(t, superuser, events)
-	if t.Failed() {
-		t.Logf("seed %d", c.seed)
-	}
 }
 
 // exec runs statements on one connection, which stays open until the test ends.

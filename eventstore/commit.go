@@ -83,15 +83,14 @@ func (c *committer) refuseRest(err error) {
 	}
 }
 
-// maxTries bounds how often one batch is decided again. Each failure has a cause outside this process's order: the database is in trouble,
-// or others append to the same streams. Of those one always gets on, so a conflict may come maxConflicts times.
-const maxTries, maxConflicts = 40, 400
+// maxTries bounds how often one batch is decided again. Each failure has a cause outside this process's order (another process's append,
+// a lost connection), so it is reached only when the database is in trouble.
+const maxTries = 40
 
 func (c *committer) commit(ctx context.Context, batch []*job) {
 	var fresh bool
 	var last error
-	tries, conflicts := 0, 0
-	for tries < maxTries && conflicts < maxConflicts {
+	for try := range maxTries {
 		batch = dropLeft(batch)
 		var o *overlay
 		if o, batch, last = c.decide(ctx, batch, fresh); len(batch) == 0 {
@@ -107,18 +106,7 @@ func (c *committer) commit(ctx context.Context, batch []*job) {
 			break
 		}
 		fresh = true
-		if !errors.Is(last, errConflict) {
-			sleep(ctx, backoff(tries, last))
-			tries++
-			continue
-		}
-		sleep(ctx, backoff(conflicts, last))
-		if conflicts++; conflicts >= 2 && len(batch) > 1 { // it touches more than can be kept still: two smaller ones touch less each
-			half := len(batch) / 2
-			c.commit(ctx, batch[:half:half])
-			c.commit(ctx, batch[half:])
-			return
-		}
+		sleep(ctx, backoff(try, last))
 	}
 	c.giveUp(ctx, batch, last)
 }
@@ -383,7 +371,7 @@ const pgerrUniqueViolation = "23505"
 
 func backoff(try int, err error) time.Duration {
 	if errors.Is(err, errConflict) {
-		return time.Duration(rand.IntN(1+min(try, 20))) * time.Millisecond
+		return time.Duration(rand.IntN(1+try)) * time.Millisecond
 	}
 	return time.Duration(10+rand.IntN(10<<min(try, 5))) * time.Millisecond
 }

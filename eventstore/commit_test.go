@@ -87,12 +87,14 @@ func TestTransactOnAClosedStoreReturns(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	s.Close()
 	callers.Wait()
-	if _, err := rename(s, eventstore.Request{At: at}, stream, "x"); !errors.Is(err, context.Canceled) {
-		t.Errorf("after the close: %v, want context.Canceled", err)
+	for range 20 { // whether or not there is room in the queue that nobody reads any more
+		if _, err := rename(s, eventstore.Request{At: at}, stream, "x"); !errors.Is(err, context.Canceled) {
+			t.Errorf("after the close: %v, want context.Canceled", err)
+		}
 	}
 }
 
-// Batches of three processes that touch most of the streams there are would keep each other from getting on: they get smaller instead.
+// Three processes whose batches touch most of the streams there are keep getting in each other's way, and all get on.
 func TestBatchesThatConflictAllGetOn(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)

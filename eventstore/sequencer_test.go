@@ -322,7 +322,7 @@ func TestAppendsInOppositeOrdersNeverDeadlock(t *testing.T) {
 	check()
 }
 
-// Streams that are opened have no locks, only their unique key: those too must be taken in one order.
+// Streams that are opened have a unique key besides their locks: that must not be waited for out of order either.
 func TestOpeningStreamsInOppositeOrdersNeverDeadlocks(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
@@ -368,11 +368,11 @@ func TestOpeningStreamsInOppositeOrdersNeverDeadlocks(t *testing.T) {
 	check()
 }
 
-// The same two requests reach two processes in opposite orders, each as one batch.
+// The same requests reach two processes in different orders, and each process makes one batch of them.
 func TestRepeatedRequestsInOppositeOrdersNeverDeadlock(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	const rounds, each = 30, 40
+	const rounds, each = 10, 300
 	stores, check := watchDeadlocks(t, db)
 	var appended, replayed atomic.Int64
 	for range rounds {
@@ -382,8 +382,19 @@ func TestRepeatedRequestsInOppositeOrdersNeverDeadlock(t *testing.T) {
 		}
 		backwards := slices.Clone(keys)
 		slices.Reverse(backwards)
+		goOn, no := make(chan struct{}), errors.New("no")
 		var wg sync.WaitGroup
 		for c, order := range [][]uuid.UUID{keys, backwards} {
+			wg.Go(func() { // keeps the committer busy while the others queue up
+				_, err := stores[c].Transact(context.Background(), eventstore.Request{At: at}, func(context.Context, *eventstore.Unit) error {
+					<-goOn
+					return no
+				})
+				if !errors.Is(err, no) {
+					t.Error(err)
+				}
+			})
+			time.Sleep(5 * time.Millisecond)
 			for _, key := range order {
 				wg.Go(func() {
 					receipt, err := stores[c].Transact(context.Background(), eventstore.Request{Key: key, At: at},
@@ -402,10 +413,67 @@ func TestRepeatedRequestsInOppositeOrdersNeverDeadlock(t *testing.T) {
 				})
 			}
 		}
+		time.Sleep(20 * time.Millisecond)
+		close(goOn)
 		wg.Wait()
 	}
 	if appended.Load() != rounds*each || replayed.Load() != rounds*each {
 		t.Errorf("%d appended, %d replayed, want %d of each", appended.Load(), replayed.Load(), rounds*each)
+	}
+	check()
+}
+
+// Each of two requests writes its own stream only if the other's stands as it was: an append holds what it has read until it commits.
+func TestAnAppendHoldsWhatItsDecisionHasRead(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	stores, check := watchDeadlocks(t, db)
+	const rounds = 150
+	for r := range rounds {
+		existing := r%2 == 0 // or both are opened only if the other is not
+		pair := []uuid.UUID{uuid.New(), uuid.New()}
+		if existing {
+			pair = []uuid.UUID{create(t, stores[0]), create(t, stores[1])}
+		}
+		no := errors.New("the other was first")
+		start := make(chan struct{})
+		outcomes := make(chan error, 2)
+		for i := range pair {
+			for _, stream := range pair { // both decide from memory, so that they append at the same moment
+				if _, _, err := eventstore.Current[domain.Tenant](t.Context(), stores[i], stream); err != nil {
+					t.Fatal(err)
+				}
+			}
+			go func() {
+				<-start
+				_, err := stores[i].Transact(context.Background(), eventstore.Request{At: at}, func(ctx context.Context, u *eventstore.Unit) error {
+					if _, _, err := eventstore.Load[domain.Tenant](ctx, u, pair[i]); err != nil {
+						return err
+					}
+					other, _, err := eventstore.Load[domain.Tenant](ctx, u, pair[1-i])
+					if err != nil {
+						return err
+					}
+					if other.Name == "mine" {
+						return no
+					}
+					u.Append(pair[i], domain.TenantRenamed{Name: "mine"})
+					for range 20 { // a longer append
+						u.Append(uuid.New(), domain.TenantRenamed{Name: "ballast"})
+					}
+					return nil
+				})
+				outcomes <- err
+			}()
+		}
+		close(start)
+		won, lost := <-outcomes, <-outcomes
+		if won != nil {
+			won, lost = lost, won
+		}
+		if won != nil || !errors.Is(lost, no) {
+			t.Errorf("round %d (existing %v): %v and %v; want one append and one refusal", r, existing, won, lost)
+		}
 	}
 	check()
 }
@@ -426,7 +494,7 @@ func watchDeadlocks(t testing.TB, db *pgtest.DB) ([]*eventstore.Store, func()) {
 			t.Fatal(err)
 		}
 		t.Cleanup(pool.Close)
-		stores = append(stores, openPool(t, pool, eventstore.Config{Committers: 4}))
+		stores = append(stores, openPool(t, pool, eventstore.Config{Committers: 4, BatchCap: 500}))
 	}
 	return stores, func() {
 		t.Helper()

@@ -236,10 +236,8 @@ func (o *overlay) locks() []lock {
 	for _, s := range o.staged {
 		written[s.stream] = true
 	}
-	for stream, version := range o.base {
-		if version > 0 || !written[stream] { // a stream that is opened is guarded by its unique key
-			locks = append(locks, lock{lockKey(stream), written[stream]})
-		}
+	for stream := range o.base {
+		locks = append(locks, lock{lockKey(stream), written[stream]})
 	}
 	slices.SortFunc(locks, func(a, b lock) int {
 		return cmp.Or(cmp.Compare(a.key, b.key), -cmp.Compare(btoi(a.write), btoi(b.write)))

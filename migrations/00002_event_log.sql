@@ -83,7 +83,7 @@ create sequence fencing_tokens as bigint;
 -- It takes the streams' locks in the order given (the caller sorts), compares versions, and inserts all events or none:
 --   known     keys of requests that were carried out before; nothing was written
 --   conflicts streams whose version is not the expected one, with the actual one; nothing was written
--- A new stream is not locked: the unique key on (stream, version) decides between two that open it.
+-- A new stream is locked too: somebody's decision may rest on its absence. Its version need not be compared, (stream, version) is unique.
 -- The plans are fixed: left to choose, Postgres plans all of this anew on every call, because it knows the length of an array that is a
 -- constant, and that took longer than the work.
 -- +goose StatementBegin
@@ -117,24 +117,19 @@ begin
         return;
     end if;
 
-    -- What two appends may both insert, the first event of a stream and a request's key, they insert in one order: no deadlock. The numbers
-    -- are drawn before that, in the order of the decisions.
     with e as (
         insert into events (seq, stream, version, id, name, workspace, tenant, recorded_at, meta, payload, leaf)
-        select * from (
-            select nextval('events_seq'), u.*
-            from unnest(e_stream, e_version, e_id, e_name, e_workspace, e_tenant, e_recorded_at, e_meta, e_payload, e_leaf) u
-        ) as drawn (seq, stream, version)
-        order by stream, version
+        select nextval('events_seq'), u.*
+        from unnest(e_stream, e_version, e_id, e_name, e_workspace, e_tenant, e_recorded_at, e_meta, e_payload, e_leaf) u
         returning seq
     ), p as (
-        insert into pending (first_seq, seqs) select min(e.seq), array_agg(e.seq order by e.seq) from e
+        insert into pending (first_seq, seqs) select min(e.seq), array_agg(e.seq) from e
         returning seqs[cardinality(seqs)] as last_seq
     ), r as (
         insert into requests (key, hash, stream, last_seq)
         select q.key, q.hash, q.stream, p.last_seq
         from p, unnest(request_keys, request_hashes, request_streams) as q(key, hash, stream)
-        order by q.key
+        order by q.key -- two that carry the same requests wait for each other's keys in one order
     )
     select p.last_seq into append_events.last_seq from p;
 end $$;

@@ -19,6 +19,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -348,38 +349,67 @@ func TestTransactIsExactlyOnceWhenConnectionsBreakAllTheTime(t *testing.T) {
 	wantAllNumbered(t, direct)
 }
 
-// A request that is decided again and again when its store is closed was not carried out, and its caller is told of the close.
-func TestTransactIsCanceledByACloseWhileStreamsMove(t *testing.T) {
+// Whatever a committer is waiting for when its store is closed, the callers of its batch are told of a receipt or of the close.
+func TestACloseAtAnyRoundTripIsToldToEveryCaller(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
 	other := openOn(t, db, eventstore.Config{})
-	stream := create(t, other)
-	s := eventstore.Open(db.Pool(t), eventstore.Config{})
-	decisions := make(chan struct{}, 1000)
-	outcome := make(chan error, 1)
-	go func() {
-		_, err := s.Transact(context.Background(), eventstore.Request{At: at}, func(ctx context.Context, u *eventstore.Unit) error {
-			if _, _, err := eventstore.Load[domain.Tenant](ctx, u, stream); err != nil {
-				return err
+	direct := db.Pool(t)
+	for nth := 1; ; nth++ {
+		stream := create(t, other)
+		done, fresh := eventstore.Request{Key: uuid.New(), At: at}, eventstore.Request{Key: uuid.New(), At: at}
+		if _, err := rename(other, done, stream, "done"); err != nil {
+			t.Fatal(err)
+		}
+		p, pool := startProxy(t, db)
+		s := eventstore.Open(pool, eventstore.Config{Committers: 1})
+		closed := make(chan struct{})
+		p.decide(func(n int) fault {
+			if n == nth {
+				go func() { defer close(closed); s.Close() }()
+				time.Sleep(20 * time.Millisecond)
 			}
-			if _, err := rename(other, eventstore.Request{At: at}, stream, "moved"); err != nil {
-				t.Error(err)
-			}
-			u.Append(stream, domain.TenantRenamed{Name: "never"})
-			decisions <- struct{}{}
-			return nil
+			return pass
 		})
-		outcome <- err
-	}()
-	for range 3 {
-		<-decisions
-	}
-	s.Close()
-	if err := <-outcome; !errors.Is(err, context.Canceled) {
-		t.Fatalf("got %v", err)
-	}
-	if tenant, _, err := eventstore.Current[domain.Tenant](t.Context(), other, stream); err != nil || tenant.Name != "moved" {
-		t.Fatalf("the tenant is %q, %v", tenant.Name, err)
+		goOn, no := make(chan struct{}), errors.New("no")
+		var callers sync.WaitGroup
+		callers.Go(func() { // keeps the committer busy while the others queue up for one batch
+			_, err := s.Transact(context.Background(), eventstore.Request{At: at}, func(context.Context, *eventstore.Unit) error {
+				<-goOn
+				return no
+			})
+			if !errors.Is(err, no) && !errors.Is(err, context.Canceled) {
+				t.Errorf("close at round trip %d: the refused one was told %v", nth, err)
+			}
+		})
+		time.Sleep(5 * time.Millisecond)
+		for _, r := range []eventstore.Request{done, fresh} {
+			callers.Go(func() {
+				receipt, err := rename(s, r, stream, "fresh")
+				if err == nil && receipt.Seq == 0 || err != nil && !errors.Is(err, context.Canceled) {
+					t.Errorf("close at round trip %d: %+v, %v", nth, receipt, err)
+				}
+				if err != nil { // another store tells what became of it
+					if receipt, err := rename(other, r, stream, "fresh"); err != nil || receipt.Stream != stream {
+						t.Errorf("close at round trip %d, sent again: %+v, %v", nth, receipt, err)
+					}
+				}
+			})
+		}
+		time.Sleep(5 * time.Millisecond)
+		close(goOn)
+		callers.Wait()
+		if events, err := other.ReadStream(t.Context(), stream, 0); err != nil || len(events) != 3 {
+			t.Errorf("close at round trip %d: %d events, %v; want 3", nth, len(events), err)
+		}
+		select {
+		case <-closed:
+		default: // it took fewer
+			s.Close()
+			t.Logf("%d round trips", nth-1)
+			wantAllNumbered(t, direct)
+			return
+		}
 	}
 }
 

@@ -363,10 +363,15 @@ type LastRun struct {
 	Outcome   *domain.RunOutcome
 }
 
-// LastRuns reads the last run of each operation on a tenant.
+// LastRuns reads the last run of each operation of the catalogue on a tenant.
 func (r Reader) LastRuns(ctx context.Context, tenant uuid.UUID) ([]LastRun, error) {
-	rows, err := r.pool.Query(ctx, `select distinct on (operation) operation, accepted_at, outcome from runs where tenant = $1
-		order by operation, accepted_at desc`, tenant)
+	var operations []string
+	for _, o := range domain.Catalogue() {
+		operations = append(operations, string(o.Type))
+	}
+	rows, err := r.pool.Query(ctx, `select o.operation, l.accepted_at, l.outcome from unnest($2::text[]) o (operation) cross join lateral (
+			select accepted_at, outcome from runs where tenant = $1 and operation = o.operation order by accepted_at desc, number desc limit 1
+		) l`, tenant, operations)
 	if err != nil {
 		return nil, fmt.Errorf("read last runs: %w", err)
 	}
@@ -386,14 +391,15 @@ type TimelineEvent struct {
 // grows with every run, so all of it would be too much.
 const scopeEvents = 100
 
-// Timeline reads a run's events, and those by which it took and released the scope, in log order. At most 500.
+// Timeline reads a run's events, and those by which it took and released the scope, in log order: at most the newest 200.
 func (r Reader) Timeline(ctx context.Context, run Run) ([]TimelineEvent, error) {
-	rows, err := r.pool.Query(ctx, `
-		select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, '')
-		from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}'
-		where e.stream = $1 or (e.stream = $2 and e.version > $4 and e.version <= $4 + $5 and e.name in ('ScopeAcquired', 'ScopeReleased')
-			and e.payload ->> 'run' = $3)
-		order by l.position limit 500`,
+	rows, err := r.pool.Query(ctx, `select * from (
+			select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, '')
+			from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}'
+			where e.stream = $1 or (e.stream = $2 and e.version > $4 and e.version <= $4 + $5 and e.name in ('ScopeAcquired', 'ScopeReleased')
+				and e.payload ->> 'run' = $3)
+			order by l.position desc limit 200
+		) newest order by position`,
 		run.ID, domain.ConnectionStream(run.Connection), run.ID.String(), run.Facts.ConnectionVersion, scopeEvents)
 	if err != nil {
 		return nil, fmt.Errorf("read timeline: %w", err)

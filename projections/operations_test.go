@@ -179,7 +179,14 @@ func TestPagesOfManyRunsUseIndexes(t *testing.T) {
 		"hours":   func() error { _, err := b.read.HoursSince(ctx, b.actor, uuid.Nil, day); return err },
 		"usually": func() error { _, err := b.read.Usually(ctx, b.tenants[0], domain.OpGroupsSync); return err },
 		"one run": func() error { _, err := b.read.RunByNumber(ctx, b.actor, page[0].Number); return err },
-		"joined":  func() error { _, err := b.read.JoinedTo(ctx, page[0].ID); return err },
+		"last runs": func() error {
+			last, err := b.read.LastRuns(ctx, b.tenants[0])
+			if len(last) != 2 {
+				t.Errorf("last runs of %d operations, want 2", len(last))
+			}
+			return err
+		},
+		"joined": func() error { _, err := b.read.JoinedTo(ctx, page[0].ID); return err },
 	} {
 		for _, plan := range b.plans(t, func() { must(t, f()) }) {
 			if scansAll.MatchString(plan) {

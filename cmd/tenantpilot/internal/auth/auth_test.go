@@ -388,6 +388,46 @@ func TestOneOfFiftySimultaneousUsesOfALinkWins(t *testing.T) {
 	}
 }
 
+// As two processes on one database would, each with connections enough that none waits for another.
+func TestOneOfFiftyConsumersInTwoProcessesWins(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	secret := strings.TrimPrefix(f.link(t, f.ada), "/sign-in/")
+	var services []*auth.Service
+	for range 2 {
+		cfg, err := pgxpool.ParseConfig(f.db.AppURL)
+		must(t, err)
+		cfg.MaxConns = 10
+		pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+		must(t, err)
+		t.Cleanup(pool.Close)
+		services = append(services, auth.New(pool, auth.Config{}))
+	}
+	people, errs := make([]uuid.UUID, 50), make([]error, 50)
+	var wait sync.WaitGroup
+	start := make(chan struct{})
+	for i := range people {
+		wait.Go(func() {
+			<-start
+			people[i], errs[i] = services[i%2].Consume(t.Context(), secret)
+		})
+	}
+	close(start)
+	wait.Wait()
+	won := 0
+	for i, err := range errs {
+		switch {
+		case err == nil && people[i] == f.ada:
+			won++
+		case !errors.Is(err, auth.ErrNoLink) || people[i] != uuid.Nil:
+			t.Errorf("got %s, %v; want nobody, ErrNoLink", people[i], err)
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d of 50 won, want 1", won)
+	}
+}
+
 func TestLinkExpires(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -532,6 +572,10 @@ func TestDisabledPersonIsLetInNowhere(t *testing.T) {
 	}
 	if got := f.call(t, "GET", "/who", bearer(token)); got.status != 401 {
 		t.Errorf("token: got %d, want 401", got.status)
+	}
+	grace := f.person(t, "grace@example.com", false)
+	if got := f.signedIn(t, grace).send(t, "GET", "/who", bearer(token)); got.status != 401 || !strings.Contains(got.body, `"code":"invalid_token"`) {
+		t.Errorf("token, with the session of somebody else: got %d %s, want 401", got.status, got.body)
 	}
 	if got := b.send(t, "GET", link, nil); got.status != http.StatusGone {
 		t.Errorf("look at link: got %d, want 410", got.status)

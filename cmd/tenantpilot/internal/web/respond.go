@@ -306,7 +306,7 @@ func inTenant(t projections.Tenant) func(*view.Shell) {
 			s.StartHref = "/admin/t/" + t.ExternalID.String() + "/start"
 		}
 		for i := range s.Tenants {
-			s.Tenants[i].Current = s.Tenants[i].Label == t.Name
+			s.Tenants[i].Current = strings.Contains(s.Tenants[i].Href, t.ExternalID.String())
 		}
 	}
 }

@@ -40,8 +40,13 @@ func (s *Server) operations(r request) (answer, error) {
 		return answer{}, err
 	}
 	list := view.PresentOperations(f)
+	header := map[string]string{}
+	if list.Older != "" {
+		header["Link"] = "<" + list.Older + `>; rel="next"`
+	}
 	a := answer{
-		title: "Operations", media: "application/json", value: view.PresentRunList(f),
+		header: header,
+		title:  "Operations", media: "application/json", value: view.PresentRunList(f),
 		page: func(shell view.Shell) templ.Component { return page.OperationsPage(shell, list) },
 		shell: func(shell *view.Shell) {
 			if f.Tenant != nil {
@@ -201,23 +206,26 @@ func (s *Server) findRun(r request) (projections.RunLine, error) {
 	return line, nil
 }
 
-// waitForRun gives the read model a moment for a run that was accepted just now: the link in the start answer must lead somewhere.
+// waitForRun gives the read model a moment for a run that was accepted just now: the link in the start answer must lead somewhere. It
+// waits while there is something that the read model has not seen, whoever asks for whatever, so the time says nothing about the run.
 func (s *Server) waitForRun(r request, number int64) (projections.RunLine, error) {
-	deadline := time.Now().Add(2 * time.Second)
-	for {
-		line, err := s.Read.RunByNumber(r.Context(), r.actor(), number)
-		if !errors.Is(err, projections.ErrNoRow) || time.Now().After(deadline) {
-			return line, err
+	line, err := s.Read.RunByNumber(r.Context(), r.actor(), number)
+	for deadline := time.Now().Add(2 * time.Second); errors.Is(err, projections.ErrNoRow) && time.Now().Before(deadline); {
+		behind, _, lagErr := s.Read.Lag(r.Context())
+		if lagErr != nil {
+			return line, lagErr
 		}
-		if behind, _, lagErr := s.Read.Lag(r.Context()); lagErr != nil || behind == 0 {
+		line, err = s.Read.RunByNumber(r.Context(), r.actor(), number) // after looking how far it was
+		if behind == 0 || !errors.Is(err, projections.ErrNoRow) {
 			return line, err
 		}
 		select {
 		case <-r.Context().Done():
 			return line, r.Context().Err()
-		case <-time.After(20 * time.Millisecond):
+		case <-time.After(25 * time.Millisecond):
 		}
 	}
+	return line, err
 }
 
 func (s *Server) runFacts(r request, line projections.RunLine) (f view.RunFacts, err error) {

@@ -135,7 +135,7 @@ func (s *Server) start(r request, c commands.Start, read func(*commands.Start) e
 func presentStart(facts view.StartFacts, replayed bool) answer {
 	outcome := view.PresentStart(facts)
 	a := answer{
-		media: startMedia, value: outcome, title: view.StartBadge(outcome.Status).Word,
+		media: startMedia, value: outcome.Told(), title: view.StartBadge(outcome.Status).Word,
 		page:     func(shell view.Shell) templ.Component { return page.OutcomePage(shell, outcome) },
 		fragment: page.OutcomeBody(outcome, facts.Now),
 	}

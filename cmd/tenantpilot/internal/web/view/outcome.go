@@ -78,6 +78,14 @@ func (a ActionLink) StaysInDialog() bool {
 	return kind == KindStartAnother || kind == KindCheckAgain
 }
 
+// Told is the outcome for programs: what the page says in a note of its own is part of the message.
+func (o StartOutcome) Told() StartOutcome {
+	if o.Note != "" {
+		o.OperatorMessage += " " + o.Note
+	}
+	return o
+}
+
 // Details is the outcome as text to paste into a ticket.
 func (o StartOutcome) Details() string {
 	text := o.Headline + "\n" + o.OperatorMessage + "\nOperation: " + o.OperationType

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"tenantpilot/domain"
 	"tenantpilot/projections"
@@ -53,7 +55,9 @@ var plainKeys = []string{"range", "window", "limit", "after", "before", "view", 
 
 // ParseFilter reads the list's parameters. Unknown ones are kept as red chips rather than ignored.
 func ParseFilter(q url.Values, me string, now time.Time) ParsedFilter {
-	f := ParsedFilter{Range: pick(q.Get("range"), "24h", "1h", "24h", "7d"), Window: pick(q.Get("window"), "60m", "60m", "6h", "24h")}
+	var f ParsedFilter
+	q = f.legible(q)
+	f.Range, f.Window = pick(q.Get("range"), "24h", "1h", "24h", "7d"), pick(q.Get("window"), "60m", "60m", "6h", "24h")
 	f.From = now.Add(-map[string]time.Duration{"1h": time.Hour, "24h": 24 * time.Hour, "7d": 7 * 24 * time.Hour}[f.Range])
 	f.takePlain(q)
 	switch q.Get("view") {
@@ -86,6 +90,28 @@ func ParseFilter(q url.Values, me string, now time.Time) ParsedFilter {
 	return f
 }
 
+// legible leaves out values that no text in the database can equal: those that are not UTF-8 or have control characters. They are red chips.
+func (f *ParsedFilter) legible(q url.Values) url.Values {
+	kept := url.Values{}
+	for key, values := range q {
+		for _, v := range values {
+			if !utf8.ValidString(v) || strings.ContainsFunc(v, unicode.IsControl) {
+				f.refuse(key, strings.ToValidUTF8(strings.Map(printable, v), "?"))
+				continue
+			}
+			kept.Add(key, v)
+		}
+	}
+	return kept
+}
+
+func printable(r rune) rune {
+	if unicode.IsControl(r) {
+		return '?'
+	}
+	return r
+}
+
 // takePlain reads the parameters that have one value; a malformed one is a red chip.
 func (f *ParsedFilter) takePlain(q url.Values) {
 	read := func(key string, parse func(string) bool) {
@@ -102,6 +128,12 @@ func (f *ParsedFilter) takePlain(q url.Values) {
 			return err == nil
 		}
 	}
+	oneOf := func(allowed ...string) func(string) bool {
+		return func(v string) bool { return slices.Contains(allowed, v) }
+	}
+	read("view", oneOf("active", "attention", "waiting", "mine", "scheduled"))
+	read("range", oneOf("1h", "24h", "7d"))
+	read("window", oneOf("60m", "6h", "24h"))
 	cursor := func(into *projections.Cursor) func(string) bool {
 		return func(v string) (ok bool) {
 			*into, ok = projections.ParseCursor(v)

@@ -71,7 +71,8 @@ func (f StartFacts) accepted(o *StartOutcome) {
 
 func (f StartFacts) deduped(o *StartOutcome) {
 	o.Headline = fmt.Sprintf("Already running: joined run %d", f.RunNumber)
-	o.OperatorMessage = fmt.Sprintf("%s for %s is already under way as run %d. Nothing new was started.", f.Operation.Label, f.Tenant.Name, f.RunNumber)
+	o.OperatorMessage = fmt.Sprintf("%s for %s is already under way as run %d%s. Nothing new was started.",
+		f.Operation.Label, f.Tenant.Name, f.RunNumber, f.startedBy())
 	o.ShortReason = Text("The same work is already active.")
 	if !f.Holder.Since.IsZero() {
 		o.Note = "It has been reading since " + Clock(f.Holder.Since) + " UTC: changes made after that may not be included."
@@ -84,8 +85,8 @@ func (f StartFacts) deduped(o *StartOutcome) {
 func (f StartFacts) busy(o *StartOutcome) {
 	holder := domain.OperationByType(f.Holder.Operation).Label
 	o.Headline = f.Tenant.Name + "'s connection is busy"
-	o.OperatorMessage = fmt.Sprintf("%s was not started: run %d (%s) is using the connection %s.",
-		f.Operation.Label, f.RunNumber, strings.ToLower(holder), f.Connection.DisplayName)
+	o.OperatorMessage = fmt.Sprintf("%s was not started: run %d (%s%s) is using the connection %s.",
+		f.Operation.Label, f.RunNumber, lowerFirst(holder), f.startedBy(), f.Connection.DisplayName)
 	o.ShortReason = Text("Another operation is using this connection.")
 	o.Note = "Only one operation at a time can use a connection. Nothing was started."
 	if free := f.freeAt(); free != "" {
@@ -97,6 +98,13 @@ func (f StartFacts) busy(o *StartOutcome) {
 		step("Start again when it has ended", "", f.startHref(), "retry"),
 	}
 	o.Actions = []ActionLink{action("View holder", RunHref(f.RunNumber), KindViewHolder), action("Check again", f.startHref(), KindCheckAgain)}
+}
+
+func (f StartFacts) startedBy() string {
+	if f.HolderName == "" {
+		return ""
+	}
+	return ", started by " + f.HolderName
 }
 
 func (f StartFacts) freeAt() string {

@@ -29,7 +29,7 @@ const (
 	chaosWriters = 16
 	chaosStreams = 600
 	chaosEach    = 10 // events of one request on each of two streams
-	chaosLimit   = 40 * time.Second
+	chaosLimit   = 150 * time.Second
 )
 
 // chaos is one run: writers, nodes that come and go, and what the writers were told.

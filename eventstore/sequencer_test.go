@@ -372,7 +372,13 @@ func TestOpeningStreamsInOppositeOrdersNeverDeadlocks(t *testing.T) {
 func TestRepeatedRequestsInOppositeOrdersNeverDeadlock(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	const rounds, each = 10, 300
+	const rounds, each = 4, 40
+	_, err := db.OwnerPool(t).Exec(t.Context(), `create function dawdle() returns trigger language plpgsql as $$
+		begin perform pg_sleep(0.001); return new; end $$;
+		create trigger dawdle before insert on requests for each row execute function dawdle()`) // so that both insert at the same time
+	if err != nil {
+		t.Fatal(err)
+	}
 	stores, check := watchDeadlocks(t, db)
 	var appended, replayed atomic.Int64
 	for range rounds {
@@ -494,7 +500,7 @@ func watchDeadlocks(t testing.TB, db *pgtest.DB) ([]*eventstore.Store, func()) {
 			t.Fatal(err)
 		}
 		t.Cleanup(pool.Close)
-		stores = append(stores, openPool(t, pool, eventstore.Config{Committers: 4, BatchCap: 500}))
+		stores = append(stores, openPool(t, pool, eventstore.Config{Committers: 4}))
 	}
 	return stores, func() {
 		t.Helper()

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -360,5 +361,32 @@ func TestDemoStartsAgainOnItsData(t *testing.T) {
 	var list struct{ Items []struct{ RunID int64 } }
 	if res := second.ask(t, "readonly", http.MethodGet, "/admin/operations", "", nil, &list); res.StatusCode != 200 || len(list.Items) < 10 {
 		t.Errorf("operations after the second start: %d, %d runs", res.StatusCode, len(list.Items))
+	}
+}
+
+// TestRunsAreExportedAsTheListShowsThem: the same filter as JSON and as CSV gives the same runs.
+func TestRunsAreExportedAsTheListShowsThem(t *testing.T) {
+	t.Parallel()
+	f := runningDemo(t)
+	var list struct{ Items []struct{ RunID int64 } }
+	f.ask(t, "readonly", http.MethodGet, "/admin/operations?outcome=failed&range=7d&format=json", "", nil, &list)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.BaseURL+"/admin/operations?outcome=failed&range=7d&format=csv", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+f.tokenOf("readonly"))
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	rows, err := csv.NewReader(res.Body).ReadAll()
+	if err != nil || len(list.Items) == 0 || len(rows) != len(list.Items)+1 {
+		t.Fatalf("%s: %d rows for %d runs, %v", res.Status, len(rows)-1, len(list.Items), err)
+	}
+	for i, item := range list.Items {
+		if rows[i+1][0] != fmt.Sprint(item.RunID) {
+			t.Errorf("row %d is run %s, the list says %d", i, rows[i+1][0], item.RunID)
+		}
 	}
 }

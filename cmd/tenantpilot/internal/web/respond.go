@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -37,6 +38,7 @@ func (r request) v(name string) string { return mux.Vars(r.Request)[name] }
 type answer struct {
 	media    string // vendor media type of value; empty when there is no JSON
 	value    any
+	csv      func(io.Writer) error // a list as a spreadsheet; nil when there is none
 	page     func(view.Shell) templ.Component
 	fragment templ.Component // for requests from inside a page; nil sends the page
 	title    string
@@ -117,6 +119,8 @@ func (s *Server) answer(w http.ResponseWriter, r request, h handler) {
 		s.writeJSON(w, a.status, a.media, a.value)
 	case "html":
 		s.writePage(w, r, a)
+	case "csv":
+		s.writeCSV(w, r, a)
 	default:
 		s.fail(w, r.Request, notAcceptable(a))
 	}
@@ -141,6 +145,8 @@ func (s *Server) choose(r request, a answer) string {
 	html := a.page != nil || a.redirect != "" || a.fragment != nil
 	for _, accepted := range accepts(r.Request) {
 		switch {
+		case a.csv != nil && accepted == "text/csv":
+			return "csv"
 		case a.media != "" && (accepted == a.media || accepted == "application/json"):
 			return "json"
 		case html && (accepted == "text/html" || accepted == "text/*" || accepted == "application/xhtml+xml"):
@@ -156,8 +162,14 @@ func (s *Server) choose(r request, a answer) string {
 	return ""
 }
 
-// accepts lists the media types of the Accept header, best first; none means anything.
+// accepts lists the media types of the Accept header, best first; none means anything. ?format= says it in a link.
 func accepts(r *http.Request) []string {
+	switch r.URL.Query().Get("format") {
+	case "csv":
+		return []string{"text/csv"}
+	case "json":
+		return []string{"application/json"}
+	}
 	header := strings.Join(r.Header.Values("Accept"), ",")
 	if strings.TrimSpace(header) == "" {
 		return []string{"*/*"}
@@ -222,6 +234,18 @@ func (s *Server) writeJSON(w http.ResponseWriter, status int, media string, valu
 	w.Header().Set("Content-Type", media)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n'))
+}
+
+func (s *Server) writeCSV(w http.ResponseWriter, r request, a answer) {
+	var buffer bytes.Buffer
+	if err := a.csv(&buffer); err != nil {
+		s.fail(w, r.Request, err)
+		return
+	}
+	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="operations.csv"`)
+	w.WriteHeader(a.status)
+	_, _ = w.Write(buffer.Bytes())
 }
 
 // writePage renders into a buffer first, so that a failing template is a clean error.

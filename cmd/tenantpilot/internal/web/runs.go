@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -47,6 +48,7 @@ func (s *Server) operations(r request) (answer, error) {
 	a := answer{
 		header: header,
 		title:  "Operations", media: "application/json", value: view.PresentRunList(f),
+		csv:  func(w io.Writer) error { return s.exportRuns(r, f, w) },
 		page: func(shell view.Shell) templ.Component { return page.OperationsPage(shell, list) },
 		shell: func(shell *view.Shell) {
 			if f.Tenant != nil {
@@ -56,6 +58,28 @@ func (s *Server) operations(r request) (answer, error) {
 		},
 	}
 	return a, nil
+}
+
+// exportLimit is the most runs of one export.
+const exportLimit = 10_000
+
+// exportRuns writes the runs of the filter, not only those of the page, newest first.
+func (s *Server) exportRuns(r request, f view.OperationsFacts, w io.Writer) error {
+	filter := f.Filter.RunFilter
+	filter.Limit, filter.Before = 200, projections.Cursor{}
+	var all []projections.RunLine
+	for len(all) < exportLimit {
+		lines, _, older, err := s.Read.ListRuns(r.Context(), r.actor(), filter)
+		if err != nil {
+			return err
+		}
+		all = append(all, lines...)
+		if !older || len(lines) == 0 {
+			break
+		}
+		filter.After = lines[len(lines)-1].Cursor()
+	}
+	return view.WriteRunsCSV(w, all)
 }
 
 // Parameters that the list's stream has besides the list's own: the runs on the page, and where the page begins.

@@ -29,8 +29,10 @@ type OperationsList struct {
 	// Newer and Older are keyset pages; empty disables the button.
 	Newer string
 	Older string
-	Empty *Empty
-	Stale *Staleness
+	// ExportHref has the runs of the filter as CSV; empty offers none.
+	ExportHref string
+	Empty      *Empty
+	Stale      *Staleness
 	// NewRows is how many runs arrived above the first row since the page was
 	// rendered; RefreshHref shows them.
 	NewRows     int

@@ -51,7 +51,7 @@ type ParsedFilter struct {
 var filterKeys = []string{"status", "outcome", "operation", "tenant", "connection", "initiator", "trigger", "reason", "q"}
 
 // presentation parameters are not part of the filter.
-var plainKeys = []string{"range", "window", "limit", "after", "before", "view", "from", "to", "filter"}
+var plainKeys = []string{"range", "window", "limit", "after", "before", "view", "from", "to", "filter", "format"}
 
 // ParseFilter reads the list's parameters. Unknown ones are kept as red chips rather than ignored.
 func ParseFilter(q url.Values, me string, now time.Time) ParsedFilter {
@@ -146,8 +146,11 @@ func (f *ParsedFilter) takePlain(q url.Values) {
 	read("before", cursor(&f.Before))
 	read("limit", func(v string) bool {
 		n, err := strconv.Atoi(v)
+		if err != nil || n < 1 || n > 200 {
+			return false
+		}
 		f.Limit = n
-		return err == nil && n >= 1 && n <= 200
+		return true
 	})
 }
 
@@ -301,6 +304,7 @@ func PresentOperations(f OperationsFacts) OperationsList {
 	} else {
 		l.Empty = f.empty()
 	}
+	l.ExportHref = f.href(map[string]string{"format": "csv", "after": "", "before": ""})
 	l.Lanes = f.lanes()
 	l.Hours = f.hours()
 	if f.Behind > 0 && f.Now.Sub(f.AsOf) > 2*time.Second {

@@ -2,8 +2,11 @@ package view
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
+
+	"tenantpilot/projections"
 )
 
 func TestDuration(t *testing.T) {
@@ -109,5 +112,21 @@ func TestVendorJSONHasTheContractsFieldsOnly(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestWriteRunsCSVTakesTheFormulasOut: a tenant may be called anything, and a spreadsheet must not run it.
+func TestWriteRunsCSVTakesTheFormulasOut(t *testing.T) {
+	t.Parallel()
+	var out strings.Builder
+	line := projections.RunLine{TenantName: `=HYPERLINK("http://evil")`, InitiatorName: "@kim"}
+	line.Number, line.AcceptedAt = 7, time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
+	if err := WriteRunsCSV(&out, []projections.RunLine{line}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`"'=HYPERLINK(""http://evil"")"`, ",'@kim,", "2026-11-21T09:00:00Z"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q is not in %s", want, out.String())
+		}
 	}
 }

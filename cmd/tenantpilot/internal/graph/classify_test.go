@@ -141,7 +141,7 @@ func TestReadGraphAnswerUnwrapsNestedErrors(t *testing.T) {
 	t.Parallel()
 	deepest := `{\\\"ErrorCode\\\":\\\"TooManyRequests\\\",\\\"Message\\\":\\\"slow down https://internal.example/x\\\",\\\"RetryAfter\\\":17}`
 	body := `{"error":{"code":"UnknownError","message":"{\"_version\":3,\"Message\":\"` + deepest + `\"}",
-	  "innerError":{"request-id":"0f0e","innererror":{"code":"somethingNew"}}}}`
+	  "innerError":{"request-id":"0f0e7a3c-5b1d-4f6a-9c2e-8d4b1a6f0e35","innererror":{"code":"somethingNew"}}}}`
 	a := readGraphAnswer(500, http.Header{}, []byte(body))
 	if got := a.deepestKnown(); got != "TooManyRequests" {
 		t.Errorf("deepest known code: got %q, want TooManyRequests (codes %v)", got, a.Codes)
@@ -149,7 +149,7 @@ func TestReadGraphAnswerUnwrapsNestedErrors(t *testing.T) {
 	if a.RetryAfter != 17*time.Second {
 		t.Errorf("nested RetryAfter: got %v, want 17s", a.RetryAfter)
 	}
-	if a.RequestID != "0f0e" {
+	if a.RequestID != "0f0e7a3c-5b1d-4f6a-9c2e-8d4b1a6f0e35" {
 		t.Errorf("request id: got %q, want the envelope's", a.RequestID)
 	}
 	if got := classifyGraph(a, true); got != domain.ReasonProviderRateLimited {

@@ -106,7 +106,7 @@ func networkKind(err error) string {
 
 var (
 	codeShape = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_.]{0,79}$`)
-	idShape   = regexp.MustCompile(`^[A-Za-z0-9-]{1,64}$`)
+	idShape   = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 )
 
 // safeCode passes a provider's code and drops anything else, so that hostile text cannot travel in it.

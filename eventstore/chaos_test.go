@@ -29,6 +29,7 @@ const (
 	chaosWriters = 16
 	chaosStreams = 600
 	chaosEach    = 10 // events of one request on each of two streams
+	chaosTrouble = 20 * time.Second // then calm, so that a busy machine gets done too
 	chaosLimit   = 150 * time.Second
 )
 
@@ -82,6 +83,8 @@ func TestChaos(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), chaosLimit)
 	defer cancel()
 	calm := make(chan struct{})
+	endTrouble := sync.OnceFunc(func() { close(calm) })
+	time.AfterFunc(chaosTrouble, endTrouble)
 	var troubles, writers sync.WaitGroup
 	troubles.Go(func() { c.storm(superuser, calm) })
 	troubles.Go(func() { c.reopen(calm) })
@@ -90,7 +93,7 @@ func TestChaos(t *testing.T) {
 	}
 	writers.Wait()
 	wrote := time.Since(started)
-	close(calm)
+	endTrouble()
 	troubles.Wait()
 	if ctx.Err() != nil {
 		t.Fatalf("seed %d: only %d events acknowledged after %v", c.seed, c.events.Load(), chaosLimit)

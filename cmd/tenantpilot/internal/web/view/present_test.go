@@ -39,11 +39,13 @@ func TestStartOutcomesSayWhatTheyMust(t *testing.T) {
 		"accepted": {startFacts(domain.Accepted), []string{"Directory groups sync started for Contoso", "run 4711"}, []string{"Nothing was started"}, "View run"},
 		"deduped": {
 			startFacts(domain.Deduped),
-			[]string{"joined run 4711", "started by Kim", "reading since 13:58:07 UTC: changes made after that may not be included", "usually 7-9 min"}, nil, "View run",
+			[]string{"joined run 4711", "started by Kim", "reading since 13:58:07 UTC: changes made after that may not be included", "usually 7-9 min"},
+			nil, "View run",
 		},
 		"busy": {
 			startFacts(domain.Busy),
-			[]string{"Contoso's connection is busy", "run 4711 (role definitions sync, started by Kim)", "free at about 14:07 UTC", "usually 7-9 min"}, nil, "View holder",
+			[]string{"Contoso's connection is busy", "run 4711 (role definitions sync, started by Kim)", "free at about 14:07 UTC", "usually 7-9 min"},
+			nil, "View holder",
 		},
 		"busy for long": {late, []string{"Only one operation at a time"}, []string{"free at about"}, "View holder"},
 		"blocked": {

@@ -28,7 +28,7 @@ const (
 	chaosEvents  = 50_000 // acknowledged, at least
 	chaosWriters = 16
 	chaosStreams = 600
-	chaosEach    = 10 // events of one request on each of two streams
+	chaosEach    = 10               // events of one request on each of two streams
 	chaosTrouble = 20 * time.Second // then calm, so that a busy machine gets done too
 	chaosLimit   = 150 * time.Second
 )

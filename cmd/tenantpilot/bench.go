@@ -74,7 +74,7 @@ Rounds alternate, and every ratio is taken within a round, so that a busy machin
 	f.IntVar(&o.rounds, "rounds", 3, "rounds; the table shows medians")
 	f.IntSliceVar(&o.callers, "callers", []int{1, 8, 32, 64}, "callers at once")
 	f.StringSliceVar(&o.cells, "cells", benchCells, "what to measure")
-	f.BoolVar(&o.live, "live", true, "afterwards, measure once more with sequencer and projections running")
+	f.BoolVar(&o.live, "live", true, "also measure once with sequencer and projections running")
 	f.BoolVar(&o.asJSON, "json", false, "print the result as one JSON object")
 	f.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of this process over all measured cells to this file")
 	return cmd
@@ -202,6 +202,11 @@ func (b *bench) measure(ctx context.Context) (_ *benchReport, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if b.options.live { // first, while there is no backlog to catch up with
+		if r.Live, err = b.measureLive(ctx); err != nil {
+			return nil, fmt.Errorf("with sequencer and projections: %w", err)
+		}
+	}
 	console, err := newBenchHTTPTarget(ctx, b.app, &b.load)
 	if err != nil {
 		return nil, err
@@ -223,11 +228,6 @@ func (b *bench) measure(ctx context.Context) (_ *benchReport, err error) {
 	}
 	if err := r.sizes(ctx, b.pool); err != nil {
 		return nil, err
-	}
-	if b.options.live {
-		if r.Live, err = b.measureLive(ctx); err != nil {
-			return nil, fmt.Errorf("with sequencer and projections: %w", err)
-		}
 	}
 	return r, nil
 }

@@ -25,7 +25,7 @@ type benchLive struct {
 	ShownP99    time.Duration `json:"shownP99"`
 }
 
-// measureLive numbers the backlog of the base rounds, catches the projections up, and measures accepted starts with both going on.
+// measureLive measures accepted starts while the log is numbered and the projections follow it.
 func (b *bench) measureLive(ctx context.Context) (l *benchLive, err error) {
 	err = b.withLog(ctx, func(ctx context.Context) (err error) {
 		l, err = b.liveCell(ctx)

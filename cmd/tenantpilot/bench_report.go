@@ -24,14 +24,18 @@ type benchMeasure struct {
 	ServerCPU time.Duration `json:"serverCPU"`
 }
 
+func (m benchMeasure) cpu() time.Duration { return m.ClientCPU + m.ServerCPU }
+
 // benchResult is a cell of the table.
 type benchResult struct {
 	Cell    string `json:"cell"`
 	Callers int    `json:"callers"`
 	benchMeasure
 	// Ratio is the rate over pgbench's in the same round (for hot: over pgbench on one head row), the median over the rounds.
-	Ratio  float64        `json:"ratio,omitempty"`
-	Rounds []benchMeasure `json:"rounds"`
+	Ratio float64 `json:"ratio,omitempty"`
+	// CPURatio is pgbench's processor time over this cell's, both with their server's: what Ratio would be if the cores were the only limit.
+	CPURatio float64        `json:"cpuRatio,omitempty"`
+	Rounds   []benchMeasure `json:"rounds"`
 }
 
 type benchReport struct {
@@ -88,11 +92,18 @@ func (r *benchReport) add(cell string, callers int, m benchMeasure) {
 func (r *benchReport) finish() {
 	for i := range r.Results {
 		x := &r.Results[i]
-		x.Rate = benchMedian(x.Rounds, func(m benchMeasure) float64 { return m.Rate })
-		x.P50 = time.Duration(benchMedian(x.Rounds, func(m benchMeasure) float64 { return float64(m.P50) }))
-		x.P99 = time.Duration(benchMedian(x.Rounds, func(m benchMeasure) float64 { return float64(m.P99) }))
-		x.ClientCPU = time.Duration(benchMedian(x.Rounds, func(m benchMeasure) float64 { return float64(m.ClientCPU) }))
-		x.ServerCPU = time.Duration(benchMedian(x.Rounds, func(m benchMeasure) float64 { return float64(m.ServerCPU) }))
+		x.Rate = benchMedian(benchEach(x.Rounds, func(m benchMeasure) float64 { return m.Rate }))
+		for _, d := range []struct {
+			to *time.Duration
+			of func(benchMeasure) time.Duration
+		}{
+			{&x.P50, func(m benchMeasure) time.Duration { return m.P50 }},
+			{&x.P99, func(m benchMeasure) time.Duration { return m.P99 }},
+			{&x.ClientCPU, func(m benchMeasure) time.Duration { return m.ClientCPU }},
+			{&x.ServerCPU, func(m benchMeasure) time.Duration { return m.ServerCPU }},
+		} {
+			*d.to = benchMedian(benchEach(x.Rounds, d.of))
+		}
 		minimum := benchPgbench
 		if x.Cell == benchHot || x.Cell == benchPgbenchHot {
 			minimum = benchPgbenchHot
@@ -101,11 +112,12 @@ func (r *benchReport) finish() {
 		if base == nil || base == x {
 			continue
 		}
-		var ratios []benchMeasure
+		rates, cpus := make([]float64, len(x.Rounds)), make([]float64, len(x.Rounds))
 		for round, m := range x.Rounds {
-			ratios = append(ratios, benchMeasure{Rate: m.Rate / base.Rounds[round].Rate})
+			rates[round] = m.Rate / base.Rounds[round].Rate
+			cpus[round] = float64(base.Rounds[round].cpu()) / float64(max(1, m.cpu()))
 		}
-		x.Ratio = benchMedian(ratios, func(m benchMeasure) float64 { return m.Rate })
+		x.Ratio, x.CPURatio = benchMedian(rates), benchMedian(cpus)
 	}
 }
 
@@ -129,14 +141,14 @@ func (r *benchReport) table(out io.Writer) error {
 		r.Date.Format(time.DateOnly), r.Cores, r.Go, r.Postgres, r.Fsync, r.SyncCommit, r.Rounds, r.Seconds)
 	fmt.Fprintf(out, "an accepted start writes %d B in two event rows, a pgbench transaction %d B\n\n", r.Accepted, r.Minimum)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, strings.Join([]string{"callers", "cell", "per second", "p50 ms", "p99 ms", "of pgbench", "client CPU us", "server CPU us", ""}, "\t"))
+	fmt.Fprintln(w, strings.Join([]string{"callers", "cell", "per second", "p50 ms", "p99 ms", "of pgbench", "client CPU us", "server CPU us", "by CPU", ""}, "\t"))
 	for _, x := range r.Results {
-		ratio := "-"
+		ratio, byCPU := "-", "-"
 		if x.Ratio > 0 {
-			ratio = fmt.Sprintf("%.2f", x.Ratio)
+			ratio, byCPU = fmt.Sprintf("%.2f", x.Ratio), fmt.Sprintf("%.2f", x.CPURatio)
 		}
-		fmt.Fprintf(w, "%d\t%s\t%.0f\t%s\t%s\t%s\t%d\t%d\t\n", x.Callers, x.Cell, x.Rate, benchMillis(x.P50), benchMillis(x.P99), ratio,
-			x.ClientCPU.Microseconds(), x.ServerCPU.Microseconds())
+		fmt.Fprintf(w, "%d\t%s\t%.0f\t%s\t%s\t%s\t%d\t%d\t%s\t\n", x.Callers, x.Cell, x.Rate, benchMillis(x.P50), benchMillis(x.P99), ratio,
+			x.ClientCPU.Microseconds(), x.ServerCPU.Microseconds(), byCPU)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -151,16 +163,18 @@ with sequencer and projections, %d callers accept: %.0f/s, p50 %s ms, p99 %s ms
 	return nil
 }
 
-func benchMedian(rounds []benchMeasure, of func(benchMeasure) float64) float64 {
-	values := make([]float64, len(rounds))
+func benchEach[T any](rounds []benchMeasure, of func(benchMeasure) T) []T {
+	values := make([]T, len(rounds))
 	for i, m := range rounds {
 		values[i] = of(m)
 	}
+	return values
+}
+
+func benchMedian[T float64 | time.Duration](values []T) T {
 	slices.Sort(values)
-	if n := len(values); n%2 == 0 {
-		return (values[n/2-1] + values[n/2]) / 2
-	}
-	return values[len(values)/2]
+	n := len(values)
+	return (values[(n-1)/2] + values[n/2]) / 2
 }
 
 func benchQuantiles(d []time.Duration) (p50, p99 time.Duration) {

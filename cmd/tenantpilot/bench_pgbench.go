@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -9,8 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -109,7 +106,8 @@ var pgbenchVariables = map[string]string{
 
 func benchText(size int) string { return `{"text":"` + strings.Repeat("x", size-11) + `"}` }
 
-var pgbenchRate = regexp.MustCompile(`(?m)^tps = ([0-9.]+) \(without initial connection time\)`)
+// pgbenchWarmUp is what pgbench has to connect and to prepare its statements, before it is measured.
+const pgbenchWarmUp = time.Second
 
 // run lets clients work for some seconds. With hot they all update one head row.
 func (p *pgbenchMinimum) run(ctx context.Context, clients, seconds int, hot bool) (benchMeasure, error) {
@@ -119,65 +117,73 @@ func (p *pgbenchMinimum) run(ctx context.Context, clients, seconds int, hot bool
 	}
 	args := []string{
 		"--no-vacuum", "--protocol=prepared", "--log", "--client=" + strconv.Itoa(clients), "--jobs=" + strconv.Itoa(min(2, clients)),
-		"--time=" + strconv.Itoa(seconds), "--file=" + filepath.Join(p.dir, script),
+		"--time=" + strconv.Itoa(seconds+int(pgbenchWarmUp.Seconds())), "--file=" + filepath.Join(p.dir, script),
 	}
 	for name, value := range pgbenchVariables {
 		args = append(args, "--define="+name+"="+value)
 	}
 	cmd := exec.CommandContext(ctx, p.binary, args...)
 	cmd.Dir, cmd.Env = p.dir, p.env
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	used := serverCPU(p.server.PID())
-	out, err := cmd.Output()
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		return benchMeasure{}, fmt.Errorf("run pgbench: %w", err)
+	}
+	time.Sleep(pgbenchWarmUp)
+	used, began := serverCPU(p.server.PID()), time.Now()
+	if err := cmd.Wait(); err != nil {
+		return benchMeasure{}, fmt.Errorf("run pgbench: %w\n%s", err, bytes.TrimSpace(output.Bytes()))
+	}
 	used = serverCPU(p.server.PID()) - used
+	all, err := p.takeLog()
 	if err != nil {
-		return benchMeasure{}, fmt.Errorf("run pgbench: %w\n%s", err, bytes.TrimSpace(stderr.Bytes()))
+		return benchMeasure{}, err
 	}
-	found := pgbenchRate.FindSubmatch(out)
-	if found == nil {
-		return benchMeasure{}, fmt.Errorf("run pgbench: no rate in its answer:\n%s", out)
+	var s benchSamples
+	for _, t := range all {
+		if t.at.After(began) {
+			s.latencies = append(s.latencies, t.took)
+			s.elapsed = max(s.elapsed, t.at.Sub(began))
+		}
 	}
-	rate, err := strconv.ParseFloat(string(found[1]), 64)
-	if err != nil {
-		return benchMeasure{}, fmt.Errorf("read pgbench's rate: %w", err)
+	s.answered = len(s.latencies)
+	if s.answered == 0 {
+		return benchMeasure{}, fmt.Errorf("pgbench did nothing in %d s: the machine is too busy to measure on, or --seconds too short", seconds)
 	}
-	latencies, err := p.takeLatencies()
-	n := time.Duration(max(1, len(latencies)))
-	return benchMeasure{
-		Rate: rate, P50: benchQuantile(latencies, 0.50), P99: benchQuantile(latencies, 0.99),
-		ClientCPU: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()) / n, ServerCPU: used / n,
-	}, err
+	s.cpu.server = used
+	m := s.measure()
+	m.ClientCPU = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()) / time.Duration(len(all))
+	return m, nil
 }
 
-// takeLatencies reads and removes the transaction logs: one line per transaction, its third word is the time in microseconds.
-func (p *pgbenchMinimum) takeLatencies() ([]time.Duration, error) {
+// pgbenchTransaction is a line of pgbench's log.
+type pgbenchTransaction struct {
+	at   time.Time // when it ended
+	took time.Duration
+}
+
+// takeLog reads and removes the transaction logs: client, number, microseconds, script, and the end in seconds and microseconds.
+func (p *pgbenchMinimum) takeLog() ([]pgbenchTransaction, error) {
 	logs, err := filepath.Glob(filepath.Join(p.dir, "pgbench_log.*"))
 	if err != nil {
 		return nil, err
 	}
-	var all []time.Duration
+	var all []pgbenchTransaction
 	for _, name := range logs {
 		raw, err := os.ReadFile(name)
 		if err != nil {
 			return nil, fmt.Errorf("read pgbench's log: %w", err)
 		}
-		lines := bufio.NewScanner(bytes.NewReader(raw))
-		for lines.Scan() {
-			words := strings.Fields(lines.Text())
-			if len(words) < 3 {
-				continue
+		for line := range bytes.Lines(raw) {
+			var client, number, took, script, seconds, micros int64
+			if _, err := fmt.Sscan(string(line), &client, &number, &took, &script, &seconds, &micros); err != nil {
+				return nil, fmt.Errorf("read pgbench's log: %w: %q", err, line)
 			}
-			us, err := strconv.ParseInt(words[2], 10, 64)
-			if err != nil {
-				return nil, fmt.Errorf("read pgbench's log: %w", err)
-			}
-			all = append(all, time.Duration(us)*time.Microsecond)
+			all = append(all, pgbenchTransaction{time.UnixMicro(seconds*1e6 + micros), time.Duration(took) * time.Microsecond})
 		}
 		if err := os.Remove(name); err != nil {
 			return nil, fmt.Errorf("remove pgbench's log: %w", err)
 		}
 	}
-	slices.Sort(all)
 	return all, nil
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime/pprof"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -32,6 +33,7 @@ type benchOptions struct {
 	cells           []string
 	asJSON, live    bool
 	profile         string
+	diskDelay       time.Duration
 }
 
 // The columns of the table: what one cell measures. The pgbench ones are what the others are compared with.
@@ -76,6 +78,7 @@ Rounds alternate, and every ratio is taken within a round, so that a busy machin
 	f.StringSliceVar(&o.cells, "cells", benchCells, "what to measure")
 	f.BoolVar(&o.live, "live", true, "also measure once with sequencer and projections running")
 	f.BoolVar(&o.asJSON, "json", false, "print the result as one JSON object")
+	f.DurationVar(&o.diskDelay, "disk-delay", 0, "let every flush to disk take this much longer, as on a slower disk (up to 100ms)")
 	f.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile of this process over all measured cells to this file")
 	return cmd
 }
@@ -92,6 +95,9 @@ func (o *benchOptions) check() error {
 	if o.connections < slices.Max(o.callers) {
 		return fmt.Errorf("--connections must be at least the most callers, %d", slices.Max(o.callers))
 	}
+	if o.diskDelay < 0 || o.diskDelay > 100*time.Millisecond {
+		return errors.New("--disk-delay takes 0 to 100ms")
+	}
 	if o.rounds < 1 || o.seconds < 1 {
 		return errors.New("--rounds and --seconds must be at least 1")
 	}
@@ -99,7 +105,7 @@ func (o *benchOptions) check() error {
 }
 
 func (o *benchOptions) run(ctx context.Context, out, progress io.Writer) (err error) {
-	server, remove, err := benchServer(ctx)
+	server, remove, err := benchServer(ctx, o.diskDelay)
 	if err != nil {
 		return err
 	}
@@ -131,7 +137,7 @@ func (o *benchOptions) run(ctx context.Context, out, progress io.Writer) (err er
 
 // benchServer starts a Postgres of its own in a temporary directory: flushing to disk like any real one, with checkpoints kept out of
 // the measured time for us and for pgbench alike.
-func benchServer(ctx context.Context) (_ *pgembed.Server, remove func() error, err error) {
+func benchServer(ctx context.Context, diskDelay time.Duration) (_ *pgembed.Server, remove func() error, err error) {
 	dir, err := os.MkdirTemp("", "tenantpilot-bench-")
 	if err != nil {
 		return nil, nil, fmt.Errorf("make data directory: %w", err)
@@ -139,9 +145,10 @@ func benchServer(ctx context.Context) (_ *pgembed.Server, remove func() error, e
 	if err := os.Chmod(dir, 0o711); err != nil { // the account that runs Postgres has to get in
 		return nil, nil, errors.Join(fmt.Errorf("open data directory: %w", err), os.RemoveAll(dir))
 	}
-	server, err := pgembed.Start(ctx, pgembed.Config{
-		DataDir: dir, Settings: map[string]string{"max_wal_size": "8GB", "checkpoint_timeout": "1h"},
-	})
+	server, err := pgembed.Start(ctx, pgembed.Config{DataDir: dir, Settings: map[string]string{
+		"max_wal_size": "8GB", "checkpoint_timeout": "1h",
+		"commit_delay": strconv.FormatInt(diskDelay.Microseconds(), 10), "commit_siblings": "0",
+	}})
 	if err != nil {
 		return nil, nil, errors.Join(err, os.RemoveAll(dir))
 	}

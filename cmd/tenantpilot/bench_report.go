@@ -45,6 +45,7 @@ type benchReport struct {
 	Postgres   string        `json:"postgres"`
 	Fsync      string        `json:"fsync"`
 	SyncCommit string        `json:"synchronousCommit"`
+	DiskDelay  time.Duration `json:"diskDelay"`
 	Seconds    int           `json:"seconds"`
 	Rounds     int           `json:"rounds"`
 	Accepted   int           `json:"acceptedRowBytes"` // both event rows of an accepted start
@@ -56,7 +57,7 @@ type benchReport struct {
 func newBenchReport(ctx context.Context, b *bench) (*benchReport, error) {
 	r := &benchReport{
 		Date: time.Now().UTC(), Cores: runtime.NumCPU(), Go: runtime.Version(), Postgres: b.server.Version(), Seconds: b.options.seconds,
-		Rounds: b.options.rounds,
+		Rounds: b.options.rounds, DiskDelay: b.options.diskDelay,
 	}
 	err := b.pool.QueryRow(ctx, `select current_setting('fsync'), current_setting('synchronous_commit')`).Scan(&r.Fsync, &r.SyncCommit)
 	if err != nil {
@@ -137,8 +138,9 @@ func (r *benchReport) json(out io.Writer) error {
 
 func (r *benchReport) table(out io.Writer) error {
 	r.finish()
-	fmt.Fprintf(out, "%s  %d cores, %s, Postgres %s, fsync %s, synchronous_commit %s; %d rounds of %d s, medians\n",
-		r.Date.Format(time.DateOnly), r.Cores, r.Go, r.Postgres, r.Fsync, r.SyncCommit, r.Rounds, r.Seconds)
+	fmt.Fprintf(out, "%s  %d cores, %s, Postgres %s, fsync %s, synchronous_commit %s; disk delay %s; %d rounds of %d s, medians\n",
+		r.Date.Format(time.DateOnly), r.Cores, r.Go, r.Postgres, r.Fsync, r.SyncCommit,
+		r.DiskDelay, r.Rounds, r.Seconds)
 	fmt.Fprintf(out, "an accepted start writes %d B in two event rows, a pgbench transaction %d B\n\n", r.Accepted, r.Minimum)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, strings.Join([]string{"callers", "cell", "per second", "p50 ms", "p99 ms", "of pgbench", "client CPU us", "server CPU us", "by CPU", ""}, "\t"))

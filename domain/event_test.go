@@ -104,6 +104,14 @@ func samples() []Event {
 				Diagnostics: map[string]string{"requestId": "b1f7a0d2", "httpStatus": "504"},
 			},
 		},
+		StartReserved{Reservation{
+			ID: id(61), Operation: OpGroupsSync, Identity: identity, Tenant: id(31), Connection: 7,
+			Inputs: map[string]string{"selectionKey": DefaultSelectionKey}, Initiator: ada, Surface: "web", Trigger: TriggerOperator,
+			Reconsent: true, Holder: 1001, Until: now.Add(ReservationTime),
+		}},
+		ReservationEnded{
+			Reservation: id(61), End: ReservationAdmitted, Attempt: id(62), Outcome: IsBlocked, Reason: ReasonTenantOnHold, RunNumber: 1002,
+		},
 	}
 }
 
@@ -291,11 +299,13 @@ func TestEveryEventMovesOneAggregateOrIsListed(t *testing.T) {
 	connection := Fold(readyConnection(), ConnectionHeld{held}, ScopeAcquired{ScopeHolder{Run: sampleID("x")}})
 	connection.MigrationReviewRequired = true
 	run := Fold(Run{}, acceptedRun(), RunStarted{Token: 1, Try: 1, Worker: "w"})
+	waiting := Fold(Reservations{}, StartReserved{Reservation{ID: samples()[len(samples())-1].(ReservationEnded).Reservation}})
 	for _, e := range samples() {
 		var moved []string
 		for name, ok := range map[string]bool{
 			"Workspace": moves(Workspace{}, e) || moves(workspace, e), "Tenant": moves(Tenant{}, e) || moves(tenant, e),
 			"ProviderConnection": moves(ProviderConnection{}, e) || moves(connection, e), "Run": moves(Run{}, e) || moves(run, e),
+			"Reservations": moves(Reservations{}, e) || moves(waiting, e),
 		} {
 			if ok {
 				moved = append(moved, name)

@@ -12,6 +12,7 @@ package eventstore
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -54,6 +55,15 @@ type Meta struct {
 
 // Decode reads the event's payload.
 func (e Event) Decode() (domain.Event, error) { return domain.Decode(e.Name, e.Payload) }
+
+// Cause reads who and what caused the event.
+func (e Event) Cause() (Meta, error) {
+	var m Meta
+	if err := json.Unmarshal(e.Meta, &m); err != nil {
+		return m, fmt.Errorf("read meta of event %s: %w", e.ID, err)
+	}
+	return m, nil
+}
 
 // Record is the canonical bytes of the whole event, the text that its leaf hash is over: JSON with sorted keys. The place in the log is
 // not part of it, because the tree itself proves that.

@@ -170,6 +170,10 @@ func (s *Server) readOperations(r request, f *view.OperationsFacts) (err error) 
 	if f.Hours, err = s.Read.HoursSince(ctx, actor, tenant, f.Now.Truncate(time.Hour).Add(-23*time.Hour)); err != nil {
 		return err
 	}
+	f.Can = actor.May
+	if f.Waiting, err = s.Read.Waiting(ctx, actor, tenant, 0); err != nil {
+		return err
+	}
 	f.Behind, f.AsOf, err = s.Read.Lag(ctx)
 	return err
 }
@@ -271,6 +275,10 @@ func (s *Server) runFacts(r request, line projections.RunLine) (f view.RunFacts,
 	if f.Usually, err = s.Read.Usually(ctx, line.Tenant, line.Operation); err != nil {
 		return f, err
 	}
+	f.Can = r.actor().May
+	if f.Waiting, err = s.Read.Waiting(ctx, r.actor(), line.Tenant, line.Connection); err != nil {
+		return f, err
+	}
 	if line.CancelRequestedBy != nil {
 		if f.CancelName, err = s.Read.PersonName(ctx, *line.CancelRequestedBy); err != nil {
 			return f, err
@@ -342,6 +350,7 @@ func (s *Server) operationsParts(r request) ([]part, string, bool, error) {
 	send := []part{
 		{"stale", page.Staleness(list.Stale)},
 		{"counters", page.Counters(list.Counters)},
+		{"waiting-starts", page.WaitingStarts(list.Waiting, list.Now)},
 		{"tabs", page.Tabs(list.Tabs)},
 		{"lanes", page.Lanes(*list.Lanes)},
 		{"hours", page.HourBars(*list.Hours)},

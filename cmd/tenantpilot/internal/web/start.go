@@ -41,7 +41,12 @@ func (s *Server) startOnTenant(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return s.start(r, c, func(c *commands.Start) error {
+	return s.start(r, c, readStartBody(r))
+}
+
+// readStartBody reads the contract's body of a start on a tenant.
+func readStartBody(r request) func(*commands.Start) error {
+	return func(c *commands.Start) error {
 		var body startBody
 		if err := decode(r.Request, &body); err != nil {
 			return err
@@ -51,7 +56,7 @@ func (s *Server) startOnTenant(r request) (answer, error) {
 			return err
 		}
 		return takeContext(c, body.TargetContext)
-	})
+	}
 }
 
 func (s *Server) startOnConnection(r request) (answer, error) {
@@ -129,6 +134,7 @@ func (s *Server) start(r request, c commands.Start, read func(*commands.Start) e
 	if err != nil {
 		return answer{}, err
 	}
+	facts.Inputs, facts.Reconsent, facts.ReserveID = filled.Inputs, filled.Reconsent, uuid.NewString()
 	return presentStart(facts, result.Replayed), nil
 }
 

@@ -93,6 +93,8 @@ func (s *Server) routes() {
 	s.post(r, "/admin/provider-connections/{connection}/actions/{operation}/start", startMedia, s.startOnConnection)
 	s.post(r, "/admin/t/{tenant}/directory/groups/sync", startMedia, s.syncGroups)
 	s.post(r, "/admin/t/{tenant}/directory/role-definitions/sync", startMedia, s.syncRoleDefinitions)
+	s.post(r, "/admin/t/{tenant}/provider-actions/{operation}/reserve", reservationMedia, s.reserve)
+	s.post(r, "/admin/provider-connections/{connection}/reservations/{reservation}/cancel", "", s.cancelReservation)
 	s.get(r, "/admin/start", s.chooseTenantToStart)
 	s.get(r, "/admin/t/{tenant}/start", s.startForm)
 

@@ -73,6 +73,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	slots := make(chan struct{}, w.cfg.Concurrency)
 	var busy sync.WaitGroup
 	defer busy.Wait()
+	busy.Go(func() { w.admitReservations(ctx) })
 	for pause := w.cfg.Poll; ; {
 		select {
 		case slots <- struct{}{}:

@@ -113,7 +113,8 @@ func openPool(t testing.TB, url string) *pgxpool.Pool {
 
 // follow keeps the log in order and the read models up to date until the test ends.
 func (w *world) follow() {
-	engine, err := projections.NewEngine(w.store, nil, projections.Runs{}, projections.Connections{}, projections.Work{}, projections.Directory{})
+	engine, err := projections.NewEngine(w.store, nil, projections.Runs{}, projections.Connections{}, projections.Work{}, projections.Directory{},
+		projections.ReservationList{})
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)

@@ -37,6 +37,7 @@ func samples() map[string]templ.Component {
 		"outcome-accepted":    page.OutcomePage(shell("Started", "/admin/t/contoso/start"), acceptedOutcome()),
 		"outcome-deduped":     page.OutcomePage(shell("Joined", "/admin/t/contoso/start"), dedupedOutcome()),
 		"outcome-busy":        page.OutcomePage(shell("Busy", "/admin/t/contoso/start"), busyOutcome()),
+		"outcome-reserved":    page.ReservedPage(shell("Waiting", "/admin/t/contoso/start"), sampleReservation()),
 		"outcome-blocked":     page.OutcomePage(shell("Blocked", "/admin/t/contoso/start"), blockedOutcome()),
 		"tenants":             page.TenantsPage(shell("Tenants", "/admin/tenants"), view.TenantList{Now: now, Action: "/admin/tenants", Rows: sampleTenantRows()}),
 		"tenants-empty": page.TenantsPage(shell("Tenants", "/admin/tenants"), view.TenantList{Now: now, Action: "/admin/tenants", Empty: &view.Empty{

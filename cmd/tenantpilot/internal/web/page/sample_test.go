@@ -181,7 +181,7 @@ func sampleCounters() []view.Counter {
 
 func sampleOperations() view.OperationsList {
 	return view.OperationsList{
-		Now: now, Action: "/admin/operations", Counters: sampleCounters(),
+		Now: now, Action: "/admin/operations", Counters: sampleCounters(), Waiting: []view.Reservation{sampleReservation()},
 		Tabs: []view.Choice{
 			{Label: "All", Href: "?", Current: true, Count: count(158)},
 			{Label: "Running & queued", Href: "?view=active", Count: count(5)},
@@ -398,7 +398,8 @@ func busyOutcome() view.StartOutcome {
 	o.ShortReason = view.Text("A restore holds the connection until about 14:12.")
 	o.Run = &view.RunRef{ID: 4711, URL: "/admin/operations/4711", Status: "running"}
 	o.Facts = []view.Fact{{Label: "Held by", Text: "Restore, Kim Larsen"}, {Label: "Running since", Time: ago(6 * time.Minute)}, {Label: "Such runs take", Text: "usually 9 min"}}
-	o.Actions = []view.ActionLink{action("View holder", "/admin/operations/4711", view.KindViewHolder), action("Check again", "/p/start-fragment", view.KindCheckAgain)}
+	o.Reserve = &view.ReserveForm{Label: "Start when free", Href: "/reserve", Fields: []view.Field{{Name: "attempt_id", Value: "7"}}}
+	o.Actions = []view.ActionLink{action("View holder", "/admin/operations/4711", view.KindViewHolder), action("Start when free", "/reserve", view.KindReserve), action("Check again", "/p/start-fragment", view.KindCheckAgain)}
 	o.ReceiptHref = "/admin/attempts/11"
 	return o
 }
@@ -474,5 +475,14 @@ func sampleNotifications() view.Notifications {
 			n(28, "Admin roles scan was blocked", "Admin consent was revoked before the run began.", view.OutcomeBadge("blocked"), 3, 5*time.Hour, false),
 			n(27, "Directory groups sync succeeded", "", view.OutcomeBadge("succeeded"), 2, 26*time.Hour, false),
 		},
+	}
+}
+
+func sampleReservation() view.Reservation {
+	return view.Reservation{
+		ID: "0191f3a0-7c00-7000-8000-000000000061", OperationType: "directory_groups.sync", ConnectionID: 12, Holder: 4711,
+		HolderURL: "/admin/operations/4711", Until: now.Add(2 * time.Hour), Operation: "Directory group sync",
+		Tenant: view.Link{Label: "Contoso", Href: "/admin/tenants/contoso"}, Initiator: "Kim Park", Since: now.Add(-3 * time.Minute),
+		Cancel: &view.Button{Label: "Stop waiting", Icon: "x", Variant: "outline", Post: true, Href: "/cancel", Confirm: "It will not start."},
 	}
 }

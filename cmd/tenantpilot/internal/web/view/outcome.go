@@ -27,6 +27,8 @@ type StartOutcome struct {
 	Note string `json:"-"`
 	// Facts are the circumstances: who holds the scope, since when, how long such runs take.
 	Facts []Fact `json:"-"`
+	// Reserve asks to start when the connection is free; nil when there is nothing to wait for.
+	Reserve *ReserveForm `json:"-"`
 	// ReceiptHref leads to the decision receipt, the answer to "Why?".
 	ReceiptHref string `json:"-"`
 }
@@ -70,6 +72,7 @@ const (
 	KindNextStep     = "next_step"
 	KindStartAnother = "start_another"
 	KindCheckAgain   = "check_again"
+	KindReserve      = "reserve" // to be sent, not followed
 )
 
 // StaysInDialog says whether the action leads back to the start form.

@@ -15,14 +15,16 @@ import (
 
 // OperationsFacts is what the operations hub is made from.
 type OperationsFacts struct {
-	Base   string     // the page's URL without query
-	Query  url.Values // as asked for; the filter is the URL
-	Filter ParsedFilter
-	Tenant *projections.Tenant // of a tenant-scoped hub
-	Lines  []projections.RunLine
-	Newer  bool
-	Older  bool
-	Counts projections.Counts
+	Waiting []projections.WaitingStart // starts that wait for a connection
+	Can     func(domain.Capability) bool
+	Base    string     // the page's URL without query
+	Query   url.Values // as asked for; the filter is the URL
+	Filter  ParsedFilter
+	Tenant  *projections.Tenant // of a tenant-scoped hub
+	Lines   []projections.RunLine
+	Newer   bool
+	Older   bool
+	Counts  projections.Counts
 
 	WindowRuns     []projections.RunLine
 	WindowRefusals []projections.Refusal
@@ -306,6 +308,7 @@ func PresentOperations(f OperationsFacts) OperationsList {
 	}
 	l.ExportHref = f.href(map[string]string{"format": "csv", "after": "", "before": ""})
 	l.Lanes = f.lanes()
+	l.Waiting = PresentWaiting(f.Waiting, f.Can)
 	l.Hours = f.hours()
 	if f.Behind > 0 && f.Now.Sub(f.AsOf) > 2*time.Second {
 		l.Stale = &Staleness{AsOf: f.AsOf, Behind: int(f.Behind)}

@@ -13,6 +13,8 @@ import (
 
 // RunFacts is what the run page is made from.
 type RunFacts struct {
+	Waiting    []projections.WaitingStart // starts that wait for its connection
+	Can        func(domain.Capability) bool
 	Line       projections.RunLine
 	Connection projections.Connection
 	Timeline   []projections.TimelineEvent
@@ -58,6 +60,9 @@ func PresentRun(f RunFacts) RunDetail {
 	d.Facts = f.facts()
 	for _, j := range f.Joined {
 		d.WaitedBehind = append(d.WaitedBehind, Link{Label: j.Name + ": " + domain.OperationByType(j.Operation).Label + " was " + outcomeWord(j.Outcome)})
+	}
+	if d.ExecutionStatus != string(domain.Completed) {
+		d.Behind = PresentWaiting(f.Waiting, f.Can)
 	}
 	d.Events, d.Steps = events(f.Timeline, f.Now)
 	d.Items = items(r.Items)

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,11 @@ type StartFacts struct {
 	UsuallyFrom, UsuallyTo time.Duration
 	// May says whether the viewer can do what a next step asks.
 	May func(domain.NextStepAction) bool
-	Now time.Time
+	// Inputs and Reconsent are what was asked for, ReserveID a fresh attempt: for asking again when the connection is free.
+	Inputs    map[string]string
+	Reconsent bool
+	ReserveID string
+	Now       time.Time
 }
 
 // RunHref is the canonical page of a run.
@@ -80,6 +85,17 @@ func (f StartFacts) deduped(o *StartOutcome) {
 	o.Facts = f.holderFacts("Started by")
 	o.NextSteps = []NextStep{step("View run", "See how far it is.", RunHref(f.RunNumber), "link")}
 	o.Actions = []ActionLink{action("View run", RunHref(f.RunNumber), KindViewRun), action("Start another", f.startHref(), KindStartAnother)}
+	f.offerToWait(o, "Run again after this one")
+}
+
+// offerToWait adds the reservation as the second action.
+func (f StartFacts) offerToWait(o *StartOutcome, label string) {
+	if f.Holder.Since.IsZero() { // a strict identity's run that has ended: there is nothing to wait for
+		return
+	}
+	if o.Reserve = f.reserve(label); o.Reserve != nil {
+		o.Actions = slices.Insert(o.Actions, 1, action(label, o.Reserve.Href, KindReserve))
+	}
 }
 
 func (f StartFacts) busy(o *StartOutcome) {
@@ -98,6 +114,7 @@ func (f StartFacts) busy(o *StartOutcome) {
 		step("Start again when it has ended", "", f.startHref(), "retry"),
 	}
 	o.Actions = []ActionLink{action("View holder", RunHref(f.RunNumber), KindViewHolder), action("Check again", f.startHref(), KindCheckAgain)}
+	f.offerToWait(o, "Start when free")
 }
 
 func (f StartFacts) startedBy() string {

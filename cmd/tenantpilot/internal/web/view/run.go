@@ -45,13 +45,15 @@ type RunDetail struct {
 	// Path is the state diagram, in order; steps that are skipped are left out.
 	Path []PathStep `json:"-"`
 
-	AxesAtAdmission Axes       `json:"-"`
-	AxesNow         Axes       `json:"-"`
-	WaitedBehind    []Link     `json:"-"`
-	Events          []Event    `json:"-"`
-	EventFilters    []Choice   `json:"-"`
-	Steps           []GanttBar `json:"-"`
-	Items           []Item     `json:"-"`
+	AxesAtAdmission Axes   `json:"-"`
+	AxesNow         Axes   `json:"-"`
+	WaitedBehind    []Link `json:"-"`
+	// Behind are the starts that wait for its connection.
+	Behind       []Reservation `json:"-"`
+	Events       []Event       `json:"-"`
+	EventFilters []Choice      `json:"-"`
+	Steps        []GanttBar    `json:"-"`
+	Items        []Item        `json:"-"`
 	// ItemsNote says what is not shown, such as "First 100 of 412 items".
 	ItemsNote string `json:"-"`
 	Related   []Fact `json:"-"`

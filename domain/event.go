@@ -61,7 +61,7 @@ var registry = registryOf(
 	of[RunAccepted], of[RunDeduped], of[ScopeBusy], of[StartBlocked],
 	of[RunStarted], of[RunProgressed], of[RunItemsRecorded], of[RunCancelRequested], of[RunAwaitingApproval],
 	of[RunRecovered], of[RunCompleted],
-	of[StartReserved], of[ReservationEnded],
+	of[StartReserved], of[ReservationEnded], of[PersonDescribed], of[PersonErased],
 )
 
 type decoder func(payload []byte) (Event, error)

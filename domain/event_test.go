@@ -112,6 +112,8 @@ func samples() []Event {
 		ReservationEnded{
 			Reservation: id(61), End: ReservationAdmitted, Attempt: id(62), Outcome: IsBlocked, Reason: ReasonTenantOnHold, RunNumber: 1002,
 		},
+		PersonDescribed{Person: id(11), Sealed: "bm9uY2Ugb2YgdHdlbHZlLCBhbmQgdGhlIGNpcGhlcnRleHQ="},
+		PersonErased{Person: id(11)},
 	}
 }
 
@@ -299,12 +301,13 @@ func TestEveryEventMovesOneAggregateOrIsListed(t *testing.T) {
 	connection := Fold(readyConnection(), ConnectionHeld{held}, ScopeAcquired{ScopeHolder{Run: sampleID("x")}})
 	connection.MigrationReviewRequired = true
 	run := Fold(Run{}, acceptedRun(), RunStarted{Token: 1, Try: 1, Worker: "w"})
-	waiting := Fold(Reservations{}, StartReserved{Reservation{ID: samples()[len(samples())-1].(ReservationEnded).Reservation}})
+	waiting := Fold(Reservations{}, StartReserved{Reservation{ID: samples()[len(samples())-3].(ReservationEnded).Reservation}})
 	for _, e := range samples() {
 		var moved []string
 		for name, ok := range map[string]bool{
 			"Workspace": moves(Workspace{}, e) || moves(workspace, e), "Tenant": moves(Tenant{}, e) || moves(tenant, e),
 			"ProviderConnection": moves(ProviderConnection{}, e) || moves(connection, e), "Run": moves(Run{}, e) || moves(run, e),
+			"Person":       moves(Person{}, e),
 			"Reservations": moves(Reservations{}, e) || moves(waiting, e),
 		} {
 			if ok {

@@ -51,6 +51,12 @@ func (s *seeder) workspaces(ctx context.Context) error {
 				if err := h.CreateWorkspace(ctx, commands.CreateWorkspace{Workspace: id, Name: name, Owner: s.founder(u)}); err != nil {
 					return fmt.Errorf("create workspace %s: %w", name, err)
 				}
+			}
+			who := commands.Identity{Email: u.email, Name: u.name}
+			if err := h.DescribePerson(ctx, commands.DescribePerson{Actor: owner, Person: person, Identity: who}); err != nil {
+				return fmt.Errorf("describe %s: %w", u.email, err)
+			}
+			if owner.Ref.ID == person {
 				if u.role == string(domain.RoleOwner) {
 					continue
 				}

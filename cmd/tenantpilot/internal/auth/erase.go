@@ -1,0 +1,51 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+)
+
+// ErrNoPerson says that nobody has this id or address.
+var ErrNoPerson = errors.New("there is no such person")
+
+// FindPerson finds a person by id or by e-mail address.
+func (s *Service) FindPerson(ctx context.Context, subject string) (uuid.UUID, error) {
+	id, err := uuid.Parse(subject)
+	query, arg := `select id from people where id = $1`, any(id)
+	if err != nil {
+		query, arg = `select id from people where lower(email) = lower($1)`, strings.TrimSpace(subject)
+	}
+	if err := s.pool.QueryRow(ctx, query, arg).Scan(&id); errors.Is(err, pgx.ErrNoRows) {
+		return id, ErrNoPerson
+	} else if err != nil {
+		return id, fmt.Errorf("find person: %w", err)
+	}
+	return id, nil
+}
+
+// ErasePerson removes a person's name and address, keeps them from ever signing in again, revokes their tokens and deletes their unused
+// links. Pages show "erased" for them. The opaque id stays, because the log names it. Erasing twice changes nothing.
+func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
+	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		for _, statement := range []string{
+			`update people set display_name = 'erased', email = 'erased-' || id || '@erased.invalid',
+				disabled_at = coalesce(disabled_at, clock_timestamp()), erased_at = coalesce(erased_at, clock_timestamp()) where id = $1`,
+			`update api_tokens set name = 'erased', revoked_at = coalesce(revoked_at, clock_timestamp()) where person = $1`,
+			`update sign_in_links set used_at = coalesce(used_at, clock_timestamp()) where person = $1`,
+		} {
+			if _, err := tx.Exec(ctx, statement, person); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("erase person: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package commands
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tenantpilot/domain"
+	"tenantpilot/eventstore"
+)
+
+// Identity is who a person is. It is personal data: events hold it sealed, if at all.
+type Identity struct {
+	Email string `json:"email"`
+	Name  string `json:"name"`
+}
+
+// DescribePerson records in the actor's workspace who a person is, sealed under a key of their own.
+type DescribePerson struct {
+	Actor  domain.Actor
+	Person uuid.UUID
+	Identity
+}
+
+// DescribePerson carries a DescribePerson out. Saying again what is known changes nothing.
+func (h *Handler) DescribePerson(ctx context.Context, c DescribePerson) error {
+	if err := c.Actor.Authorize(c.Actor.Workspace, uuid.Nil, domain.CapMemberManage); err != nil {
+		return err
+	}
+	if known, err := h.PersonIdentity(ctx, c.Actor.Workspace, c.Person); err == nil && known == c.Identity {
+		return nil
+	}
+	stream := domain.PersonStream(c.Actor.Workspace, c.Person)
+	now, _, err := eventstore.Current[domain.Person](ctx, h.store, stream)
+	if err != nil {
+		return err
+	}
+	sealed := ""
+	if !now.Erased && strings.TrimSpace(c.Email+c.Name) != "" { // an erased person gets no new key
+		plain, err := domain.Canonical(c.Identity)
+		if err != nil {
+			return err
+		}
+		if sealed, err = h.store.Seal(ctx, c.Actor.Workspace, c.Person, plain); err != nil {
+			return err
+		}
+	}
+	return h.onPerson(ctx, c.Actor, c.Person, func(p domain.Person) ([]domain.Event, error) { return p.Describe(c.Person, sealed) })
+}
+
+// PersonIdentity opens what a workspace's log says about who a person is. It answers eventstore.ErrErased for an erased person, and
+// domain.ErrNotFound where nothing was ever said.
+func (h *Handler) PersonIdentity(ctx context.Context, workspace, person uuid.UUID) (Identity, error) {
+	var who Identity
+	p, version, err := eventstore.Current[domain.Person](ctx, h.store, domain.PersonStream(workspace, person))
+	switch {
+	case err != nil:
+		return who, err
+	case version == 0:
+		return who, domain.ErrNotFound()
+	case p.Erased:
+		return who, eventstore.ErrErased
+	}
+	plain, err := h.store.Unseal(ctx, workspace, person, p.Sealed)
+	if err != nil {
+		return who, err
+	}
+	if err := json.Unmarshal(plain, &who); err != nil {
+		return who, fmt.Errorf("read identity of %s: %w", person, err)
+	}
+	return who, nil
+}
+
+// ErasePerson destroys what the log knows of who a person is, in every workspace.
+type ErasePerson struct {
+	Person uuid.UUID
+}
+
+// ErasePerson carries an ErasePerson out and returns the workspaces in which something was erased. Each records the erasure before the key is
+// destroyed, so a crash in between is mended by asking again. The person's memberships and what they did stay, under the opaque id.
+func (h *Handler) ErasePerson(ctx context.Context, c ErasePerson) ([]uuid.UUID, error) {
+	workspaces, err := h.store.SealedIn(ctx, c.Person)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range workspaces {
+		err := h.onPerson(ctx, domain.SystemActor(w), c.Person, func(p domain.Person) ([]domain.Event, error) { return p.Erase(c.Person), nil })
+		if err != nil {
+			return nil, err
+		}
+		if err := h.store.DestroyKey(ctx, w, c.Person); err != nil {
+			return nil, err
+		}
+	}
+	return workspaces, nil
+}
+
+func (h *Handler) onPerson(
+	ctx context.Context, actor domain.Actor, person uuid.UUID, decide func(domain.Person) ([]domain.Event, error),
+) error {
+	stream := domain.PersonStream(actor.Workspace, person)
+	_, err := h.transact(ctx, request{actor: actor, affinity: stream}, func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
+		p, _, err := eventstore.Load[domain.Person](ctx, u, stream)
+		if err != nil {
+			return err
+		}
+		events, err := decide(p)
+		u.Append(stream, events...)
+		return err
+	})
+	return err
+}

@@ -132,6 +132,10 @@ func (c ProviderConnection) RotateCredential(cred Credential) ([]Event, error) {
 
 // RecordConsent writes the consent axis. A grant makes the verification pending on the next check.
 func (c ProviderConnection) RecordConsent(to ConsentState, reason ReasonCode) ([]Event, error) {
+	return c.recordConsent(to, reason, ConsentGranted{Evidence: EvidenceRecorded})
+}
+
+func (c ProviderConnection) recordConsent(to ConsentState, reason ReasonCode, granted ConsentGranted) ([]Event, error) {
 	if !c.Exists() {
 		return nil, ErrNotFound()
 	}
@@ -142,7 +146,7 @@ func (c ProviderConnection) RecordConsent(to ConsentState, reason ReasonCode) ([
 	case ConsentRequired:
 		return []Event{ConsentRequested{Reason: reason}}, nil
 	case ConsentIsGiven:
-		return []Event{ConsentGranted{}}, nil
+		return []Event{granted}, nil
 	case ConsentIsFailed:
 		return []Event{ConsentFailed{Reason: reason}}, nil
 	case ConsentIsGone:
@@ -175,7 +179,7 @@ func (c ProviderConnection) RecordVerification(run uuid.UUID, f Finding) ([]Even
 	}
 	var events []Event
 	if f.Consent != "" {
-		consent, err := c.RecordConsent(f.Consent, f.Reason)
+		consent, err := c.recordConsent(f.Consent, f.Reason, ConsentGranted{Evidence: EvidenceCheck, Run: run})
 		if err != nil {
 			return nil, err
 		}

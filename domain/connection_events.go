@@ -48,8 +48,22 @@ type ConsentRequested struct {
 	Reason ReasonCode `json:"reason,omitempty"`
 }
 
-// ConsentGranted says that the customer's administrator consented.
-type ConsentGranted struct{}
+// ConsentEvidence says how a granted consent is known.
+type ConsentEvidence string
+
+// The kinds of evidence.
+const (
+	EvidenceUnknown  ConsentEvidence = "unknown"  // recorded before the evidence was kept
+	EvidenceRecorded ConsentEvidence = "recorded" // somebody said so
+	EvidenceCallback ConsentEvidence = "callback" // the provider sent the customer's administrator back with it
+	EvidenceCheck    ConsentEvidence = "check"    // a connection check found it
+)
+
+// ConsentGranted says that the customer's administrator consented, and how that is known.
+type ConsentGranted struct {
+	Evidence ConsentEvidence `json:"evidence"`
+	Run      uuid.UUID       `json:"run,omitzero"` // the check that found it
+}
 
 // ConsentFailed says that asking for consent failed.
 type ConsentFailed struct {
@@ -111,9 +125,6 @@ func (CredentialRotated) EventName() string { return "CredentialRotated" }
 func (ConsentRequested) EventName() string { return "ConsentRequested" }
 
 // EventName implements Event.
-func (ConsentGranted) EventName() string { return "ConsentGranted" }
-
-// EventName implements Event.
 func (ConsentFailed) EventName() string { return "ConsentFailed" }
 
 // EventName implements Event.
@@ -130,3 +141,6 @@ func (ScopeAcquired) EventName() string { return "ScopeAcquired" }
 
 // EventName implements Event.
 func (ScopeReleased) EventName() string { return "ScopeReleased" }
+
+// EventName implements Event.
+func (ConsentGranted) EventName() string { return "ConsentGranted.v2" }

@@ -129,7 +129,7 @@ func TestRecordConsent(t *testing.T) {
 	const why = ReasonProviderConsentDenied
 	runScenarios(t, []scenario[ProviderConnection]{
 		{name: "required", given: given(), when: record(ConsentRequired, why), then: []Event{ConsentRequested{why}}},
-		{name: "granted", given: given(ConsentRevoked{}), when: record(ConsentIsGiven, ""), then: []Event{ConsentGranted{}}},
+		{name: "granted", given: given(ConsentRevoked{}), when: record(ConsentIsGiven, ""), then: []Event{ConsentGranted{Evidence: EvidenceRecorded}}},
 		{name: "failed", given: given(), when: record(ConsentIsFailed, why), then: []Event{ConsentFailed{why}}},
 		{name: "revoked", given: given(), when: record(ConsentIsGone, why), then: []Event{ConsentRevoked{why}}},
 		{name: "what is so already changes nothing", given: given(), when: record(ConsentIsGiven, "")},
@@ -171,7 +171,7 @@ func TestRecordVerification(t *testing.T) {
 		{
 			name: "a check that proved consent writes that axis first", given: waiting(ConsentRevoked{}),
 			when: record(Finding{State: VerificationHealthy, Consent: ConsentIsGiven, CheckedAt: now}),
-			then: []Event{ConsentGranted{}, VerificationRecorded{Run: run, State: VerificationHealthy, CheckedAt: now}},
+			then: []Event{ConsentGranted{Evidence: EvidenceCheck, Run: run}, VerificationRecorded{Run: run, State: VerificationHealthy, CheckedAt: now}},
 		},
 		{
 			name: "a check that found consent gone says why on both axes", given: waiting(),

@@ -51,11 +51,11 @@ type Change struct {
 }
 
 // registry holds a decoder per stored event name. A name that was ever released stays here for ever.
-var registry = registryOf(
+var registry, zeros = registryOf(
 	of[WorkspaceCreated], of[MemberAdded], of[MemberRoleChanged], of[MemberRemoved],
 	of[TenantRegistered], of[TenantRenamed], of[TenantHeld], of[TenantReleased], of[DefaultConnectionChosen],
 	of[ProviderConnectionCreated], of[ConnectionEnabled], of[ConnectionDisabled], of[CredentialRotated],
-	of[ConsentRequested], of[ConsentGranted], of[ConsentFailed], of[ConsentRevoked],
+	of[ConsentRequested], of[consentGrantedV1], of[ConsentGranted], of[ConsentFailed], of[ConsentRevoked],
 	of[VerificationStarted], of[VerificationRecorded], of[ScopeAcquired], of[ScopeReleased],
 	of[ConnectionHeld], of[ConnectionReleased], of[MigrationReviewCompleted],
 	of[RunAccepted], of[RunDeduped], of[ScopeBusy], of[StartBlocked],
@@ -66,18 +66,18 @@ var registry = registryOf(
 
 type decoder func(payload []byte) (Event, error)
 
-func registryOf(entries ...func() (string, decoder)) map[string]decoder {
-	m := make(map[string]decoder, len(entries))
+func registryOf(entries ...func() (Event, decoder)) (map[string]decoder, map[string]Event) {
+	decoders, zeros := make(map[string]decoder, len(entries)), make(map[string]Event, len(entries))
 	for _, entry := range entries {
-		name, decode := entry()
-		m[name] = decode
+		zero, decode := entry()
+		decoders[zero.EventName()], zeros[zero.EventName()] = decode, zero
 	}
-	return m
+	return decoders, zeros
 }
 
-func of[E Event]() (string, decoder) {
+func of[E Event]() (Event, decoder) {
 	var zero E
-	return zero.EventName(), func(payload []byte) (Event, error) {
+	return zero, func(payload []byte) (Event, error) {
 		var e E
 		dec := json.NewDecoder(bytes.NewReader(payload))
 		dec.DisallowUnknownFields()
@@ -101,8 +101,8 @@ func EventNames() []string {
 	return names
 }
 
-// Decode reads the stored bytes of an event. Unknown names and unknown fields are errors: a reader that guesses would fold a
-// different history than the one that was decided.
+// Decode reads the stored bytes of an event, in its present shape whatever the one it was stored in. Unknown names and unknown fields are
+// errors: a reader that guesses would fold a different history than the one that was decided.
 func Decode(name string, payload []byte) (Event, error) {
 	d, ok := registry[name]
 	if !ok {
@@ -111,6 +111,9 @@ func Decode(name string, payload []byte) (Event, error) {
 	e, err := d(payload)
 	if err != nil {
 		return nil, fmt.Errorf("decode event %q: %w", name, err)
+	}
+	if old, ok := e.(retired); ok {
+		return old.upcast(), nil
 	}
 	return e, nil
 }

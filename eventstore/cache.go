@@ -52,11 +52,11 @@ func (c *cache) put(stream uuid.UUID, state any, version int) {
 	c.items[stream] = cacheItem{state, version}
 }
 
-func (c *cache) has(stream uuid.UUID) bool {
+// version is that of the state in memory, 0 without one.
+func (c *cache) version(stream uuid.UUID) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_, ok := c.items[stream]
-	return ok
+	return c.items[stream].version
 }
 
 func (c *cache) drop(streams ...uuid.UUID) {

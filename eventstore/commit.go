@@ -207,32 +207,55 @@ func (c *committer) refusal(ctx context.Context, j *job, err error) (Receipt, er
 	return Receipt{}, err
 }
 
-// prefetch reads the events of streams that the batch needs and memory does not have, in one query.
+// prefetched is what one query found of a stream: the events beyond what memory or a snapshot has.
+type prefetched struct {
+	snapshot []byte // state at version since, when that is a snapshot's
+	since    int
+	events   []Event
+}
+
+// prefetch reads what is new in the streams that the batch needs and memory does not have, in one round trip.
 func (o *overlay) prefetch(ctx context.Context, batch []*job) error {
-	o.prefetched = map[uuid.UUID][]Event{}
+	o.prefetched = map[uuid.UUID]*prefetched{}
 	var streams []pgtype.UUID
+	var since []int
 	for _, j := range batch {
 		for _, stream := range j.request.Needs {
-			if _, seen := o.prefetched[stream]; !seen && (o.fresh || !o.store.cache.has(stream)) {
-				o.prefetched[stream] = nil
-				streams = append(streams, pgUUID(stream))
+			version := o.store.cache.version(stream)
+			if o.prefetched[stream] == nil && (o.fresh || version == 0) {
+				o.prefetched[stream] = &prefetched{since: version}
+				streams, since = append(streams, pgUUID(stream)), append(since, version)
 			}
 		}
 	}
 	if len(streams) == 0 {
 		return nil
 	}
-	rows, err := o.store.pool.Query(ctx,
-		`select `+eventColumns+` from events e where e.stream = any($1) order by e.stream, e.version`, streams)
-	if err != nil {
+	const snapshots = `select n.stream, s.version, s.state from unnest($1::uuid[], $2::integer[]) n(stream, since)
+		join snapshots s on s.stream = n.stream and s.schema = $3 and s.version > n.since`
+	var both pgx.Batch
+	both.Queue(snapshots, streams, since, domain.SchemaHash()).Query(func(rows pgx.Rows) error {
+		var stream uuid.UUID
+		var version int
+		var state []byte
+		_, err := pgx.ForEachRow(rows, []any{&stream, &version, &state}, func() error {
+			o.prefetched[stream].snapshot, o.prefetched[stream].since = slices.Clone(state), version
+			return nil
+		})
+		return err
+	})
+	both.Queue(`select `+eventColumns+` from unnest($1::uuid[], $2::integer[]) n(stream, since)
+		join events e on e.stream = n.stream and e.version > n.since and e.version > coalesce(
+			(select s.version from snapshots s where s.stream = n.stream and s.schema = $3), 0)
+		order by e.stream, e.version`, streams, since, domain.SchemaHash()).Query(func(rows pgx.Rows) error {
+		events, err := pgx.CollectRows(rows, scanEvent(false))
+		for _, e := range events {
+			o.prefetched[e.Stream].events = append(o.prefetched[e.Stream].events, e)
+		}
+		return err
+	})
+	if err := o.store.pool.SendBatch(ctx, &both).Close(); err != nil {
 		return readError{fmt.Errorf("read streams: %w", err)}
-	}
-	events, err := pgx.CollectRows(rows, scanEvent(false))
-	if err != nil {
-		return readError{fmt.Errorf("read streams: %w", err)}
-	}
-	for _, e := range events {
-		o.prefetched[e.Stream] = append(o.prefetched[e.Stream], e)
 	}
 	return nil
 }

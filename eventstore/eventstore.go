@@ -222,6 +222,17 @@ func (s *Store) ReadStream(ctx context.Context, stream uuid.UUID, after int) ([]
 // Current folds a stream as it stands now: what is cached, and newer events from the database. The version is 0 when there is none.
 func Current[S domain.State[S]](ctx context.Context, s *Store, stream uuid.UUID) (S, int, error) {
 	state, version := cached[S](s.cache, stream)
+	return foldNewer(ctx, s, stream, state, version)
+}
+
+// foldNewer reads what a stream has beyond a state, beginning with a snapshot where there is no state, and remembers the result.
+func foldNewer[S domain.State[S]](ctx context.Context, s *Store, stream uuid.UUID, state S, version int) (S, int, error) {
+	var err error
+	if version == 0 {
+		if state, version, err = base[S](ctx, s, stream); err != nil {
+			return state, 0, err
+		}
+	}
 	newer, err := s.ReadStream(ctx, stream, version)
 	if err != nil {
 		return state, 0, err
@@ -229,6 +240,7 @@ func Current[S domain.State[S]](ctx context.Context, s *Store, stream uuid.UUID)
 	state, version, err = foldStored(state, version, newer)
 	if err == nil && version > 0 {
 		s.cache.put(stream, state, version)
+		s.keep(ctx, stream, state, version, len(newer))
 	}
 	return state, version, err
 }

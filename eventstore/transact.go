@@ -3,6 +3,7 @@ package eventstore
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"slices"
 	"time"
 
@@ -153,10 +154,10 @@ func (s *Store) Transact(ctx context.Context, r Request, decide func(context.Con
 // overlay is the state of a batch while its requests are decided one after another.
 type overlay struct {
 	store      *Store
-	fresh      bool                  // read the database even for what is cached
-	views      map[uuid.UUID]view    // streams that accepted requests loaded or appended to
-	base       map[uuid.UUID]int     // the versions that the database must have
-	prefetched map[uuid.UUID][]Event // newer events of streams that Needs named
+	fresh      bool                      // read the database even for what is cached
+	views      map[uuid.UUID]view        // streams that accepted requests loaded or appended to
+	base       map[uuid.UUID]int         // the versions that the database must have
+	prefetched map[uuid.UUID]*prefetched // what is new in streams that Needs named
 	staged     []staged
 }
 
@@ -205,21 +206,34 @@ func (o *overlay) accept(j *job, u *Unit) {
 
 func loadStored[S domain.State[S]](ctx context.Context, o *overlay, stream uuid.UUID) (S, int, error) {
 	state, version := cached[S](o.store.cache, stream)
-	newer, ok := o.prefetched[stream]
-	if !ok {
+	found := o.prefetched[stream]
+	if found == nil || found.since > version && found.snapshot == nil { // or memory has lost it since
 		if version > 0 && !o.fresh {
 			return state, version, nil
 		}
-		var err error
-		if newer, err = o.store.ReadStream(ctx, stream, version); err != nil {
-			return state, 0, readError{err}
+		state, version, err := foldNewer(ctx, o.store, stream, state, version)
+		if err != nil {
+			err = readError{err}
 		}
-	} else {
-		newer = slices.DeleteFunc(slices.Clone(newer), func(e Event) bool { return e.Version <= version })
+		return state, version, err
+	}
+	if found.since > version && json.Unmarshal(found.snapshot, &state) == nil {
+		version = found.since
+	}
+	newer := slices.DeleteFunc(slices.Clone(found.events), func(e Event) bool { return e.Version <= version })
+	if found.since > version || len(newer) > 0 && newer[0].Version != version+1 {
+		// The snapshot cannot be read, or was taken between the two queries.
+		var empty S
+		state, version, err := foldNewer(ctx, o.store, stream, empty, 0)
+		if err != nil {
+			err = readError{err}
+		}
+		return state, version, err
 	}
 	state, version, err := foldStored(state, version, newer)
 	if err == nil && version > 0 {
 		o.store.cache.put(stream, state, version)
+		o.store.keep(ctx, stream, state, version, len(newer))
 	}
 	return state, version, err
 }

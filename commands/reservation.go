@@ -183,16 +183,23 @@ func (h *Handler) admit(
 	if err != nil {
 		return nil, err
 	}
-	member := org.Members[r.Initiator.ID]
+	about, _, err := eventstore.Load[domain.Tenant](ctx, u, r.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	member, ok := org.Members[r.Initiator.ID]
+	if r.Initiator.Personal() && (!ok || !member.Scope.Includes(r.Tenant, about.Groups)) {
+		return withdrawn(r), nil
+	}
 	c := Start{
-		Actor:   domain.Actor{Ref: r.Initiator, Workspace: workspace, Role: member.Role, Tenants: member.Tenants},
+		Actor:   domain.Actor{Ref: r.Initiator, Workspace: workspace, Role: member.Role, Capabilities: org.Roles[member.Role]},
 		Attempt: domain.ReservationAttempt(r.ID), Operation: r.Operation, Connection: r.Connection, Inputs: r.Inputs, Surface: r.Surface,
 		Trigger: r.Trigger, Reconsent: r.Reconsent,
 	}
 	var result StartResult
 	s, a, err := h.decideStart(ctx, u, c, at, &result)
 	if _, refused := domain.AsRefusal(err); refused {
-		return []domain.Event{domain.ReservationEnded{Reservation: r.ID, End: domain.ReservationWithdrawn}}, nil
+		return withdrawn(r), nil
 	}
 	if err != nil || r.Waits(s.Connection, result.Decision) {
 		return nil, err
@@ -205,4 +212,8 @@ func (h *Handler) admit(
 	}
 	u.Apply(result.Changes(s, a))
 	return r.Admit(result.Decision, a.RunNumber), nil
+}
+
+func withdrawn(r domain.Reservation) []domain.Event {
+	return []domain.Event{domain.ReservationEnded{Reservation: r.ID, End: domain.ReservationWithdrawn}}
 }

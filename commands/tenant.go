@@ -77,6 +77,30 @@ func (h *Handler) ReleaseTenant(ctx context.Context, c ReleaseTenant) error {
 	return h.onTenant(ctx, c.Actor, c.Tenant, domain.CapHoldManage, domain.Tenant.Release)
 }
 
+// RenameTenant gives a tenant another label.
+type RenameTenant struct {
+	Actor  domain.Actor
+	Tenant uuid.UUID // directory id
+	Name   string
+}
+
+// RenameTenant carries a RenameTenant out.
+func (h *Handler) RenameTenant(ctx context.Context, c RenameTenant) error {
+	return h.onTenant(ctx, c.Actor, c.Tenant, domain.CapTenantManage, func(t domain.Tenant) ([]domain.Event, error) { return t.Rename(c.Name) })
+}
+
+// GroupTenant puts a tenant into groups, in place of those it was in.
+type GroupTenant struct {
+	Actor  domain.Actor
+	Tenant uuid.UUID // directory id
+	Groups []string
+}
+
+// GroupTenant carries a GroupTenant out.
+func (h *Handler) GroupTenant(ctx context.Context, c GroupTenant) error {
+	return h.onTenant(ctx, c.Actor, c.Tenant, domain.CapTenantManage, func(t domain.Tenant) ([]domain.Event, error) { return t.Group(c.Groups) })
+}
+
 func (h *Handler) onTenant(
 	ctx context.Context, actor domain.Actor, external uuid.UUID, needs domain.Capability, decide func(domain.Tenant) ([]domain.Event, error),
 ) error {

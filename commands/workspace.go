@@ -2,6 +2,7 @@ package commands
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -34,11 +35,148 @@ type AddMember struct {
 
 // AddMember carries an AddMember out.
 func (h *Handler) AddMember(ctx context.Context, c AddMember) error {
-	return h.onWorkspace(ctx, c.Actor, func(w domain.Workspace) ([]domain.Event, error) {
-		if err := c.Actor.Authorize(w.ID, uuid.Nil, domain.CapMemberManage); err != nil {
+	return h.onMembers(ctx, c.Actor, c.Role, func(w domain.Workspace) ([]domain.Event, error) {
+		return w.AddMember(c.Person, c.Role, c.Tenants)
+	})
+}
+
+// InviteMember offers a person a role in the actor's workspace until an instant.
+type InviteMember struct {
+	Actor  domain.Actor
+	Person uuid.UUID
+	Role   domain.Role
+	Scope  domain.Scope
+	Until  time.Time
+}
+
+// InviteMember carries an InviteMember out.
+func (h *Handler) InviteMember(ctx context.Context, c InviteMember) error {
+	return h.onMembers(ctx, c.Actor, c.Role, func(w domain.Workspace) ([]domain.Event, error) {
+		return w.InviteMember(c.Person, c.Role, c.Scope, c.Until)
+	})
+}
+
+// AnswerInvitation accepts or declines the invitation that a person has to a workspace. It is theirs to answer, so it needs no capability.
+type AnswerInvitation struct {
+	Workspace uuid.UUID
+	Person    uuid.UUID
+	Accept    bool
+}
+
+// AnswerInvitation carries an AnswerInvitation out.
+func (h *Handler) AnswerInvitation(ctx context.Context, c AnswerInvitation) error {
+	actor := domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: c.Person}, Workspace: c.Workspace}
+	return h.onWorkspace(ctx, actor, func(w domain.Workspace) ([]domain.Event, error) {
+		if !c.Accept {
+			return w.WithdrawInvitation(c.Person)
+		}
+		return w.AcceptInvitation(c.Person, h.now())
+	})
+}
+
+// WithdrawInvitation takes an invitation to the actor's workspace back.
+type WithdrawInvitation struct {
+	Actor  domain.Actor
+	Person uuid.UUID
+}
+
+// WithdrawInvitation carries a WithdrawInvitation out.
+func (h *Handler) WithdrawInvitation(ctx context.Context, c WithdrawInvitation) error {
+	return h.onMembers(ctx, c.Actor, "", func(w domain.Workspace) ([]domain.Event, error) { return w.WithdrawInvitation(c.Person) })
+}
+
+// ChangeRole gives a member of the actor's workspace another role.
+type ChangeRole struct {
+	Actor  domain.Actor
+	Person uuid.UUID
+	Role   domain.Role
+}
+
+// ChangeRole carries a ChangeRole out.
+func (h *Handler) ChangeRole(ctx context.Context, c ChangeRole) error {
+	return h.onMembers(ctx, c.Actor, c.Role, func(w domain.Workspace) ([]domain.Event, error) {
+		if err := c.Actor.MayGrant(w.Capabilities(w.Members[c.Person].Role)); err != nil {
+			return nil, err // who holds more than the actor is not the actor's to demote
+		}
+		return w.ChangeRole(c.Person, c.Role)
+	})
+}
+
+// ScopeMember limits which tenants a member of the actor's workspace sees.
+type ScopeMember struct {
+	Actor  domain.Actor
+	Person uuid.UUID
+	Scope  domain.Scope
+}
+
+// ScopeMember carries a ScopeMember out.
+func (h *Handler) ScopeMember(ctx context.Context, c ScopeMember) error {
+	return h.onMembers(ctx, c.Actor, "", func(w domain.Workspace) ([]domain.Event, error) { return w.ScopeMember(c.Person, c.Scope) })
+}
+
+// RemoveMember ends a membership of the actor's workspace; everybody may end their own.
+type RemoveMember struct {
+	Actor  domain.Actor
+	Person uuid.UUID
+}
+
+// RemoveMember carries a RemoveMember out.
+func (h *Handler) RemoveMember(ctx context.Context, c RemoveMember) error {
+	decide := func(w domain.Workspace) ([]domain.Event, error) {
+		if c.Person != c.Actor.Ref.ID {
+			if err := c.Actor.MayGrant(w.Capabilities(w.Members[c.Person].Role)); err != nil {
+				return nil, err
+			}
+		}
+		return w.RemoveMember(c.Person)
+	}
+	if c.Person == c.Actor.Ref.ID && c.Actor.Sees(c.Actor.Workspace, uuid.Nil) {
+		return h.onWorkspace(ctx, c.Actor, decide)
+	}
+	return h.onMembers(ctx, c.Actor, "", decide)
+}
+
+// DefineRole makes a custom role of the actor's workspace, or changes what one allows.
+type DefineRole struct {
+	Actor        domain.Actor
+	Role         domain.Role
+	Capabilities []domain.Capability
+}
+
+// DefineRole carries a DefineRole out.
+func (h *Handler) DefineRole(ctx context.Context, c DefineRole) error {
+	return h.onMembers(ctx, c.Actor, "", func(w domain.Workspace) ([]domain.Event, error) {
+		if err := c.Actor.MayGrant(slices.Concat(c.Capabilities, w.Capabilities(c.Role))); err != nil {
 			return nil, err
 		}
-		return w.AddMember(c.Person, c.Role, c.Tenants)
+		return w.DefineRole(c.Role, c.Capabilities)
+	})
+}
+
+// RemoveRole removes a custom role of the actor's workspace.
+type RemoveRole struct {
+	Actor domain.Actor
+	Role  domain.Role
+}
+
+// RemoveRole carries a RemoveRole out.
+func (h *Handler) RemoveRole(ctx context.Context, c RemoveRole) error {
+	return h.onMembers(ctx, c.Actor, "", func(w domain.Workspace) ([]domain.Event, error) { return w.RemoveRole(c.Role) })
+}
+
+// onMembers decides about the members of the actor's workspace, for those who manage them; a role that is handed out must not hold more than
+// the actor does.
+func (h *Handler) onMembers(
+	ctx context.Context, actor domain.Actor, grants domain.Role, decide func(domain.Workspace) ([]domain.Event, error),
+) error {
+	return h.onWorkspace(ctx, actor, func(w domain.Workspace) ([]domain.Event, error) {
+		if err := actor.Authorize(w.ID, uuid.Nil, domain.CapMemberManage); err != nil {
+			return nil, err
+		}
+		if err := actor.MayGrant(w.Capabilities(grants)); err != nil {
+			return nil, err
+		}
+		return decide(w)
 	})
 }
 

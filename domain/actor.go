@@ -31,6 +31,7 @@ type Role string
 // The roles, each holding everything the one before it holds.
 const (
 	RoleReadonly Role = "readonly"
+	RoleAuditor  Role = "auditor" // readonly, and meets the audit pages first
 	RoleOperator Role = "operator"
 	RoleManager  Role = "manager"
 	RoleOwner    Role = "owner"
@@ -77,6 +78,9 @@ var roleAdds = []struct {
 
 // Capabilities lists what a role may do; an unknown role may do nothing.
 func Capabilities(r Role) []Capability {
+	if r == RoleAuditor {
+		r = RoleReadonly
+	}
 	var caps []Capability
 	for _, step := range roleAdds {
 		caps = append(caps, step.caps...)
@@ -89,12 +93,15 @@ func Capabilities(r Role) []Capability {
 
 // ParseRole reads a role name.
 func ParseRole(s string) (Role, error) {
+	if s == string(RoleAuditor) {
+		return RoleAuditor, nil
+	}
 	for _, step := range roleAdds {
 		if string(step.role) == s {
 			return step.role, nil
 		}
 	}
-	return "", InvalidField("/role", "unknown_role", "The role is one of readonly, operator, manager, owner.")
+	return "", InvalidField("/role", "unknown_role", "The role is one of readonly, auditor, operator, manager, owner.")
 }
 
 // Actor is who asks, with what they may see and do. A workspace member has Workspace and Role; a platform actor has only
@@ -103,6 +110,8 @@ type Actor struct {
 	Ref       ActorRef
 	Workspace uuid.UUID
 	Role      Role
+	// Capabilities are those of a custom role; nil means those of the preset that Role names.
+	Capabilities []Capability
 	// Tenants limits what the member sees; nil means every tenant of the workspace.
 	Tenants  []uuid.UUID
 	Platform bool
@@ -129,7 +138,20 @@ func (a Actor) May(c Capability) bool {
 	if a.Ref.Kind == ActorSystem || a.Ref.Kind == ActorSchedule {
 		return true
 	}
+	if a.Capabilities != nil {
+		return slices.Contains(a.Capabilities, c)
+	}
 	return slices.Contains(Capabilities(a.Role), c)
+}
+
+// MayGrant says whether the actor holds everything that it would hand out.
+func (a Actor) MayGrant(caps []Capability) error {
+	for _, c := range caps {
+		if !a.May(c) {
+			return forbidden(c)
+		}
+	}
+	return nil
 }
 
 // Authorize is the one authorization rule: not entitled is not found, entitled without the capability is forbidden, in that order.

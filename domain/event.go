@@ -53,7 +53,9 @@ type Change struct {
 // registry holds a decoder per stored event name. A name that was ever released stays here for ever.
 var registry, zeros = registryOf(
 	of[WorkspaceCreated], of[MemberAdded], of[MemberRoleChanged], of[MemberRemoved],
-	of[TenantRegistered], of[TenantRenamed], of[TenantHeld], of[TenantReleased], of[DefaultConnectionChosen],
+	of[MemberScoped], of[MemberInvited], of[InvitationAccepted], of[InvitationWithdrawn], of[RoleDefined], of[RoleRemoved],
+	of[TenantRegistered], of[TenantRenamed], of[TenantHeld], of[TenantReleased], of[TenantGrouped],
+	of[DefaultConnectionChosen],
 	of[ProviderConnectionCreated], of[ConnectionEnabled], of[ConnectionDisabled], of[CredentialRotated],
 	of[ConsentRequested], of[consentGrantedV1], of[ConsentGranted], of[ConsentFailed], of[ConsentRevoked],
 	of[VerificationStarted], of[VerificationRecorded], of[ScopeAcquired], of[ScopeReleased],

@@ -50,6 +50,9 @@ func samples() []Event {
 	holder := ScopeHolder{
 		Run: id(41), RunNumber: 1041, Operation: OpGroupsSync, Identity: identity, Initiator: grace, Since: now.Add(-3 * time.Minute),
 	}
+	scope := Scope{
+		Tenants: []uuid.UUID{id(31)}, Groups: []string{"Europe"}, ExceptTenants: []uuid.UUID{id(34)}, ExceptGroups: []string{"VIP"},
+	}
 	return []Event{
 		WorkspaceCreated{Workspace: id(10), Name: "Nørdwind <MSP> & Co"},
 		MemberAdded{Person: id(11), Role: RoleOperator, Tenants: []uuid.UUID{id(31), id(32)}},
@@ -112,6 +115,13 @@ func samples() []Event {
 		ReservationEnded{
 			Reservation: id(61), End: ReservationAdmitted, Attempt: id(62), Outcome: IsBlocked, Reason: ReasonTenantOnHold, RunNumber: 1002,
 		},
+		MemberScoped{Person: id(11), Scope: scope},
+		MemberInvited{Person: id(13), Role: "night-shift", Scope: scope, Until: now.Add(7 * 24 * time.Hour)},
+		InvitationAccepted{Person: id(13), Role: "night-shift", Scope: scope},
+		InvitationWithdrawn{Person: id(14)},
+		RoleDefined{Role: "night-shift", Capabilities: []Capability{CapDirectorySync, CapView}},
+		RoleRemoved{Role: "day-shift"},
+		TenantGrouped{Groups: []string{"Europe", "Gold"}},
 		PersonDescribed{Person: id(11), Sealed: "bm9uY2Ugb2YgdHdlbHZlLCBhbmQgdGhlIGNpcGhlcnRleHQ="},
 		PersonErased{Person: id(11)},
 	}
@@ -382,7 +392,17 @@ func TestEveryEventMovesOneAggregateOrIsListed(t *testing.T) {
 	connection := Fold(readyConnection(), ConnectionHeld{held}, ScopeAcquired{ScopeHolder{Run: sampleID("x")}})
 	connection.MigrationReviewRequired = true
 	run := Fold(Run{}, acceptedRun(), RunStarted{Token: 1, Try: 1, Worker: "w"})
-	waiting := Fold(Reservations{}, StartReserved{Reservation{ID: samples()[len(samples())-3].(ReservationEnded).Reservation}})
+	var waiting Reservations
+	for _, e := range samples() {
+		switch e := e.(type) {
+		case ReservationEnded:
+			waiting = waiting.Evolve(StartReserved{Reservation{ID: e.Reservation}})
+		case InvitationWithdrawn:
+			workspace = workspace.Evolve(MemberInvited{Person: e.Person})
+		case RoleRemoved:
+			workspace = workspace.Evolve(RoleDefined{Role: e.Role})
+		}
+	}
 	for _, e := range samples() {
 		var moved []string
 		for name, ok := range map[string]bool{

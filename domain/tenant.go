@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,6 +22,7 @@ type Tenant struct {
 	Name       string
 	Domain     string
 	Hold       Hold
+	Groups     []string // sorted
 	// DefaultConnection is the number of the default provider connection, 0 when there is none.
 	DefaultConnection int64
 }
@@ -108,6 +110,43 @@ func (t Tenant) Release() ([]Event, error) {
 	return []Event{TenantReleased{}}, nil
 }
 
+// Rename gives the tenant another label.
+func (t Tenant) Rename(name string) ([]Event, error) {
+	if !t.Exists() {
+		return nil, ErrNotFound()
+	}
+	name, err := displayName("/name", name)
+	if err != nil || name == t.Name {
+		return nil, err
+	}
+	return []Event{TenantRenamed{Name: name}}, nil
+}
+
+// MostGroups is how many groups a tenant may be in.
+const MostGroups = 20
+
+// Group puts the tenant into groups, by name, in place of those it was in. Members whose scope names a group see its tenants.
+func (t Tenant) Group(groups []string) ([]Event, error) {
+	if !t.Exists() {
+		return nil, ErrNotFound()
+	}
+	named := make([]string, 0, len(groups))
+	for _, g := range groups {
+		name, err := displayName("/groups", g)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, name)
+	}
+	if named = sorted(named); len(named) > MostGroups {
+		return nil, InvalidField("/groups", "too_many", "A tenant is in at most 20 groups.")
+	}
+	if slices.Equal(named, t.Groups) {
+		return nil, nil
+	}
+	return []Event{TenantGrouped{Groups: named}}, nil
+}
+
 // Evolve implements State.
 func (t Tenant) Evolve(e Event) Tenant {
 	switch e := e.(type) {
@@ -120,6 +159,8 @@ func (t Tenant) Evolve(e Event) Tenant {
 		t.Hold = e.Hold
 	case TenantReleased:
 		t.Hold = Hold{}
+	case TenantGrouped:
+		t.Groups = e.Groups
 	case DefaultConnectionChosen:
 		t.DefaultConnection = e.Connection
 	}

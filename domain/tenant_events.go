@@ -25,6 +25,11 @@ type TenantHeld struct {
 // TenantReleased lifts the hold.
 type TenantReleased struct{}
 
+// TenantGrouped says which groups the tenant is in, in place of those before.
+type TenantGrouped struct {
+	Groups []string `json:"groups"`
+}
+
 // DefaultConnectionChosen names the connection that operations use when none is named.
 type DefaultConnectionChosen struct {
 	Connection int64 `json:"connection"`
@@ -44,3 +49,6 @@ func (TenantReleased) EventName() string { return "TenantReleased" }
 
 // EventName implements Event.
 func (DefaultConnectionChosen) EventName() string { return "DefaultConnectionChosen" }
+
+// EventName implements Event.
+func (TenantGrouped) EventName() string { return "TenantGrouped" }

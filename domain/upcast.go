@@ -28,7 +28,7 @@ func (consentGrantedV1) upcast() Event { return ConsentGranted{Evidence: Evidenc
 
 // evolveVersion grows whenever an Evolve folds the same events to another state. TestEvolveVersion holds it against the states that the
 // corpus folds to.
-const evolveVersion = 1
+const evolveVersion = 2
 
 // SchemaHash identifies how stored events become states: the names that are read, what each retired shape becomes, and how states are
 // folded. A state that was kept under another hash must not be used.

@@ -1,7 +1,12 @@
 package domain
 
 import (
+	"bytes"
+	"maps"
+	"regexp"
+	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -10,17 +15,52 @@ import (
 // Workspace is the managed-service provider's organisation. Rules:
 //
 //  1. It has at least one owner from its creation on; the last owner can neither leave nor lose the role.
-//  2. A person is a member once, with one role, seeing all tenants or a listed few.
+//  2. A person is a member once, with one role, seeing all tenants or those of a scope.
+//  3. Nobody hands out more than they hold: a role is granted, or defined, only by who has all of its capabilities.
 type Workspace struct {
-	ID      uuid.UUID
-	Name    string
-	Members map[uuid.UUID]Member
+	ID          uuid.UUID
+	Name        string
+	Members     map[uuid.UUID]Member
+	Invitations map[uuid.UUID]Invitation
+	Roles       map[Role][]Capability // custom roles; the presets are the same everywhere
 }
 
 // Member is what a workspace grants a person.
 type Member struct {
-	Role    Role
-	Tenants []uuid.UUID // nil means all, empty means none
+	Role  Role
+	Scope Scope
+}
+
+// Invitation is what a workspace will grant a person who accepts it in time.
+type Invitation struct {
+	Role  Role
+	Scope Scope
+	Until time.Time
+}
+
+// Scope says which tenants a member sees: those listed or in a listed group, without the exceptions. A scope that lists neither means every
+// tenant, those registered later included; an empty list is not the same as none.
+type Scope struct {
+	Tenants       []uuid.UUID `json:"tenants,omitzero"`
+	Groups        []string    `json:"groups,omitzero"`
+	ExceptTenants []uuid.UUID `json:"exceptTenants,omitzero"`
+	ExceptGroups  []string    `json:"exceptGroups,omitzero"`
+}
+
+// Everything says whether the scope limits nothing.
+func (s Scope) Everything() bool {
+	return s.Tenants == nil && s.Groups == nil && len(s.ExceptTenants) == 0 && len(s.ExceptGroups) == 0
+}
+
+// Includes says whether a tenant in some groups is in the scope.
+func (s Scope) Includes(tenant uuid.UUID, groups []string) bool {
+	in := func(list []string) bool {
+		return slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(list, g) })
+	}
+	if slices.Contains(s.ExceptTenants, tenant) || in(s.ExceptGroups) {
+		return false
+	}
+	return s.Tenants == nil && s.Groups == nil || slices.Contains(s.Tenants, tenant) || in(s.Groups)
 }
 
 // Exists says whether the workspace was created.
@@ -38,19 +78,171 @@ func CreateWorkspace(w Workspace, id uuid.UUID, name string, owner uuid.UUID) ([
 	return []Event{WorkspaceCreated{Workspace: id, Name: name}, MemberAdded{Person: owner, Role: RoleOwner}}, nil
 }
 
+// Capabilities lists what a role of this workspace allows, preset or custom; an unknown role allows nothing.
+func (w Workspace) Capabilities(r Role) []Capability {
+	if caps := Capabilities(r); caps != nil {
+		return caps
+	}
+	return w.Roles[r]
+}
+
 // AddMember grants a person a role; tenants nil means every tenant.
 func (w Workspace) AddMember(person uuid.UUID, role Role, tenants []uuid.UUID) ([]Event, error) {
 	if !w.Exists() {
 		return nil, ErrNotFound()
 	}
 	if _, ok := w.Members[person]; ok {
-		return nil, conflict("member_exists", "This person is a member already.")
+		return nil, errMember
 	}
-	if len(Capabilities(role)) == 0 {
-		return nil, InvalidField("/role", "unknown_role", "The role is one of readonly, operator, manager, owner.")
+	if err := w.knownRole(role); err != nil {
+		return nil, err
 	}
 	return []Event{MemberAdded{Person: person, Role: role, Tenants: tenants}}, nil
 }
+
+// InviteMember offers a person a role until an instant. A newer invitation takes the place of an older one.
+func (w Workspace) InviteMember(person uuid.UUID, role Role, scope Scope, until time.Time) ([]Event, error) {
+	if !w.Exists() {
+		return nil, ErrNotFound()
+	}
+	if _, ok := w.Members[person]; ok {
+		return nil, errMember
+	}
+	if err := w.knownRole(role); err != nil {
+		return nil, err
+	}
+	return []Event{MemberInvited{Person: person, Role: role, Scope: scope.sorted(), Until: until.UTC()}}, nil
+}
+
+// AcceptInvitation makes the invited person a member with what was offered.
+func (w Workspace) AcceptInvitation(person uuid.UUID, at time.Time) ([]Event, error) {
+	offer, ok := w.Invitations[person]
+	if !ok {
+		return nil, ErrNotFound()
+	}
+	if !at.Before(offer.Until) {
+		return nil, conflict("invitation_expired", "This invitation has expired. Ask an owner of the workspace for a new one.")
+	}
+	if err := w.knownRole(offer.Role); err != nil {
+		return nil, conflict("role_removed", "The role that was offered is no longer there. Ask an owner of the workspace for a new invitation.")
+	}
+	return []Event{InvitationAccepted{Person: person, Role: offer.Role, Scope: offer.Scope}}, nil
+}
+
+// WithdrawInvitation takes an offer back, or declines it.
+func (w Workspace) WithdrawInvitation(person uuid.UUID) ([]Event, error) {
+	if _, ok := w.Invitations[person]; !ok {
+		return nil, ErrNotFound()
+	}
+	return []Event{InvitationWithdrawn{Person: person}}, nil
+}
+
+// ChangeRole gives a member another role. What the member sees stays as it is.
+func (w Workspace) ChangeRole(person uuid.UUID, role Role) ([]Event, error) {
+	m, ok := w.Members[person]
+	if !ok {
+		return nil, ErrNotFound()
+	}
+	if err := w.knownRole(role); err != nil || m.Role == role {
+		return nil, err
+	}
+	if err := w.spare(person); err != nil {
+		return nil, err
+	}
+	if role == RoleOwner { // an owner sees everything
+		return []Event{MemberRoleChanged{Person: person, Role: role}}, nil
+	}
+	events := []Event{MemberRoleChanged{Person: person, Role: role, Tenants: m.Scope.Tenants}}
+	if m.Scope.Groups != nil || len(m.Scope.ExceptTenants)+len(m.Scope.ExceptGroups) > 0 {
+		events = append(events, MemberScoped{Person: person, Scope: m.Scope})
+	}
+	return events, nil
+}
+
+// ScopeMember limits what a member sees. Owners see everything: somebody has to.
+func (w Workspace) ScopeMember(person uuid.UUID, scope Scope) ([]Event, error) {
+	m, ok := w.Members[person]
+	if !ok {
+		return nil, ErrNotFound()
+	}
+	if m.Role == RoleOwner && !scope.Everything() {
+		return nil, InvalidField("/scope", "owner_sees_all", "An owner sees every tenant. Give the person another role first.")
+	}
+	return []Event{MemberScoped{Person: person, Scope: scope.sorted()}}, nil
+}
+
+// RemoveMember ends a membership.
+func (w Workspace) RemoveMember(person uuid.UUID) ([]Event, error) {
+	if _, ok := w.Members[person]; !ok {
+		return nil, ErrNotFound()
+	}
+	if err := w.spare(person); err != nil {
+		return nil, err
+	}
+	return []Event{MemberRemoved{Person: person}}, nil
+}
+
+var roleName = regexp.MustCompile(`^[a-z][a-z0-9_-]{1,30}$`)
+
+// DefineRole makes a custom role, or changes what one allows. Every role can see.
+func (w Workspace) DefineRole(role Role, caps []Capability) ([]Event, error) {
+	if !w.Exists() {
+		return nil, ErrNotFound()
+	}
+	if !roleName.MatchString(string(role)) || Capabilities(role) != nil {
+		return nil, InvalidField("/role", "invalid_role", "Name the role in 2 to 31 lower-case letters, digits, - or _, other than a preset's.")
+	}
+	for _, c := range caps {
+		if !slices.Contains(Capabilities(RoleOwner), c) {
+			return nil, InvalidField("/capabilities", "unknown_capability", "There is no capability "+string(c)+" to give.")
+		}
+	}
+	caps = slices.Compact(slices.Sorted(slices.Values(append(slices.Clone(caps), CapView))))
+	if slices.Equal(w.Roles[role], caps) {
+		return nil, nil
+	}
+	return []Event{RoleDefined{Role: role, Capabilities: caps}}, nil
+}
+
+// RemoveRole removes a custom role that nobody has and nobody was offered.
+func (w Workspace) RemoveRole(role Role) ([]Event, error) {
+	if _, ok := w.Roles[role]; !ok {
+		return nil, ErrNotFound()
+	}
+	for _, m := range w.Members {
+		if m.Role == role {
+			return nil, conflict("role_in_use", "Members have this role. Give them another one first.")
+		}
+	}
+	for _, i := range w.Invitations {
+		if i.Role == role {
+			return nil, conflict("role_in_use", "Somebody is invited with this role. Withdraw the invitation first.")
+		}
+	}
+	return []Event{RoleRemoved{Role: role}}, nil
+}
+
+// spare says whether the workspace can do without a person as an owner.
+func (w Workspace) spare(person uuid.UUID) error {
+	if w.Members[person].Role != RoleOwner {
+		return nil
+	}
+	for other, m := range w.Members {
+		if other != person && m.Role == RoleOwner {
+			return nil
+		}
+	}
+	return conflict("last_owner", "This is the last owner. Make somebody else an owner first.")
+}
+
+func (w Workspace) knownRole(r Role) error {
+	if len(w.Capabilities(r)) == 0 {
+		return InvalidField("/role", "unknown_role", "The role is one of readonly, auditor, operator, manager, owner, or one that the workspace defined.")
+	}
+	return nil
+}
+
+var errMember = conflict("member_exists", "This person is a member already.")
 
 // Evolve implements State.
 func (w Workspace) Evolve(e Event) Workspace {
@@ -58,23 +250,51 @@ func (w Workspace) Evolve(e Event) Workspace {
 	case WorkspaceCreated:
 		w.ID, w.Name = e.Workspace, e.Name
 	case MemberAdded:
-		w.Members = withMember(w.Members, e.Person, Member{e.Role, e.Tenants})
+		w.Members = with(w.Members, e.Person, Member{e.Role, Scope{Tenants: e.Tenants}})
 	case MemberRoleChanged:
-		w.Members = withMember(w.Members, e.Person, Member{e.Role, e.Tenants})
+		w.Members = with(w.Members, e.Person, Member{e.Role, Scope{Tenants: e.Tenants}})
+	case MemberScoped:
+		w.Members = with(w.Members, e.Person, Member{w.Members[e.Person].Role, e.Scope})
 	case MemberRemoved:
-		w.Members = withMember(w.Members, e.Person, Member{})
-		delete(w.Members, e.Person)
+		w.Members = dropped(w.Members, e.Person)
+	case MemberInvited:
+		w.Invitations = with(w.Invitations, e.Person, Invitation{e.Role, e.Scope, e.Until})
+	case InvitationAccepted:
+		w.Invitations = dropped(w.Invitations, e.Person)
+		w.Members = with(w.Members, e.Person, Member{e.Role, e.Scope})
+	case InvitationWithdrawn:
+		w.Invitations = dropped(w.Invitations, e.Person)
+	case RoleDefined:
+		w.Roles = with(w.Roles, e.Role, e.Capabilities)
+	case RoleRemoved:
+		w.Roles = dropped(w.Roles, e.Role)
 	}
 	return w
 }
 
-func withMember(old map[uuid.UUID]Member, person uuid.UUID, m Member) map[uuid.UUID]Member {
-	members := make(map[uuid.UUID]Member, len(old)+1)
-	for k, v := range old {
-		members[k] = v
+func with[K comparable, V any](old map[K]V, k K, v V) map[K]V {
+	m := maps.Clone(old)
+	if m == nil {
+		m = map[K]V{}
 	}
-	members[person] = m
-	return members
+	m[k] = v
+	return m
+}
+
+func dropped[K comparable, V any](old map[K]V, k K) map[K]V {
+	m := maps.Clone(old)
+	delete(m, k)
+	return m
+}
+
+// sorted is the same scope with each list in order and without doubles, so that it always has the same bytes.
+func (s Scope) sorted() Scope {
+	ids := func(in []uuid.UUID) []uuid.UUID {
+		out := slices.Clone(in)
+		slices.SortFunc(out, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+		return slices.Compact(out)
+	}
+	return Scope{ids(s.Tenants), sorted(s.Groups), ids(s.ExceptTenants), sorted(s.ExceptGroups)}
 }
 
 func displayName(pointer, s string) (string, error) {

@@ -1,6 +1,10 @@
 package domain
 
-import "github.com/google/uuid"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // WorkspaceCreated opens a workspace's stream.
 type WorkspaceCreated struct {
@@ -27,6 +31,43 @@ type MemberRemoved struct {
 	Person uuid.UUID `json:"person"`
 }
 
+// MemberScoped limits which tenants a member sees.
+type MemberScoped struct {
+	Person uuid.UUID `json:"person"`
+	Scope  Scope     `json:"scope"`
+}
+
+// MemberInvited offers a person a membership.
+type MemberInvited struct {
+	Person uuid.UUID `json:"person"`
+	Role   Role      `json:"role"`
+	Scope  Scope     `json:"scope"`
+	Until  time.Time `json:"until"`
+}
+
+// InvitationAccepted makes an invited person a member.
+type InvitationAccepted struct {
+	Person uuid.UUID `json:"person"`
+	Role   Role      `json:"role"`
+	Scope  Scope     `json:"scope"`
+}
+
+// InvitationWithdrawn ends an offer that was not accepted.
+type InvitationWithdrawn struct {
+	Person uuid.UUID `json:"person"`
+}
+
+// RoleDefined makes a custom role, or changes what one allows.
+type RoleDefined struct {
+	Role         Role         `json:"role"`
+	Capabilities []Capability `json:"capabilities"`
+}
+
+// RoleRemoved removes a custom role.
+type RoleRemoved struct {
+	Role Role `json:"role"`
+}
+
 // EventName implements Event.
 func (WorkspaceCreated) EventName() string { return "WorkspaceCreated" }
 
@@ -38,3 +79,21 @@ func (MemberRoleChanged) EventName() string { return "MemberRoleChanged" }
 
 // EventName implements Event.
 func (MemberRemoved) EventName() string { return "MemberRemoved" }
+
+// EventName implements Event.
+func (MemberScoped) EventName() string { return "MemberScoped" }
+
+// EventName implements Event.
+func (MemberInvited) EventName() string { return "MemberInvited" }
+
+// EventName implements Event.
+func (InvitationAccepted) EventName() string { return "InvitationAccepted" }
+
+// EventName implements Event.
+func (InvitationWithdrawn) EventName() string { return "InvitationWithdrawn" }
+
+// EventName implements Event.
+func (RoleDefined) EventName() string { return "RoleDefined" }
+
+// EventName implements Event.
+func (RoleRemoved) EventName() string { return "RoleRemoved" }

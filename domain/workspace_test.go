@@ -21,7 +21,7 @@ func TestCreateWorkspace(t *testing.T) {
 		{name: "it needs a name", when: create(""), refused: "/name required"},
 	})
 	w := Fold(Workspace{}, WorkspaceCreated{Workspace: id, Name: "x"}, MemberAdded{Person: ada, Role: RoleOwner})
-	if !w.Exists() || w.Members[ada].Role != RoleOwner || w.Members[ada].Tenants != nil {
+	if !w.Exists() || w.Members[ada].Role != RoleOwner || w.Members[ada].Scope.Tenants != nil {
 		t.Errorf("the new workspace is %+v", w)
 	}
 }
@@ -61,7 +61,7 @@ func TestSeeingNoTenantSurvivesBeingStored(t *testing.T) {
 		MemberRoleChanged{Person: grace, Role: RoleReadonly, Tenants: []uuid.UUID{}},
 	} {
 		m := Fold(Workspace{}, WorkspaceCreated{Workspace: sampleID("workspace")}, reread(t, e)).Members[grace]
-		a := Actor{Workspace: sampleID("workspace"), Role: m.Role, Tenants: m.Tenants}
+		a := Actor{Workspace: sampleID("workspace"), Role: m.Role, Tenants: m.Scope.Tenants}
 		if a.Sees(sampleID("workspace"), sampleID("tenant")) {
 			t.Errorf("%s: a member of no tenant sees a tenant", e.EventName())
 		}
@@ -77,7 +77,7 @@ func TestMembersAreFoldedWithoutTouchingTheStateBefore(t *testing.T) {
 	ada, grace := sampleID("person/ada"), sampleID("person/grace")
 	before := Fold(Workspace{}, WorkspaceCreated{Workspace: sampleID("workspace")}, MemberAdded{Person: ada, Role: RoleOwner})
 	changed := before.Evolve(MemberRoleChanged{Person: ada, Role: RoleReadonly, Tenants: []uuid.UUID{grace}})
-	if m := changed.Members[ada]; m.Role != RoleReadonly || len(m.Tenants) != 1 {
+	if m := changed.Members[ada]; m.Role != RoleReadonly || len(m.Scope.Tenants) != 1 {
 		t.Errorf("after the change of role: %+v", m)
 	}
 	if removed := before.Evolve(MemberRemoved{Person: ada}); len(removed.Members) != 0 {

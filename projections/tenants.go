@@ -32,6 +32,7 @@ type Tenant struct {
 	DefaultConnection *int64     `json:"default_connection"`
 	HoldReason        string     `json:"hold_reason"`
 	HoldUntil         *time.Time `json:"hold_until"`
+	Groups            []string   `json:"groups"`
 	Position          int64      `json:"position"`
 }
 
@@ -60,7 +61,8 @@ func (Tenants) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	}
 	return tenantTable.fold(ctx, tx, events, func(e Event) (uuid.UUID, bool) {
 		switch e.Data.(type) {
-		case domain.TenantRegistered, domain.TenantRenamed, domain.TenantHeld, domain.TenantReleased, domain.DefaultConnectionChosen:
+		case domain.TenantRegistered, domain.TenantRenamed, domain.TenantHeld, domain.TenantReleased, domain.TenantGrouped,
+			domain.DefaultConnectionChosen:
 			return e.Stream, true
 		}
 		return uuid.Nil, false
@@ -85,6 +87,8 @@ func tenantRow(row *Tenant, e Event) *Tenant {
 		row.HoldReason, row.HoldUntil = d.Hold.Reason, orNil(d.Hold.Until)
 	case domain.TenantReleased:
 		row.HoldReason, row.HoldUntil = "", nil
+	case domain.TenantGrouped:
+		row.Groups = d.Groups
 	case domain.DefaultConnectionChosen:
 		row.DefaultConnection = &d.Connection
 	}
@@ -99,7 +103,7 @@ func orNil(t time.Time) *time.Time {
 	return &t
 }
 
-const tenantColumns = `tenant, number, workspace, external_id, name, domain, default_connection, hold_reason, hold_until, position`
+const tenantColumns = `tenant, number, workspace, external_id, name, domain, default_connection, hold_reason, hold_until, groups, position`
 
 // ListTenants reads the tenants that an actor sees, by name.
 func ListTenants(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor) ([]Tenant, error) {

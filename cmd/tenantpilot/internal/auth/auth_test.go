@@ -11,6 +11,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -743,4 +744,50 @@ func TestAuditorReadsNoneOfIt(t *testing.T) {
 			t.Errorf("%s: got %v, want permission denied", table, err)
 		}
 	}
+}
+
+// TestScopesAndCustomRoles: what a member sees follows from groups and exceptions at the moment of the request, and what they may do from
+// the workspace's own roles.
+func TestScopesAndCustomRoles(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	a, b, token := uuid.New(), uuid.New(), f.token(t, f.ada, f.contoso)
+	for i, id := range []uuid.UUID{a, b} {
+		f.exec(t, `insert into tenants (tenant, number, workspace, external_id, name, groups, position) values ($1, $2, $3, $1, 'T', $4, 1)`,
+			id, i+1, f.contoso, [][]string{{"Europe"}, {"Europe", "VIP"}}[i])
+	}
+	for name, c := range map[string]struct {
+		set  string
+		want []uuid.UUID
+	}{
+		"a group":           {`tenants = null, groups = '{Europe}', except_tenants = null, except_groups = null`, []uuid.UUID{a, b}},
+		"a group but one":   {`tenants = null, groups = '{Europe}', except_tenants = '{}', except_groups = '{VIP}'`, []uuid.UUID{a}},
+		"all but a group":   {`tenants = null, groups = null, except_tenants = null, except_groups = '{VIP}'`, []uuid.UUID{a}},
+		"another group":     {`tenants = null, groups = '{Asia}', except_tenants = null, except_groups = null`, []uuid.UUID{}},
+		"a tenant or group": {`tenants = array['` + a.String() + `'::uuid], groups = '{VIP}', except_tenants = null, except_groups = null`, []uuid.UUID{a, b}},
+	} {
+		f.exec(t, `update members set `+c.set+` where person = $1 and workspace = $2`, f.ada, f.contoso)
+		got := f.actor(t, token).Tenants
+		slices.SortFunc(got, func(x, y uuid.UUID) int { return strings.Compare(x.String(), y.String()) })
+		slices.SortFunc(c.want, func(x, y uuid.UUID) int { return strings.Compare(x.String(), y.String()) })
+		if got == nil || !slices.Equal(got, c.want) {
+			t.Errorf("%s: sees %v, want %v", name, got, c.want)
+		}
+	}
+	f.exec(t, `update members set role = 'night' where person = $1 and workspace = $2`, f.ada, f.contoso)
+	f.exec(t, `insert into roles values ('x', $1, 'night', '{view,directory.sync}', 1)`, f.contoso)
+	if got := f.actor(t, token); !got.May(domain.CapDirectorySync) || got.May(domain.CapProviderManage) {
+		t.Errorf("a custom role allows %v", got.Capabilities)
+	}
+}
+
+// actor is who a token stands for, read through the middleware itself.
+func (f *fixture) actor(t *testing.T, token string) domain.Actor {
+	t.Helper()
+	var v auth.Viewer
+	h := f.auth.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { v, _ = auth.ViewerFrom(r.Context()) }))
+	r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
+	r.Header.Set("Authorization", "Bearer "+token)
+	h.ServeHTTP(httptest.NewRecorder(), r)
+	return v.Actor
 }

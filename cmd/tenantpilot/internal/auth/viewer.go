@@ -39,6 +39,8 @@ type Membership struct {
 	Name      string
 	Role      domain.Role
 	Tenants   []uuid.UUID // nil is all of them
+	// Capabilities are those of a custom role; nil means the preset's.
+	Capabilities []domain.Capability
 }
 
 type viewerKey struct{}
@@ -170,10 +172,17 @@ var errNobody = errors.New("no such person")
 func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer, error) {
 	v := Viewer{Actor: domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: person}}, Person: person}
 	rows, err := s.pool.Query(ctx, `
-		select p.email, p.display_name, p.platform, m.workspace, coalesce(w.name, ''), coalesce(m.role, ''), m.tenants
+		select p.email, p.display_name, p.platform, m.workspace, coalesce(w.name, ''), coalesce(m.role, ''), r.capabilities,
+			case when m.groups is null and coalesce(cardinality(m.except_tenants), 0) + coalesce(cardinality(m.except_groups), 0) = 0
+				then m.tenants
+				else array(select t.tenant from tenants t where t.workspace = m.workspace
+					and (m.tenants is null and m.groups is null or t.tenant = any(coalesce(m.tenants, '{}')) or t.groups && coalesce(m.groups, '{}'))
+					and not t.tenant = any(coalesce(m.except_tenants, '{}')) and not coalesce(t.groups, '{}') && coalesce(m.except_groups, '{}'))
+			end
 		from people p
 		left join members m on m.person = p.id and m.role <> '' and not p.platform
 		left join workspaces w on w.workspace = m.workspace
+		left join roles r on r.workspace = m.workspace and r.role = m.role
 		where p.id = $1 and p.disabled_at is null
 		order by lower(w.name), m.workspace`, person)
 	if err != nil {
@@ -182,7 +191,7 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 	found := false
 	var m Membership
 	var workspace uuid.NullUUID
-	_, err = pgx.ForEachRow(rows, []any{&v.Email, &v.Name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Tenants}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&v.Email, &v.Name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Capabilities, &m.Tenants}, func() error {
 		found = true
 		if workspace.Valid {
 			m.Workspace = workspace.UUID
@@ -198,7 +207,8 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 	}
 	for i, m := range v.Workspaces {
 		if i == 0 || m.Workspace == chosen {
-			v.Actor.Workspace, v.Actor.Role, v.Actor.Tenants, v.WorkspaceName = m.Workspace, m.Role, m.Tenants, m.Name
+			v.Actor.Workspace, v.Actor.Role, v.Actor.Capabilities, v.Actor.Tenants = m.Workspace, m.Role, m.Capabilities, m.Tenants
+			v.WorkspaceName = m.Name
 		}
 	}
 	return v, nil

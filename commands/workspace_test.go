@@ -1,0 +1,82 @@
+package commands_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tenantpilot/commands"
+	"tenantpilot/domain"
+)
+
+// TestMembersAreManagedByThoseWhoMay walks an invitation from its offer to the end of the membership, and tries each step as somebody who
+// may not, or who would hand out more than they hold.
+func TestMembersAreManagedByThoseWhoMay(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx, h := t.Context(), w.handlers[0]
+	owner, manager, grace := w.member(t, domain.RoleOwner), w.actor(domain.RoleManager), uuid.New()
+	foreign := owner
+	foreign.Workspace = uuid.New()
+	hr := domain.Actor{
+		Ref: w.actor("hr").Ref, Workspace: w.workspace, Role: "hr",
+		Capabilities: append(domain.Capabilities(domain.RoleOperator), domain.CapMemberManage),
+	}
+	until := time.Now().Add(time.Hour)
+	for name, c := range map[string]struct {
+		do   func(context.Context, domain.Actor) error
+		over bool // would hand out more than hr holds
+	}{
+		"invite": {func(ctx context.Context, a domain.Actor) error {
+			return h.InviteMember(ctx, commands.InviteMember{Actor: a, Person: grace, Role: domain.RoleManager, Until: until})
+		}, true},
+		"withdraw": {func(ctx context.Context, a domain.Actor) error {
+			return h.WithdrawInvitation(ctx, commands.WithdrawInvitation{Actor: a, Person: grace})
+		}, false},
+		"promote": {func(ctx context.Context, a domain.Actor) error {
+			return h.ChangeRole(ctx, commands.ChangeRole{Actor: a, Person: hr.Ref.ID, Role: domain.RoleOwner})
+		}, true},
+		"demote an owner": {func(ctx context.Context, a domain.Actor) error {
+			return h.ChangeRole(ctx, commands.ChangeRole{Actor: a, Person: owner.Ref.ID, Role: domain.RoleReadonly})
+		}, true},
+		"remove an owner": {func(ctx context.Context, a domain.Actor) error {
+			return h.RemoveMember(ctx, commands.RemoveMember{Actor: a, Person: owner.Ref.ID})
+		}, true},
+		"define": {func(ctx context.Context, a domain.Actor) error {
+			return h.DefineRole(ctx, commands.DefineRole{Actor: a, Role: "x1", Capabilities: []domain.Capability{domain.CapHoldManage}})
+		}, true},
+		"remove a role": {func(ctx context.Context, a domain.Actor) error {
+			return h.RemoveRole(ctx, commands.RemoveRole{Actor: a, Role: "x1"})
+		}, false},
+		"scope": {func(ctx context.Context, a domain.Actor) error {
+			return h.ScopeMember(ctx, commands.ScopeMember{Actor: a, Person: uuid.New()})
+		}, false},
+	} {
+		if err := c.do(ctx, foreign); !isKind(err, domain.NotFound) {
+			t.Errorf("%s from elsewhere: %v", name, err)
+		}
+		if err := c.do(ctx, manager); !isKind(err, domain.Forbidden) {
+			t.Errorf("%s as a manager: %v", name, err)
+		}
+		if err := c.do(ctx, hr); isKind(err, domain.Forbidden) != c.over {
+			t.Errorf("%s as somebody who manages members and no more: %v", name, err)
+		}
+	}
+	must(t, h.InviteMember(ctx, commands.InviteMember{
+		Actor: owner, Person: grace, Role: domain.RoleOperator, Scope: domain.Scope{Groups: []string{"Europe"}}, Until: until,
+	}))
+	if err := h.AnswerInvitation(ctx, commands.AnswerInvitation{Workspace: w.workspace, Person: uuid.New(), Accept: true}); !isKind(err, domain.NotFound) {
+		t.Errorf("somebody else accepts: %v", err)
+	}
+	must(t, w.handlers[1].AnswerInvitation(ctx, commands.AnswerInvitation{Workspace: w.workspace, Person: grace, Accept: true}))
+	self := domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: grace}, Workspace: w.workspace, Role: domain.RoleOperator}
+	if err := h.RemoveMember(ctx, commands.RemoveMember{Actor: self, Person: manager.Ref.ID}); !isKind(err, domain.Forbidden) {
+		t.Errorf("an operator removes somebody: %v", err)
+	}
+	must(t, h.RemoveMember(ctx, commands.RemoveMember{Actor: self, Person: grace})) // everybody may leave
+	if w.count(t, "MemberInvited", "InvitationAccepted") != 2 || w.count(t, "MemberRemoved") != 1 {
+		t.Error("the log does not tell the story")
+	}
+}

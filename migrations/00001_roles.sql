@@ -1,15 +1,18 @@
--- The three roles of TenantPilot, and who may enter the database.
+-- The roles of TenantPilot, and who may enter the database.
 --
 --   tenantpilot_owner    owns the database and the schema "public"; only migrations use it; not a superuser
 --   tenantpilot_app      what serve and work connect as; gets its rights table by table, owns nothing
 --   tenantpilot_auditor  reads, never writes
+--   tenantpilot_console  what the console reads as: one workspace's rows; the application takes it on, nobody signs in as it
 --
--- The launcher of the embedded server creates all three with LOGIN and random passwords before this file runs. On a
+-- The launcher of the embedded server creates them, those who sign in and random passwords before this file runs. On a
 -- server of your own, let an administrator do so once (psql, as a superuser or with CREATEROLE and CREATEDB):
 --
 --   CREATE ROLE tenantpilot_owner   LOGIN PASSWORD '...';
 --   CREATE ROLE tenantpilot_app     LOGIN PASSWORD '...';
 --   CREATE ROLE tenantpilot_auditor LOGIN PASSWORD '...';
+--   CREATE ROLE tenantpilot_console NOLOGIN;
+--   GRANT tenantpilot_console TO tenantpilot_app;
 --   CREATE DATABASE tenantpilot OWNER tenantpilot_owner ENCODING 'UTF8' TEMPLATE template0;
 --   \c tenantpilot
 --   ALTER SCHEMA public OWNER TO tenantpilot_owner;   -- needed on Postgres 14; harmless later

@@ -4,13 +4,11 @@ import (
 	"context"
 	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // Await waits until the named projections have applied an append (its receipt's Seq), at most for d. It says whether they have: a page
 // after one's own write shows it, or says that it is still on its way.
-func Await(ctx context.Context, pool *pgxpool.Pool, seq int64, d time.Duration, projections ...Projection) (bool, error) {
+func Await(ctx context.Context, pool querier, seq int64, d time.Duration, projections ...Projection) (bool, error) {
 	if seq == 0 {
 		return true, nil
 	}
@@ -46,7 +44,7 @@ type Lag struct {
 }
 
 // Lags reads how far each projection is behind.
-func Lags(ctx context.Context, pool *pgxpool.Pool) ([]Lag, error) {
+func Lags(ctx context.Context, pool querier) ([]Lag, error) {
 	rows, err := pool.Query(ctx, `
 		select c.projection, c.position, greatest(0, s.head - c.position), (select count(*) from parked p where p.projection = c.projection)
 		from checkpoints c, sequencer s order by c.projection`)

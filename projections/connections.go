@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenantpilot/domain"
 )
@@ -148,7 +147,7 @@ const connectionColumns = `number, stream, workspace, tenant, provider, display_
 	scope_run, scope_run_number, scope_operation, scope_initiator_kind, scope_initiator_id, scope_since, version, position`
 
 // ListConnections reads the connections that an actor sees, of one tenant or (uuid.Nil) of all.
-func ListConnections(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor, tenant uuid.UUID) ([]Connection, error) {
+func ListConnections(ctx context.Context, pool querier, actor domain.Actor, tenant uuid.UUID) ([]Connection, error) {
 	rows, err := pool.Query(ctx, `select `+connectionColumns+` from provider_connections
 		where workspace = $1 and ($2::uuid[] is null or tenant = any($2)) and ($3 = '00000000-0000-0000-0000-000000000000'::uuid or tenant = $3)
 		order by tenant, number`, sight(actor), actor.Tenants, tenant)
@@ -159,7 +158,7 @@ func ListConnections(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor
 }
 
 // ConnectionByNumber reads a connection that an actor sees; ErrNoRow otherwise.
-func ConnectionByNumber(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor, number int64) (Connection, error) {
+func ConnectionByNumber(ctx context.Context, pool querier, actor domain.Actor, number int64) (Connection, error) {
 	rows, err := pool.Query(ctx, `select `+connectionColumns+` from provider_connections
 		where number = $1 and workspace = $2 and ($3::uuid[] is null or tenant = any($3))`, number, sight(actor), actor.Tenants)
 	return one[Connection](rows, err, "read connection")

@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenantpilot/domain"
 )
@@ -75,7 +74,7 @@ type CacheEntry struct {
 }
 
 // DirectoryCache reads what is cached of a tenant.
-func DirectoryCache(ctx context.Context, pool *pgxpool.Pool, tenant uuid.UUID) ([]CacheEntry, error) {
+func DirectoryCache(ctx context.Context, pool querier, tenant uuid.UUID) ([]CacheEntry, error) {
 	rows, err := pool.Query(ctx, `select kind, content, count, read_at, run from directory_cache where tenant = $1 order by kind`, tenant)
 	if err != nil {
 		return nil, fmt.Errorf("read directory cache: %w", err)

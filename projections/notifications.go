@@ -9,7 +9,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenantpilot/domain"
 	"tenantpilot/eventstore"
@@ -150,7 +149,7 @@ type Notification struct {
 }
 
 // ListNotifications reads a person's newest notifications in a workspace.
-func ListNotifications(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor, limit int) ([]Notification, error) {
+func ListNotifications(ctx context.Context, pool querier, actor domain.Actor, limit int) ([]Notification, error) {
 	rows, err := pool.Query(ctx, `select id, tenant, kind, run_number, operation, outcome, reason, created_at, read_at from notifications
 		where person = $1 and workspace = $2 order by created_at desc, id limit $3`, actor.Ref.ID, actor.Workspace, limit)
 	if err != nil {
@@ -160,7 +159,7 @@ func ListNotifications(ctx context.Context, pool *pgxpool.Pool, actor domain.Act
 }
 
 // UnreadNotifications counts what a person has not read, at most 100.
-func UnreadNotifications(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor) (int, error) {
+func UnreadNotifications(ctx context.Context, pool querier, actor domain.Actor) (int, error) {
 	var n int
 	err := pool.QueryRow(ctx, `select count(*) from (select 1 from notifications
 		where person = $1 and workspace = $2 and read_at is null limit 100) u`, actor.Ref.ID, actor.Workspace).Scan(&n)
@@ -171,7 +170,7 @@ func UnreadNotifications(ctx context.Context, pool *pgxpool.Pool, actor domain.A
 }
 
 // ReadNotifications marks all of a person's notifications in a workspace as read.
-func ReadNotifications(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor) error {
+func ReadNotifications(ctx context.Context, pool querier, actor domain.Actor) error {
 	_, err := pool.Exec(ctx, `update notifications set read_at = clock_timestamp()
 		where person = $1 and workspace = $2 and read_at is null`, actor.Ref.ID, actor.Workspace)
 	if err != nil {

@@ -17,9 +17,10 @@ import (
 
 // Reader answers the questions of pages. Every method shows an actor what it may see and nothing of anything else: rows of other
 // workspaces and hidden tenants are neither returned nor counted.
-type Reader struct{ pool *pgxpool.Pool }
+type Reader struct{ pool querier }
 
-// NewReader makes a reader.
+// NewReader makes a reader that sees every workspace and relies on its queries' filters, for tools and tests. The console's is
+// NewConsoleReader.
 func NewReader(pool *pgxpool.Pool) Reader { return Reader{pool} }
 
 // Match is one condition of a filter: any of the values, or with Not none of them.

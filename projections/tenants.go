@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenantpilot/domain"
 )
@@ -106,7 +105,7 @@ func orNil(t time.Time) *time.Time {
 const tenantColumns = `tenant, number, workspace, external_id, name, domain, default_connection, hold_reason, hold_until, groups, position`
 
 // ListTenants reads the tenants that an actor sees, by name.
-func ListTenants(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor) ([]Tenant, error) {
+func ListTenants(ctx context.Context, pool querier, actor domain.Actor) ([]Tenant, error) {
 	rows, err := pool.Query(ctx, `select `+tenantColumns+` from tenants
 		where workspace = $1 and ($2::uuid[] is null or tenant = any($2)) order by lower(name), number`, sight(actor), actor.Tenants)
 	if err != nil {
@@ -116,7 +115,7 @@ func ListTenants(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor) ([
 }
 
 // TenantByExternalID reads a tenant that an actor sees; ErrNoRow otherwise.
-func TenantByExternalID(ctx context.Context, pool *pgxpool.Pool, actor domain.Actor, external uuid.UUID) (Tenant, error) {
+func TenantByExternalID(ctx context.Context, pool querier, actor domain.Actor, external uuid.UUID) (Tenant, error) {
 	rows, err := pool.Query(ctx, `select `+tenantColumns+` from tenants
 		where workspace = $1 and external_id = $2 and ($3::uuid[] is null or tenant = any($3))`, sight(actor), external, actor.Tenants)
 	return one[Tenant](rows, err, "read tenant")

@@ -127,7 +127,7 @@ func (p platformCredentials) For(_ context.Context, c domain.ProviderConnection)
 // serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish.
 func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	console, err := web.New(web.Config{
-		Read: projections.NewReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
+		Read: projections.NewConsoleReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
 		Metrics: a.metrics, Changed: a.store.Sequenced, Draining: a.draining, Ready: a.ready,
 	})
 	if err != nil {

@@ -48,12 +48,13 @@ func checkDurability(ctx context.Context, pool *pgxpool.Pool) error {
 // checkRole: the application must not be able to change history.
 func checkRole(ctx context.Context, pool *pgxpool.Pool) error {
 	var role string
-	var super, bypass, owner, mayChange bool
+	var super, bypass, owner, mayChange, console bool
 	err := pool.QueryRow(ctx, `
 		select r.rolname, r.rolsuper, r.rolbypassrls,
 		       exists (select from pg_class c where c.oid in ('events'::regclass, 'log'::regclass) and pg_has_role(c.relowner, 'member')),
-		       has_table_privilege('events', 'update') or has_table_privilege('events', 'delete') or has_table_privilege('events', 'truncate')
-		from pg_roles r where r.rolname = current_user`).Scan(&role, &super, &bypass, &owner, &mayChange)
+		       has_table_privilege('events', 'update') or has_table_privilege('events', 'delete') or has_table_privilege('events', 'truncate'),
+		       pg_has_role('tenantpilot_console', 'member')
+		from pg_roles r where r.rolname = current_user`).Scan(&role, &super, &bypass, &owner, &mayChange, &console)
 	if err != nil {
 		return fmt.Errorf("check role: %w", err)
 	}
@@ -63,6 +64,9 @@ func checkRole(ctx context.Context, pool *pgxpool.Pool) error {
 		return fmt.Errorf("the database role %s is a superuser, which could change history: %s", role, use)
 	case owner:
 		return fmt.Errorf("the database role %s owns the event log, so it could change history: %s", role, use)
+	case !console:
+		return fmt.Errorf("the database role %s may not take on tenantpilot_console, as which pages are read: "+
+			"let an administrator GRANT tenantpilot_console TO tenantpilot_app", role)
 	case bypass || mayChange:
 		return fmt.Errorf("the database role %s has rights to change history: %s", role, use)
 	}

@@ -16,6 +16,7 @@ const (
 	OwnerRole    = "tenantpilot_owner"
 	AppRole      = "tenantpilot_app"
 	AuditorRole  = "tenantpilot_auditor"
+	ConsoleRole  = "tenantpilot_console" // without a password: the application reads as it
 	superuser    = "postgres"
 	socketPort   = "5432" // only part of the socket's file name; nothing listens on a port
 	socketPrefix = "tp-"

@@ -31,6 +31,12 @@ func EnsureRoles(ctx context.Context, superuserURL string, passwords map[string]
 			return fmt.Errorf("create role %s: %w", role, err)
 		}
 	}
+	// Nobody signs in as the console: the application takes it on to read (00009_row_security.sql).
+	for _, statement := range []string{`CREATE ROLE ` + ConsoleRole + ` NOLOGIN`, `GRANT ` + ConsoleRole + ` TO ` + AppRole} {
+		if _, err := conn.Exec(ctx, statement); err != nil && !isDuplicate(err) {
+			return fmt.Errorf("create role %s: %w", ConsoleRole, err)
+		}
+	}
 	return nil
 }
 

@@ -101,7 +101,7 @@ func newConsole(t testing.TB) *console {
 	draining, drain := context.WithCancel(context.Background())
 	c.drain = drain
 	c.web, err = web.New(web.Config{
-		Read: projections.NewReader(c.pool), Commands: c.commands, Auth: c.auth, Log: log, Version: "test", Metrics: c.metrics,
+		Read: projections.NewConsoleReader(c.pool), Commands: c.commands, Auth: c.auth, Log: log, Version: "test", Metrics: c.metrics,
 		Changed: c.store.Sequenced, Draining: draining, Ready: func(context.Context) map[string]error { return c.faults },
 	})
 	must(t, err)

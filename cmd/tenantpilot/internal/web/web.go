@@ -160,7 +160,12 @@ func (s *Server) Handler() http.Handler {
 
 // authenticate finds out who asks for everything but files and probes, which are the same for everybody and must not cost a query.
 func (s *Server) authenticate(next http.Handler) http.Handler {
-	known := s.Auth.Authenticate(next)
+	known := s.Auth.Authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if viewer, ok := auth.ViewerFrom(r.Context()); ok {
+			r = r.WithContext(projections.WithSight(r.Context(), viewer.Actor))
+		}
+		next.ServeHTTP(w, r)
+	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/livez", "/readyz", "/healthz", "/metrics", "/openapi.yaml":

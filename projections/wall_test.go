@@ -1,0 +1,238 @@
+package projections_test
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tenantpilot/commands"
+	"tenantpilot/domain"
+	"tenantpilot/projections"
+)
+
+// twoWorkspaces is the fixture's workspace with a run under way, and a second one with one of everything.
+func twoWorkspaces(t testing.TB) (ours, theirs *fixture) {
+	t.Helper()
+	ours = newFixture(t)
+	other := *ours
+	theirs = &other
+	theirs.workspace, theirs.person = uuid.New(), uuid.New()
+	theirs.operator = domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: theirs.person}, Workspace: theirs.workspace, Role: domain.RoleOwner}
+	theirs.populate(t)
+	for _, f := range []*fixture{ours, theirs} {
+		ctx, owner := t.Context(), domain.SystemActor(f.workspace)
+		_, err := f.pool.Exec(ctx, `insert into people (id, email, display_name) values ($1, $2, 'Kim')`, f.person, f.person.String()+"@example.test")
+		must(t, err)
+		must(t, f.commands.DescribePerson(ctx, commands.DescribePerson{Actor: owner, Person: f.person, Identity: commands.Identity{Name: "Kim"}}))
+		must(t, f.commands.DefineRole(ctx, commands.DefineRole{Actor: owner, Role: "night"}))
+		must(t, f.commands.InviteMember(ctx, commands.InviteMember{Actor: owner, Person: uuid.New(), Role: "night", Until: time.Now().Add(time.Hour)}))
+		_, err = f.pool.Exec(ctx, `insert into api_tokens (id, person, workspace, name, prefix, hash, created_at) values ($1, $2, $3, 'x', 'tp', $4, now())`,
+			uuid.New(), f.person, f.workspace, []byte(f.person.String()))
+		must(t, err)
+		run := f.start(t, domain.OpGroupsSync)
+		f.settleAll(t)
+		_, err = projections.Claim(ctx, f.pool, "w", time.Minute)
+		must(t, err)
+		_, _, err = f.commands.Reserve(ctx, commands.Reserve{Start: commands.Start{
+			Actor: f.operator, Tenant: f.tenant.ExternalID, Operation: domain.OpRoleDefinitionsSync,
+		}})
+		must(t, err)
+		if r := f.start(t, domain.OpGroupsSync); r.Outcome != domain.Deduped || r.RunNumber != run.RunNumber {
+			t.Fatalf("outcome = %s", r.Outcome)
+		}
+		if r := f.start(t, domain.OpRoleDefinitionsSync); r.Outcome != domain.Busy {
+			t.Fatalf("outcome = %s", r.Outcome)
+		}
+		_, err = f.pool.Exec(ctx, `insert into directory_cache values ($1, $2, 'groups', 'x', 1, now(), $3, 1)`, f.tenant.ID.String(), f.tenant.ID, run.Run)
+		must(t, err)
+	}
+	ours.settleAll(t)
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(10 * time.Millisecond) { // messages come on their own
+		var told int
+		must(t, ours.pool.QueryRow(t.Context(), `select count(distinct workspace) from notifications`).Scan(&told))
+		if told == 2 {
+			return ours, theirs
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no notification within 15 s")
+		}
+	}
+}
+
+// withoutOwner are the tables that the console reads whole: none has a word about anybody.
+var withoutOwner = map[string]bool{
+	"log": true, "pending": true, "sequencer": true, "checkpoints": true, "goose_db_version": true,
+}
+
+// TestAForgottenFilterFindsNothingOfOthers reads every table that the console may read, without any filter.
+func TestAForgottenFilterFindsNothingOfOthers(t *testing.T) {
+	t.Parallel()
+	ours, theirs := twoWorkspaces(t)
+	ctx := t.Context()
+	rows, err := ours.pool.Query(ctx, `select c.relname, c.relrowsecurity,
+			exists (select from pg_attribute a where a.attrelid = c.oid and a.attname = 'workspace' and not a.attisdropped)
+		from pg_class c join pg_namespace n on n.oid = c.relnamespace
+		where n.nspname = 'public' and c.relkind in ('r', 'p', 'v', 'm') and has_any_column_privilege('tenantpilot_console', c.oid, 'select')
+		order by 1`)
+	must(t, err)
+	type tableFacts struct {
+		Name            string
+		Secured, Scoped bool
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowToStructByPos[tableFacts])
+	must(t, err)
+	if len(tables) < 15 {
+		t.Errorf("the console reads %d tables; they are not listed as expected", len(tables))
+	}
+	count := func(workspace, table, where string) (n int) {
+		t.Helper()
+		must(t, pgx.BeginFunc(ctx, ours.pool, func(tx pgx.Tx) error {
+			if workspace != "everybody" {
+				_, err := tx.Exec(ctx, `select set_config('role', 'tenantpilot_console', true), set_config('tenantpilot.workspace', $1, true)`, workspace)
+				if err != nil {
+					return err
+				}
+			}
+			return tx.QueryRow(ctx, `select count(*) from `+table+` t where `+where).Scan(&n)
+		}))
+		return n
+	}
+	for _, table := range tables {
+		if withoutOwner[table.Name] {
+			continue
+		}
+		if !table.Secured {
+			t.Errorf("the console reads %s, which has no row security: say who may see its rows (console_reads)", table.Name)
+			continue
+		}
+		if n := count("", table.Name, "true"); n != 0 {
+			t.Errorf("%s: %d rows without a workspace", table.Name, n)
+		}
+		for _, f := range []*fixture{ours, theirs} {
+			of := "true"
+			if table.Scoped {
+				of = fmt.Sprintf("t.workspace = '%s'", f.workspace)
+			}
+			all, seen := count("everybody", table.Name, of), count(f.workspace.String(), table.Name, "true")
+			if seen == 0 || table.Scoped && seen != all || !table.Scoped && seen >= all {
+				t.Errorf("%s: %d rows seen of %d (scoped %v)", table.Name, seen, all, table.Scoped)
+			}
+		}
+	}
+}
+
+// TestEveryQueryStopsAtTheWall calls every method of the reader with filters that name their objects, while the wall is ours: what a query
+// answers then is what it would answer had it forgotten its filter. Each must find nothing, and something once the wall is theirs.
+func TestEveryQueryStopsAtTheWall(t *testing.T) {
+	t.Parallel()
+	ours, theirs := twoWorkspaces(t)
+	read := projections.NewConsoleReader(ours.pool)
+	line, err := projections.NewReader(ours.pool).RunByNumber(t.Context(), theirs.operator, theirs.start(t, domain.OpGroupsSync).RunNumber)
+	must(t, err)
+	arguments := map[reflect.Type][]any{
+		reflect.TypeFor[domain.Actor]():          {theirs.operator},
+		reflect.TypeFor[uuid.UUID]():             {theirs.tenant.ID, theirs.tenant.ExternalID, line.ID, theirs.person, line.Attempt, uuid.Nil},
+		reflect.TypeFor[int64]():                 {line.Number, theirs.conn.Number, int64(0)},
+		reflect.TypeFor[domain.OperationType]():  {domain.OpGroupsSync},
+		reflect.TypeFor[time.Time]():             {time.Now().Add(-time.Hour), time.Now().Add(time.Hour)},
+		reflect.TypeFor[int]():                   {20},
+		reflect.TypeFor[time.Duration]():         {time.Millisecond},
+		reflect.TypeFor[projections.Run]():       {line.Run},
+		reflect.TypeFor[projections.RunFilter](): {projections.RunFilter{Limit: 20}},
+	}
+	// What is no row of anybody: how far the log is; and what writes.
+	exempt := map[string]bool{"Lag": true, "AwaitRuns": true, "MarkRead": true}
+	v := reflect.ValueOf(read)
+	for i := range v.NumMethod() {
+		name := v.Type().Method(i).Name
+		if exempt[name] {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			found := func(as domain.Actor) (n int) {
+				ctx := reflect.ValueOf(projections.WithSight(t.Context(), as))
+				for _, args := range combinations(t, v.Method(i).Type(), arguments) {
+					out := v.Method(i).Call(append([]reflect.Value{ctx}, args...))
+					if err, _ := out[len(out)-1].Interface().(error); err != nil {
+						if !errors.Is(err, projections.ErrNoRow) {
+							t.Errorf("%v: %v", args, err)
+						}
+						continue
+					}
+					if tells(out[0]) {
+						n++
+					}
+				}
+				return n
+			}
+			if n := found(ours.operator); n != 0 {
+				t.Errorf("%d calls about their objects find something from our side of the wall", n)
+			}
+			if n := found(theirs.operator); n == 0 && name != "Unread" && name != "Usually" && name != "InvitationsOf" {
+				t.Error("no call finds anything from their side: the arguments are not what this query needs")
+			}
+		})
+	}
+}
+
+// combinations are all choices of arguments after the context.
+func combinations(t *testing.T, method reflect.Type, from map[reflect.Type][]any) [][]reflect.Value {
+	all := [][]reflect.Value{nil}
+	for i := 1; i < method.NumIn(); i++ {
+		choices, ok := from[method.In(i)]
+		if !ok {
+			t.Fatalf("no arguments of type %s: add some that name their objects", method.In(i))
+		}
+		var next [][]reflect.Value
+		for _, head := range all {
+			for _, c := range choices {
+				next = append(next, append(append([]reflect.Value(nil), head...), reflect.ValueOf(c)))
+			}
+		}
+		all = next
+	}
+	return all
+}
+
+// tells says whether a value has anything in it.
+func tells(v reflect.Value) bool {
+	switch v.Kind() {
+	case reflect.Slice, reflect.Map:
+		return v.Len() > 0
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if _, isTime := v.Field(i).Interface().(time.Time); !isTime && tells(v.Field(i)) {
+				return true
+			}
+		}
+		return false
+	}
+	return !v.IsZero()
+}
+
+// BenchmarkWall measures what the second wall adds to the list page's main query.
+func BenchmarkWall(b *testing.B) {
+	f := newFixture(b)
+	for range 50 {
+		r := f.start(b, domain.OpGroupsSync)
+		_, err := f.commands.CancelRun(b.Context(), commands.CancelRun{Actor: domain.SystemActor(f.workspace), Run: r.Run})
+		must(b, err)
+	}
+	f.settleAll(b)
+	ctx := projections.WithSight(b.Context(), f.operator)
+	for name, read := range map[string]projections.Reader{"filter": projections.NewReader(f.pool), "filter+wall": projections.NewConsoleReader(f.pool)} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				lines, _, _, err := read.ListRuns(ctx, f.operator, projections.RunFilter{Limit: 50})
+				if err != nil || len(lines) != 50 {
+					b.Fatalf("%d lines, %v", len(lines), err)
+				}
+			}
+		})
+	}
+}

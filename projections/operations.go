@@ -506,3 +506,44 @@ func (r Reader) Lag(ctx context.Context) (behind int64, asOf time.Time, err erro
 	}
 	return behind, asOf, nil
 }
+
+// Change is one event of a stream with who caused it.
+type Change struct {
+	Position int64
+	At       time.Time
+	Name     string
+	Payload  []byte
+	Actor    string // empty for the system itself
+}
+
+// Changes reads the newest events of a stream in the actor's workspace, the newest first.
+func (r Reader) Changes(ctx context.Context, actor domain.Actor, stream uuid.UUID, limit int) ([]Change, error) {
+	rows, err := r.pool.Query(ctx, `select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, '')
+		from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}'
+		where e.stream = $1 and e.workspace = $2 order by e.version desc limit $3`, stream, sight(actor), limit)
+	if err != nil {
+		return nil, fmt.Errorf("read changes: %w", err)
+	}
+	return collect[Change](rows, "read changes")
+}
+
+// AwaitNow waits, at most so long, until every projection has what is in the log at this moment: for showing people their own change.
+func (r Reader) AwaitNow(ctx context.Context, d time.Duration) error {
+	deadline := time.Now().Add(d)
+	for {
+		var behind bool
+		err := r.pool.QueryRow(ctx, `select exists (select from pending)
+			or exists (select from checkpoints c, sequencer s where c.position < s.head)`).Scan(&behind)
+		if err != nil {
+			return fmt.Errorf("await read models: %w", err)
+		}
+		if !behind || time.Now().After(deadline) {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(15 * time.Millisecond):
+		}
+	}
+}

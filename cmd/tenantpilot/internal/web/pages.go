@@ -29,10 +29,15 @@ func (s *Server) home(r request) (answer, error) {
 			Label: m.Name, Role: string(m.Role), Href: "/workspaces/" + m.Workspace.String() + "/choose", Current: m.Workspace == r.actor().Workspace,
 		})
 	}
-	if len(home.Workspaces) == 1 {
+	invited, err := s.Read.InvitationsOf(r.Context(), r.actor().Ref.ID)
+	if err != nil {
+		return answer{}, err
+	}
+	home.Offers = view.PresentOffers(invited)
+	if len(home.Workspaces) == 1 && len(home.Offers) == 0 {
 		return answer{redirect: "/admin/operations"}, nil
 	}
-	if len(home.Workspaces) == 0 {
+	if len(home.Workspaces)+len(home.Offers) == 0 {
 		home.Empty = &view.Empty{Icon: "inbox", Title: "No workspace yet", Text: "You are signed in, but no workspace has made you a member. Ask an owner to invite you."}
 	}
 	return answer{title: "Workspaces", page: func(shell view.Shell) templ.Component { return page.HomePage(shell, home) }}, nil

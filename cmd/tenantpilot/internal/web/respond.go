@@ -280,7 +280,7 @@ func (s *Server) writePage(w http.ResponseWriter, r request, a answer) {
 }
 
 // pages are the addresses of the navigation that exist.
-var pages = []string{"/admin/operations", "/admin/tenants", "/admin/notifications"}
+var pages = []string{"/admin/operations", "/admin/tenants", "/admin/notifications", "/admin/settings"}
 
 // shell is the frame around a page: who is looking, where they can go.
 func (s *Server) shell(r request, a answer) (view.Shell, error) {

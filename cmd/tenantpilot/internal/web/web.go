@@ -114,6 +114,18 @@ func (s *Server) routes() {
 	s.post(r, "/admin/notifications/read", "", s.readNotifications)
 	s.post(r, "/workspaces/{workspace}/choose", "", s.chooseWorkspace)
 
+	s.get(r, "/admin/settings", func(request) (answer, error) { return answer{redirect: membersHref}, nil })
+	s.get(r, membersHref, s.members)
+	s.post(r, membersHref+"/invite", "", s.inviteMember)
+	s.post(r, membersHref+"/{person}/role", "", s.changeRole)
+	s.post(r, membersHref+"/{person}/scope", "", s.scopeMember)
+	s.post(r, membersHref+"/{person}/remove", "", s.removeMember)
+	s.post(r, membersHref+"/{person}/withdraw", "", s.withdrawInvitation)
+	s.post(r, "/admin/settings/roles", "", s.defineRole)
+	s.post(r, "/admin/settings/roles/{role}/remove", "", s.removeRole)
+	s.post(r, "/invitations/{workspace}/accept", "", s.acceptInvitation)
+	s.post(r, "/invitations/{workspace}/decline", "", s.declineInvitation)
+
 	s.open(r, http.MethodGet, "/sign-in", s.signInPage)
 	s.open(r, http.MethodGet, "/sign-in/{link}", s.signInPage)
 	s.open(r, http.MethodPost, "/sign-in/{link}", s.signIn)

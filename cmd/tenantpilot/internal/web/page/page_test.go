@@ -37,6 +37,8 @@ func samples() map[string]templ.Component {
 		"outcome-accepted":    page.OutcomePage(shell("Started", "/admin/t/contoso/start"), acceptedOutcome()),
 		"outcome-deduped":     page.OutcomePage(shell("Joined", "/admin/t/contoso/start"), dedupedOutcome()),
 		"outcome-busy":        page.OutcomePage(shell("Busy", "/admin/t/contoso/start"), busyOutcome()),
+		"members":             page.MembersPage(shell("Members and roles", "/admin/settings/members"), sampleMembers()),
+		"invited":             page.HomePage(shell("Workspaces", "/"), view.Home{Now: now, Offers: []view.Offer{{Workspace: "Northlight MSP", Role: "operator", Accept: view.Button{Label: "Accept", Post: true, Variant: "primary", Href: "/a"}, Decline: view.Button{Label: "Decline", Post: true, Href: "/d"}}}}),
 		"outcome-reserved":    page.ReservedPage(shell("Waiting", "/admin/t/contoso/start"), sampleReservation()),
 		"outcome-blocked":     page.OutcomePage(shell("Blocked", "/admin/t/contoso/start"), blockedOutcome()),
 		"tenants":             page.TenantsPage(shell("Tenants", "/admin/tenants"), view.TenantList{Now: now, Action: "/admin/tenants", Rows: sampleTenantRows()}),

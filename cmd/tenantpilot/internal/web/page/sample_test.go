@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
+	"tenantpilot/domain"
 )
 
 // The sample values are a workspace on a working day: every status occurs.
@@ -484,5 +485,24 @@ func sampleReservation() view.Reservation {
 		HolderURL: "/admin/operations/4711", Until: now.Add(2 * time.Hour), Operation: "Directory group sync",
 		Tenant: view.Link{Label: "Contoso", Href: "/admin/tenants/contoso"}, Initiator: "Kim Park", Since: now.Add(-3 * time.Minute),
 		Cancel: &view.Button{Label: "Stop waiting", Icon: "x", Variant: "outline", Post: true, Href: "/cancel", Confirm: "It will not start."},
+	}
+}
+
+func sampleMembers() view.Members {
+	tenant, group := view.Link{Label: "Contoso", Href: "0191f3a0-7c00-7000-8000-000000000031"}, "Europe"
+	return view.Members{
+		Now: now, MayManage: true, Tenants: []view.Link{tenant}, Groups: []string{group},
+		Capabilities: []view.Capability{{Code: "view", Words: "See tenants, runs and reports"}, {Code: "directory.sync", Words: "Sync directory groups and roles"}},
+		Made:         &view.MadeInvitation{Email: "nia@example.test", Link: "https://console.example/sign-in/abcdefghijklmnop", Until: now},
+		Members: []view.MemberLine{
+			{Person: "p1", Name: "Kim Larsen", Email: "kim@example.test", Role: "owner", Sees: "All tenants", LastActive: ago(time.Hour), Me: true, Buttons: []view.Button{{Label: "Leave", Post: true, Href: "/leave"}}},
+			{Person: "p2", Name: "Ana Ruiz", Email: "ana@example.test", Role: "night-shift", Sees: "group Europe except Contoso", Scope: domain.Scope{Groups: []string{group}}},
+		},
+		Invitations: []view.InvitationLine{{Person: "p3", Email: "nia@example.test", Role: "operator", Sees: "All tenants", Until: now.Add(time.Hour)}},
+		Roles: []view.RoleLine{
+			{Role: "owner", Preset: true, Capabilities: []string{"view", "directory.sync"}, Members: 1},
+			{Role: "night-shift", Capabilities: []string{"view"}, Members: 1, Remove: &view.Button{Label: "Remove role", DisabledReason: "Members have this role."}},
+		},
+		History: []view.Change{{Position: 214, At: now, Event: "MemberInvited", Sentence: "nia@example.test was invited as operator", Actor: "Kim Larsen"}},
 	}
 }

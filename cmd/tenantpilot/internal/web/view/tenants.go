@@ -118,6 +118,7 @@ type Readiness struct {
 type Home struct {
 	Now        time.Time
 	Workspaces []WorkspaceChoice
+	Offers     []Offer // memberships to accept or decline
 	Tenants    []TenantRow
 	Empty      *Empty
 }

@@ -1,0 +1,234 @@
+package web
+
+import (
+	"net/http"
+	"net/mail"
+	"net/url"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/google/uuid"
+
+	"tenantpilot/cmd/tenantpilot/internal/web/page"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
+	"tenantpilot/commands"
+	"tenantpilot/domain"
+)
+
+const membersHref = "/admin/settings/members"
+
+// invitationTime is how long an invitation, and the link that comes with it, can be used.
+const invitationTime = 7 * 24 * time.Hour
+
+func (s *Server) members(r request) (answer, error) { return s.membersPage(r, nil) }
+
+func (s *Server) membersPage(r request, made *view.MadeInvitation) (answer, error) {
+	ctx, actor := r.Context(), r.actor()
+	if !actor.Sees(actor.Workspace, uuid.Nil) {
+		return answer{}, notFound()
+	}
+	f := view.MembersFacts{Me: actor.Ref.ID, MayManage: actor.May(domain.CapMemberManage), Now: time.Now().UTC()}
+	var err error
+	if f.Members, err = s.Read.Members(ctx, actor); err != nil {
+		return answer{}, err
+	}
+	if f.Invitations, err = s.Read.Invitations(ctx, actor); err != nil {
+		return answer{}, err
+	}
+	if f.Roles, err = s.Read.CustomRoles(ctx, actor); err != nil {
+		return answer{}, err
+	}
+	if f.Tenants, err = s.Read.Tenants(ctx, actor); err != nil {
+		return answer{}, err
+	}
+	if f.History, err = s.Read.Changes(ctx, actor, actor.Workspace, 20); err != nil {
+		return answer{}, err
+	}
+	value := view.PresentMembers(f)
+	value.Made = made
+	return answer{
+		title: "Members and roles", media: "application/json", value: value,
+		page: func(shell view.Shell) templ.Component { return page.MembersPage(shell, value) },
+	}, nil
+}
+
+// changed answers a change of members: once the read model has it, the page shows it.
+func (s *Server) changed(r request, err error) (answer, error) {
+	if err != nil {
+		return answer{}, err
+	}
+	if err := s.Read.AwaitNow(r.Context(), 2*time.Second); err != nil {
+		return answer{}, err
+	}
+	return answer{redirect: membersHref}, nil
+}
+
+func (s *Server) inviteMember(r request) (answer, error) {
+	actor := r.actor()
+	if err := actor.Authorize(actor.Workspace, uuid.Nil, domain.CapMemberManage); err != nil {
+		return answer{}, err
+	}
+	form, err := formOf(r)
+	if err != nil {
+		return answer{}, err
+	}
+	address, err := mail.ParseAddress(form.Get("email"))
+	if err != nil || address.Name != "" || len(address.Address) > 254 {
+		return answer{}, domain.InvalidField("/email", "malformed", "Give an e-mail address.")
+	}
+	scope, err := scopeOf(form)
+	if err != nil {
+		return answer{}, err
+	}
+	who := commands.Identity{Email: address.Address, Name: form.Get("name")}
+	if len(who.Name) == 0 || len(who.Name) > 120 {
+		return answer{}, domain.InvalidField("/name", "required", "Give a name of at most 120 characters.")
+	}
+	person, known, err := s.Auth.InvitePerson(r.Context(), who.Email, who.Name)
+	if err != nil {
+		return answer{}, err
+	}
+	until := time.Now().Add(invitationTime)
+	err = s.Commands.InviteMember(r.Context(), commands.InviteMember{
+		Actor: actor, Person: person, Role: domain.Role(form.Get("role")), Scope: scope, Until: until,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	if err := s.Commands.DescribePerson(r.Context(), commands.DescribePerson{Actor: actor, Person: person, Identity: who}); err != nil {
+		return answer{}, err
+	}
+	made := &view.MadeInvitation{Email: who.Email, Until: until.UTC()}
+	if !known { // who can sign in already must not be signed in by whoever invites them
+		link, err := s.Auth.IssueSignInLink(r.Context(), person, invitationTime)
+		if err != nil {
+			return answer{}, err
+		}
+		made.Link = r.Header.Get("Origin") + link // which a browser sends, and Protect has compared with our own
+	}
+	if err := s.Read.AwaitNow(r.Context(), 2*time.Second); err != nil {
+		return answer{}, err
+	}
+	return s.membersPage(r, made)
+}
+
+func (s *Server) changeRole(r request) (answer, error) {
+	return s.onMember(r, func(person uuid.UUID, form url.Values) error {
+		return s.Commands.ChangeRole(r.Context(), commands.ChangeRole{Actor: r.actor(), Person: person, Role: domain.Role(form.Get("role"))})
+	})
+}
+
+func (s *Server) scopeMember(r request) (answer, error) {
+	return s.onMember(r, func(person uuid.UUID, form url.Values) error {
+		scope, err := scopeOf(form)
+		if err != nil {
+			if hidden := r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapMemberManage); hidden != nil {
+				return hidden
+			}
+			return err
+		}
+		return s.Commands.ScopeMember(r.Context(), commands.ScopeMember{Actor: r.actor(), Person: person, Scope: scope})
+	})
+}
+
+func (s *Server) removeMember(r request) (answer, error) {
+	a, err := s.onMember(r, func(person uuid.UUID, _ url.Values) error {
+		return s.Commands.RemoveMember(r.Context(), commands.RemoveMember{Actor: r.actor(), Person: person})
+	})
+	if err == nil && r.v("person") == r.actor().Ref.ID.String() {
+		a.redirect = "/"
+	}
+	return a, err
+}
+
+func (s *Server) withdrawInvitation(r request) (answer, error) {
+	return s.onMember(r, func(person uuid.UUID, _ url.Values) error {
+		return s.Commands.WithdrawInvitation(r.Context(), commands.WithdrawInvitation{Actor: r.actor(), Person: person})
+	})
+}
+
+func (s *Server) onMember(r request, do func(uuid.UUID, url.Values) error) (answer, error) {
+	person, err := pathUUID(r.v("person"))
+	if err != nil {
+		return answer{}, err
+	}
+	form, err := formOf(r)
+	if err != nil {
+		return answer{}, err
+	}
+	return s.changed(r, do(person, form))
+}
+
+func (s *Server) defineRole(r request) (answer, error) {
+	form, err := formOf(r)
+	if err != nil {
+		return answer{}, err
+	}
+	c := commands.DefineRole{Actor: r.actor(), Role: domain.Role(form.Get("role"))}
+	for _, code := range form["capability"] {
+		c.Capabilities = append(c.Capabilities, domain.Capability(code))
+	}
+	return s.changed(r, s.Commands.DefineRole(r.Context(), c))
+}
+
+func (s *Server) removeRole(r request) (answer, error) {
+	return s.changed(r, s.Commands.RemoveRole(r.Context(), commands.RemoveRole{Actor: r.actor(), Role: domain.Role(r.v("role"))}))
+}
+
+func (s *Server) acceptInvitation(r request) (answer, error)  { return s.answerInvitation(r, true) }
+func (s *Server) declineInvitation(r request) (answer, error) { return s.answerInvitation(r, false) }
+
+func (s *Server) answerInvitation(r request, accept bool) (answer, error) {
+	workspace, err := pathUUID(r.v("workspace"))
+	if err != nil {
+		return answer{}, err
+	}
+	if r.viewer.Token { // a token acts in one workspace, for what its person is there
+		return answer{}, notFound()
+	}
+	a, err := s.changed(r, s.Commands.AnswerInvitation(r.Context(), commands.AnswerInvitation{
+		Workspace: workspace, Person: r.actor().Ref.ID, Accept: accept,
+	}))
+	a.redirect = "/"
+	return a, err
+}
+
+// formOf reads a small form.
+func formOf(r request) (url.Values, error) {
+	if err := r.ParseForm(); err != nil {
+		return nil, problem{Status: http.StatusBadRequest, Code: "malformed_body", Detail: "The form could not be read."}
+	}
+	return r.PostForm, nil
+}
+
+// scopeOf reads what a member is to see.
+func scopeOf(form url.Values) (domain.Scope, error) {
+	var scope domain.Scope
+	ids := func(name string) ([]uuid.UUID, error) {
+		found := []uuid.UUID{}
+		for _, text := range form[name] {
+			id, err := uuid.Parse(text)
+			if err != nil {
+				return nil, domain.InvalidField("/"+name, "malformed", "Choose tenants from the list.")
+			}
+			found = append(found, id)
+		}
+		return found, nil
+	}
+	var err error
+	if form.Get("sees") == "listed" {
+		if scope.Tenants, err = ids("tenant"); err != nil {
+			return scope, err
+		}
+		if scope.Groups = form["group"]; len(scope.Groups) == 0 {
+			scope.Groups = nil
+		}
+	}
+	if len(form["except_tenant"]) > 0 {
+		if scope.ExceptTenants, err = ids("except_tenant"); err != nil {
+			return scope, err
+		}
+	}
+	scope.ExceptGroups = form["except_group"]
+	return scope, nil
+}

@@ -19,6 +19,12 @@ func (Attempts) Name() string { return "attempts" }
 // Version implements Projection.
 func (Attempts) Version() int { return 1 }
 
+// Tables implements ReadModel.
+func (Attempts) Tables() []string { return []string{"attempts"} }
+
+// Changes implements ReadModel.
+func (Attempts) Changes() map[string][]string { return nil }
+
 type attemptRow struct {
 	Attempt       uuid.UUID            `json:"attempt"`
 	Workspace     uuid.UUID            `json:"workspace"`

@@ -21,6 +21,12 @@ func (Directory) Name() string { return "directory" }
 // Version implements Projection.
 func (Directory) Version() int { return 1 }
 
+// Tables implements ReadModel.
+func (Directory) Tables() []string { return []string{"directory_cache"} }
+
+// Changes implements ReadModel.
+func (Directory) Changes() map[string][]string { return nil }
+
 type directoryRow struct {
 	ID       string    `json:"id"`
 	Tenant   uuid.UUID `json:"tenant"`

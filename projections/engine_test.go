@@ -31,6 +31,11 @@ type fixture struct {
 
 func newFixture(t testing.TB, extra ...projections.Projection) *fixture {
 	t.Helper()
+	return newFixtureOf(t, append(projections.All(), extra...)...)
+}
+
+func newFixtureOf(t testing.TB, all ...projections.Projection) *fixture {
+	t.Helper()
 	db := pgtest.New(t)
 	cfg, err := pgxpool.ParseConfig(db.AppURL)
 	must(t, err)
@@ -40,7 +45,7 @@ func newFixture(t testing.TB, extra ...projections.Projection) *fixture {
 	t.Cleanup(pool.Close)
 	f := &fixture{pool: pool, store: eventstore.Open(pool, eventstore.Config{}), workspace: uuid.New(), person: uuid.New()}
 	f.commands = commands.New(f.store, nil)
-	f.run(t, append(projections.All(), extra...))
+	f.run(t, all)
 	f.operator = domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: f.person}, Workspace: f.workspace, Role: domain.RoleOperator}
 	f.populate(t)
 	return f

@@ -22,6 +22,15 @@ func (Work) Name() string { return "work" }
 // Version implements Projection.
 func (Work) Version() int { return 1 }
 
+// Tables implements ReadModel.
+func (Work) Tables() []string { return []string{"work_items"} }
+
+// Changes implements ReadModel.
+func (Work) Changes() map[string][]string { return nil }
+
+// Aside lists what Apply also tidies up and a rebuild leaves alone: leases live by the clock and are not in the log.
+func (Work) Aside() []string { return []string{"work_leases"} }
+
 type workRow struct {
 	Run        uuid.UUID            `json:"run"`
 	Workspace  uuid.UUID            `json:"workspace"`

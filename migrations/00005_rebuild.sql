@@ -39,7 +39,6 @@ create table rebuilds (
     state          text        not null default 'building' check (state in ('building', 'comparing', 'differs', 'swapped', 'abandoned')),
     target         bigint      not null default 0, -- position to reach
     note           text        not null default '',
-    written_outside bigint     not null default 0, -- ledger: rows written to anything but the shadow and its bookkeeping; always 0
     started_at     timestamptz not null default clock_timestamp(),
     updated_at     timestamptz not null default clock_timestamp(),
     finished_at    timestamptz

@@ -40,7 +40,7 @@ func Await(ctx context.Context, pool *pgxpool.Pool, seq int64, d time.Duration, 
 // Lag is how far one projection is behind the log.
 type Lag struct {
 	Projection string
-	Version    int   // of what its tables hold
+	Version    int // of what its tables hold
 	Position   int64
 	Behind     int64 // events
 	Parked     int64 // events set aside because they could not be applied

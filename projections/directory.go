@@ -3,6 +3,8 @@ package projections
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,7 +70,7 @@ func (Directory) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 			delete(newest, id)
 		}
 	}
-	return directoryTable.save(ctx, tx, newest)
+	return directoryTable.save(ctx, tx, newest, slices.Collect(maps.Keys(there)))
 }
 
 // CacheEntry is what is cached of one kind of directory object.

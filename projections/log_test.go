@@ -41,9 +41,9 @@ func (l *testLog) generate(t testing.TB, events, connections int) {
 // Payloads are canonical and as long as real ones.
 const generateEvents = `
 with base as (
-	select head, (select coalesce(max(seq), 0) from events) as seq, head / (6 * $2::bigint) as wave from sequencer for update
+	select head, (select coalesce(max(seq), 0) from events) as seq from sequencer for update
 ), n as (
-	select b.head, b.seq, i, b.wave + i / (6 * $2::bigint) as wave, i % (6 * $2::bigint) / $2::bigint as step, i % $2::bigint as conn
+	select b.head, b.seq, i, (head + i) / (6 * $2::bigint) as wave, (head + i) % (6 * $2::bigint) / $2::bigint as step, (head + i) % $2::bigint as conn
 	from base b, generate_series(0, $1::bigint - 1) i
 ), r as (
 	select n.*, wave * $2::bigint + conn as number, md5('run' || wave * $2::bigint + conn)::uuid as run,

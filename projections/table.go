@@ -46,20 +46,13 @@ func (t table[K, R]) load(ctx context.Context, tx pgx.Tx, keys []K) (map[K]*R, e
 	return found, nil
 }
 
-func (t table[K, R]) save(ctx context.Context, tx pgx.Tx, changed map[K]*R) error {
-	if len(changed) == 0 {
-		return nil
-	}
-	keys := slices.Collect(maps.Keys(changed))
-	if err := t.remove(ctx, tx, keys); err != nil {
+// save writes changed rows; there are the keys of those that the table already has.
+func (t table[K, R]) save(ctx context.Context, tx pgx.Tx, changed map[K]*R, there []K) error {
+	there = slices.DeleteFunc(there, func(k K) bool { return changed[k] == nil })
+	if err := t.remove(ctx, tx, there); err != nil {
 		return err
 	}
-	raw, err := json.Marshal(slices.Collect(maps.Values(changed)))
-	if err != nil {
-		return fmt.Errorf("save %s: %w", t.name, err)
-	}
-	_, err = tx.Exec(ctx, `insert into `+t.name+` select * from json_populate_recordset(null::`+t.name+`, $1)`, string(raw))
-	if err != nil {
+	if err := insertRows(ctx, tx, t.name, slices.Collect(maps.Values(changed)), ""); err != nil {
 		return fmt.Errorf("save %s: %w", t.name, err)
 	}
 	return nil
@@ -95,6 +88,7 @@ func (t table[K, R]) fold(ctx context.Context, tx pgx.Tx, events []Event, keyOf 
 	if w.all, err = t.load(ctx, tx, keys); err != nil {
 		return err
 	}
+	there := slices.Collect(maps.Keys(w.all))
 	for _, e := range events {
 		k, ok := keyOf(e)
 		if !ok {
@@ -104,21 +98,29 @@ func (t table[K, R]) fold(ctx context.Context, tx pgx.Tx, events []Event, keyOf 
 			w.all[k], w.changed[k] = row, row
 		}
 	}
-	return t.save(ctx, tx, w.changed)
+	return t.save(ctx, tx, w.changed, there)
 }
 
 // insertNew adds rows, leaving alone those that are there already.
-func insertNew[R any](ctx context.Context, tx pgx.Tx, name string, rows []R) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	raw, err := json.Marshal(rows)
-	if err != nil {
-		return fmt.Errorf("insert %s: %w", name, err)
-	}
-	_, err = tx.Exec(ctx, `insert into `+name+` select * from json_populate_recordset(null::`+name+`, $1) on conflict do nothing`, string(raw))
-	if err != nil {
+func insertNew[R any](ctx context.Context, tx pgx.Tx, name string, rows []*R) error {
+	if err := insertRows(ctx, tx, name, rows, " on conflict do nothing"); err != nil {
 		return fmt.Errorf("insert %s: %w", name, err)
 	}
 	return nil
+}
+
+// insertRows adds rows, in COPY when there are many: then a row that is there already is an error, whatever onConflict says.
+func insertRows[R any](ctx context.Context, tx pgx.Tx, name string, rows []*R, onConflict string) error {
+	switch {
+	case len(rows) == 0:
+		return nil
+	case len(rows) >= copyFrom:
+		return copyRows(ctx, tx, name, rows)
+	}
+	raw, err := json.Marshal(rows)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec(ctx, `insert into `+name+` select * from json_populate_recordset(null::`+name+`, $1)`+onConflict, string(raw))
+	return err
 }

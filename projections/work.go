@@ -54,9 +54,9 @@ func (Work) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 			ended = append(ended, e.Stream)
 		}
 	}
-	rows := make([]workRow, 0, len(queued))
+	rows := make([]*workRow, 0, len(queued))
 	for _, r := range queued {
-		rows = append(rows, r)
+		rows = append(rows, &r)
 	}
 	if err := insertNew(ctx, tx, "work_items", rows); err != nil || len(ended) == 0 {
 		return err

@@ -188,7 +188,7 @@ func (a applier) park(ctx context.Context, tx pgx.Tx, set *parking) error {
 	}
 	_, err := tx.Exec(ctx, `insert into parked (projection, stream, position, cause)
 		select $1, s, p, c from unnest($2::uuid[], $3::bigint[], $4::text[]) as u (s, p, c) on conflict do nothing`,
-		a.projection.Name(), set.about, positions, set.causes)
+		a.projection.Name(), arrayOf(set.about), positions, set.causes)
 	if err != nil {
 		return fmt.Errorf("park %d events from %d on: %w", len(positions), positions[0], err)
 	}
@@ -205,7 +205,7 @@ func parkedAmong(ctx context.Context, tx pgx.Tx, projection string, about map[uu
 		list = append(list, s)
 	}
 	rows, err := tx.Query(ctx, `select s from unnest($2::uuid[]) s where exists (select from parked where projection = $1)
-		and exists (select from parked p where p.projection = $1 and p.stream = s)`, projection, list)
+		and exists (select from parked p where p.projection = $1 and p.stream = s)`, projection, arrayOf(list))
 	if err != nil {
 		return nil, fmt.Errorf("read parked streams: %w", err)
 	}

@@ -7,7 +7,9 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 )
 
 // table moves whole rows of a read model: load those that a batch touches, fold the events in memory, write them back. Two statements a
@@ -23,7 +25,7 @@ func (t table[K, R]) load(ctx context.Context, tx pgx.Tx, keys []K) (map[K]*R, e
 	if len(keys) == 0 {
 		return found, nil
 	}
-	rows, err := tx.Query(ctx, `select `+t.key+`, row_to_json(t) from `+t.name+` t where `+t.key+` = any($1::`+t.cast+`)`, keys)
+	rows, err := tx.Query(ctx, `select `+t.key+`, row_to_json(t) from `+t.name+` t where `+t.key+` = any($1::`+t.cast+`)`, arrayOf(keys))
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", t.name, err)
 	}
@@ -62,13 +64,26 @@ func (t table[K, R]) remove(ctx context.Context, tx pgx.Tx, keys []K) error {
 	if len(keys) == 0 {
 		return nil
 	}
-	if _, err := tx.Exec(ctx, `delete from `+t.name+` where `+t.key+` = any($1::`+t.cast+`)`, keys); err != nil {
+	if _, err := tx.Exec(ctx, `delete from `+t.name+` where `+t.key+` = any($1::`+t.cast+`)`, arrayOf(keys)); err != nil {
 		return fmt.Errorf("remove %s: %w", t.name, err)
 	}
 	return nil
 }
 
-// rows is the working set of one batch.
+// arrayOf makes keys a parameter. UUIDs go in pgx's own type: it asks a google/uuid for its text, one by one.
+func arrayOf[K comparable](keys []K) any {
+	ids, ok := any(keys).([]uuid.UUID)
+	if !ok {
+		return keys
+	}
+	own := make([]pgtype.UUID, len(ids))
+	for i, id := range ids {
+		own[i] = pgtype.UUID{Bytes: id, Valid: true}
+	}
+	return own
+}
+
+// working is the working set of one batch.
 type working[K comparable, R any] struct {
 	all     map[K]*R
 	changed map[K]*R
@@ -78,9 +93,10 @@ type working[K comparable, R any] struct {
 // the table ignores; fn gets nil for a row that does not exist and returns the row to keep (nil leaves it out).
 func (t table[K, R]) fold(ctx context.Context, tx pgx.Tx, events []Event, keyOf func(Event) (K, bool), fn func(*R, Event) *R) error {
 	var keys []K
+	asked := map[K]bool{}
 	for _, e := range events {
-		if k, ok := keyOf(e); ok {
-			keys = append(keys, k)
+		if k, ok := keyOf(e); ok && !asked[k] {
+			keys, asked[k] = append(keys, k), true
 		}
 	}
 	w := working[K, R]{changed: map[K]*R{}}

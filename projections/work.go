@@ -62,7 +62,7 @@ func (Work) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 		return err
 	}
 	for _, table := range []string{"work_items", "work_leases"} { // in the order in which Claim locks them
-		if _, err := tx.Exec(ctx, `delete from `+table+` where run = any($1)`, ended); err != nil {
+		if _, err := tx.Exec(ctx, `delete from `+table+` where run = any($1)`, arrayOf(ended)); err != nil {
 			return fmt.Errorf("remove work: %w", err)
 		}
 	}

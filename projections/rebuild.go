@@ -328,14 +328,29 @@ type RebuildRow struct {
 
 // Rebuilds lists rebuilds, the newest first, at most limit.
 func Rebuilds(ctx context.Context, pool *pgxpool.Pool, limit int) ([]RebuildRow, error) {
-	rows, err := pool.Query(ctx, `select id, projection, from_version, to_version, state,
-			coalesce((select min(position) from rebuild_shards where rebuild = id), 0), target, note,
-			started_at, updated_at, finished_at
-		from rebuilds order by id desc limit $1`, limit)
+	rows, err := pool.Query(ctx, rebuildRows+` order by id desc limit $1`, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list rebuilds: %w", err)
 	}
 	return collect[RebuildRow](rows, "list rebuilds")
+}
+
+const rebuildRows = `select id, projection, from_version, to_version, state,
+	coalesce((select min(position) from rebuild_shards where rebuild = id), 0), target, note, started_at, updated_at, finished_at from rebuilds`
+
+// OpenRebuilds finds the rebuilds that have not ended, by projection; whether a process works on one, or it waits to be resumed, it does
+// not tell.
+func OpenRebuilds(ctx context.Context, pool *pgxpool.Pool) (map[string]RebuildRow, error) {
+	rows, err := pool.Query(ctx, rebuildRows+` where state in ('building', 'comparing', 'differs') order by id`)
+	if err != nil {
+		return nil, fmt.Errorf("list open rebuilds: %w", err)
+	}
+	open, err := collect[RebuildRow](rows, "list open rebuilds")
+	byName := make(map[string]RebuildRow, len(open))
+	for _, r := range open {
+		byName[r.Projection] = r
+	}
+	return byName, err
 }
 
 // Stale lists the read models whose tables hold another version than this program's: until they are rebuilt they are read as they are and

@@ -89,13 +89,6 @@ func (l *testLog) firstRun(t testing.TB) uuid.UUID {
 	return run
 }
 
-func (l *testLog) head(t testing.TB) int64 {
-	t.Helper()
-	var head int64
-	must(t, l.pool.QueryRow(t.Context(), `select head from sequencer`).Scan(&head))
-	return head
-}
-
 // follow runs an engine until stop is called or the test ends.
 func (l *testLog) follow(t testing.TB, all ...projections.Projection) (stop func()) {
 	t.Helper()

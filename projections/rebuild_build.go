@@ -58,7 +58,6 @@ func (b *rebuild) build(ctx context.Context, target int64) error {
 				close(s)
 			}
 		}()
-		position := after
 		for stored := range read {
 			s := b.deal(stored)
 			for i := range shards {
@@ -69,8 +68,7 @@ func (b *rebuild) build(ctx context.Context, target int64) error {
 				}
 			}
 			b.result.Events += int64(len(stored))
-			position = s.upTo
-			b.report(phase, position, target)
+			b.report(phase, s.upTo, target)
 		}
 		return nil
 	})

@@ -198,7 +198,7 @@ func (a *app) notices(ctx context.Context, lags []projections.Lag) (parked, vers
 	if len(streams) > 0 {
 		text := strings.Join(streams, ", ")
 		if first, err := projections.Parked(ctx, a.pool, 1); err == nil && len(first) > 0 {
-			text += fmt.Sprintf("; the first is %s at position %d of %s", first[0].Event, first[0].Position, first[0].Projection)
+			text += fmt.Sprintf(", the oldest at position %d; `tenantpilot projections` says why", first[0].Position)
 		}
 		parked = notice(text)
 	}

@@ -26,8 +26,10 @@ create index unparked_by_position on unparked (projection, position);
 -- which would otherwise park that run too, and the next.
 alter table runs add parked boolean not null default false;
 drop index runs_active_scope, runs_active_identity;
-create unique index runs_active_scope on runs (connection) where execution_status <> 'completed' and not parked;
-create unique index runs_active_identity on runs (identity) where execution_status <> 'completed' and not parked;
+create unique index runs_active_scope on runs (connection, (case when parked then run else '00000000-0000-0000-0000-000000000000' end))
+    where execution_status <> 'completed';
+create unique index runs_active_identity on runs (identity, (case when parked then run else '00000000-0000-0000-0000-000000000000' end))
+    where execution_status <> 'completed';
 
 -- One row per rebuild, kept for good. Its shards say how far they are, in the transactions that write their rows: so it resumes.
 create table rebuilds (

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"tenantpilot/domain"
 	"tenantpilot/eventstore"
 )
 
@@ -49,6 +50,43 @@ func subject(p Projection, e Event) uuid.UUID {
 	return e.Stream
 }
 
+// chooser is a Projection that says which events change it; the others are not even decoded for it.
+type chooser interface{ Concerns(event string) bool }
+
+// concerning leaves out the events that change nothing in a projection's rows.
+func concerning(p Projection, stored []eventstore.Event) []eventstore.Event {
+	c, ok := p.(chooser)
+	if !ok {
+		return stored
+	}
+	kept := make([]eventstore.Event, 0, len(stored))
+	for _, e := range stored {
+		if c.Concerns(e.Name) {
+			kept = append(kept, e)
+		}
+	}
+	return kept
+}
+
+// names is a set of event names.
+func names(events ...domain.Event) map[string]bool {
+	set := make(map[string]bool, len(events))
+	for _, e := range events {
+		set[e.EventName()] = true
+	}
+	return set
+}
+
+// decodeFor decodes the events that concern a projection.
+func decodeFor(p Projection, stored []eventstore.Event) []Event {
+	stored = concerning(p, stored)
+	events := make([]Event, len(stored))
+	for i, e := range stored {
+		events[i] = decode(e)
+	}
+	return events
+}
+
 // decode reads a stored event's payload. One that cannot be read has no Data and says why in undecodable.
 func decode(stored eventstore.Event) Event {
 	data, err := stored.Decode()
@@ -72,6 +110,9 @@ var errParkedBefore = errors.New("an earlier event of the stream is parked")
 
 // apply applies events in position order. An error is trouble of the database or a shutdown, never the events'.
 func (a applier) apply(ctx context.Context, tx pgx.Tx, events []Event) error {
+	if len(events) == 0 {
+		return nil
+	}
 	about := make(map[uuid.UUID]bool, len(events))
 	for _, e := range events {
 		about[subject(a.projection, e)] = true

@@ -108,9 +108,5 @@ func (e *Engine) handle(p Projection, msg *message.Message) error {
 	if !ok {
 		return errors.New("message carries no batch")
 	}
-	events := make([]Event, len(batch.Events))
-	for i, stored := range batch.Events {
-		events[i] = decode(stored)
-	}
-	return applier{projection: p, log: e.log, letters: true}.apply(msg.Context(), batch.Tx, events)
+	return applier{projection: p, log: e.log, letters: true}.apply(msg.Context(), batch.Tx, decodeFor(p, batch.Events))
 }

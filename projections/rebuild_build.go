@@ -105,6 +105,8 @@ func (b *rebuild) read(ctx context.Context, after, target int64, out chan<- []ev
 
 // deal decodes a stretch of the log on all processors and deals it out, in order.
 func (b *rebuild) deal(stored []eventstore.Event) segment {
+	s := segment{upTo: stored[len(stored)-1].Position, events: make([][]Event, len(b.shards))}
+	stored = concerning(b.model, stored)
 	events := make([]Event, len(stored))
 	workers := runtime.GOMAXPROCS(0)
 	var wait sync.WaitGroup
@@ -116,7 +118,6 @@ func (b *rebuild) deal(stored []eventstore.Event) segment {
 		})
 	}
 	wait.Wait()
-	s := segment{upTo: stored[len(stored)-1].Position, events: make([][]Event, len(b.shards))}
 	for _, e := range events {
 		i := shardOf(e, len(b.shards))
 		s.events[i] = append(s.events[i], e)

@@ -181,15 +181,11 @@ func (b *rebuild) holdAndCatchUp(ctx context.Context, tx pgx.Tx) (position int64
 	if err != nil {
 		return 0, err
 	}
-	events := make([]Event, len(stored))
-	for i, e := range stored {
-		events[i] = decode(e)
-	}
-	if len(events) == 0 {
+	if len(stored) == 0 {
 		return position, nil
 	}
-	b.result.Events += int64(len(events))
-	if err := b.apply(ctx, tx, events); err != nil {
+	b.result.Events += int64(len(stored))
+	if err := b.apply(ctx, tx, decodeFor(b.model, stored)); err != nil {
 		return 0, err
 	}
 	return position, b.ledger(ctx, tx)

@@ -93,15 +93,20 @@ func (Runs) MarkParked(ctx context.Context, tx pgx.Tx, runs []uuid.UUID, parked 
 	return nil
 }
 
+var runEvents = names(domain.RunAccepted{}, domain.RunStarted{}, domain.RunProgressed{}, domain.RunItemsRecorded{}, domain.RunCancelRequested{},
+	domain.RunAwaitingApproval{}, domain.RunRecovered{}, domain.RunCompleted{}, domain.ScopeReleased{})
+
+// Concerns implements chooser.
+func (Runs) Concerns(event string) bool { return runEvents[event] }
+
 func runKey(e Event) (uuid.UUID, bool) {
-	switch d := e.Data.(type) {
-	case domain.RunAccepted, domain.RunStarted, domain.RunProgressed, domain.RunItemsRecorded, domain.RunCancelRequested,
-		domain.RunAwaitingApproval, domain.RunRecovered, domain.RunCompleted:
-		return e.Stream, true
-	case domain.ScopeReleased:
-		return d.Run, true
+	if !runEvents[e.Name] {
+		return uuid.Nil, false
 	}
-	return uuid.Nil, false
+	if released, ok := e.Data.(domain.ScopeReleased); ok {
+		return released.Run, true
+	}
+	return e.Stream, true
 }
 
 func runRow(row *Run, e Event) *Run {

@@ -371,3 +371,64 @@ func TestARebuildBringsParkedEventsBack(t *testing.T) {
 		t.Errorf("%d parked, %d in the trace, the run is %s", parked, trace, status)
 	}
 }
+
+// A query that runs for long keeps the swap waiting, and nobody else for more than moments.
+func TestTheSwapWaitsForALongQueryAndOthersDoNot(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	l.generate(t, 3_600, 600)
+	_, err := projections.Rebuild(t.Context(), l.db.OwnerURL, projections.Runs{}, projections.RebuildOptions{})
+	must(t, err)
+	long, err := l.pool.Begin(t.Context())
+	must(t, err)
+	var n int
+	must(t, long.QueryRow(t.Context(), `select count(*) from runs`).Scan(&n)) // its lock lasts as long as its transaction
+	const held = 4 * time.Second                                              // longer than one transaction of the swap goes on trying
+	swapped := make(chan error, 1)
+	began := time.Now()
+	var took time.Duration
+	go func() {
+		_, err := projections.Rebuild(context.Background(), l.db.OwnerURL, louder{}, projections.RebuildOptions{})
+		took = time.Since(began)
+		swapped <- err
+	}()
+	var slowest time.Duration
+	for time.Since(began) < held {
+		asked := time.Now()
+		must(t, l.pool.QueryRow(t.Context(), `select count(*) from runs`).Scan(&n))
+		slowest = max(slowest, time.Since(asked))
+		time.Sleep(time.Millisecond)
+	}
+	must(t, long.Rollback(t.Context()))
+	must(t, <-swapped)
+	if took < held || slowest > held/2 {
+		t.Errorf("swapped after %v, the slowest reader waited %v", took, slowest)
+	}
+	t.Logf("the slowest reader waited %v", slowest)
+}
+
+func TestOnlyOneRebuildsAReadModel(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	conn, err := pgx.Connect(t.Context(), l.db.OwnerURL)
+	must(t, err)
+	defer conn.Close(context.Background())
+	_, err = conn.Exec(t.Context(), `select pg_advisory_lock(hashtextextended('tenantpilot rebuild runs', 0))`)
+	must(t, err)
+	if _, err := projections.Rebuild(t.Context(), l.db.OwnerURL, projections.Runs{}, projections.RebuildOptions{}); !errors.Is(err, projections.ErrRebuilding) {
+		t.Errorf("err = %v", err)
+	}
+	if _, err := projections.Rebuild(t.Context(), l.db.OwnerURL, projections.Tenants{}, projections.RebuildOptions{}); err != nil {
+		t.Errorf("another read model: %v", err)
+	}
+}
+
+// The application's role can read how rebuilds stand and can make none.
+func TestARebuildNeedsTheOwner(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	_, err := projections.Rebuild(t.Context(), l.db.AppURL, projections.Runs{}, projections.RebuildOptions{})
+	if err == nil || !strings.Contains(err.Error(), "permission denied") {
+		t.Errorf("err = %v", err)
+	}
+}

@@ -213,8 +213,8 @@ func (a *app) rebuildStale(ctx context.Context) {
 			continue
 		}
 		done, err := projections.Rebuild(ctx, a.options.ownerURL, m, projections.RebuildOptions{Log: a.log})
-		if ctx.Err() != nil {
-			return // the next process goes on with it
+		if ctx.Err() != nil || errors.Is(err, projections.ErrRebuilding) {
+			continue // the next process goes on with it, or another is at it
 		}
 		if err != nil {
 			a.log.Error("rebuild", "projection", m.Name(), "err", err)

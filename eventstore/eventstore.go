@@ -205,6 +205,20 @@ func (s *Store) ReadAfter(ctx context.Context, after int64, limit int, name stri
 	return named, upTo, nil
 }
 
+// ReadPositions reads the events whose positions a query selects, in order, in the caller's transaction.
+func ReadPositions(ctx context.Context, tx pgx.Tx, positions string, args ...any) ([]Event, error) {
+	rows, err := tx.Query(ctx, `select l.position, `+eventColumns+`
+		from log l join events e using (seq) where l.position in (`+positions+`) order by l.position`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read positions: %w", err)
+	}
+	events, err := pgx.CollectRows(rows, scanEvent(true))
+	if err != nil {
+		return nil, fmt.Errorf("read positions: %w", err)
+	}
+	return events, nil
+}
+
 // ReadStream reads a stream's events from a version on, in order. Positions are not filled in.
 func (s *Store) ReadStream(ctx context.Context, stream uuid.UUID, after int) ([]Event, error) {
 	rows, err := s.pool.Query(ctx,

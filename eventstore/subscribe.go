@@ -36,8 +36,9 @@ func BatchFrom(ctx context.Context) (*Batch, bool) {
 
 // SubscriberConfig sets a Subscriber up.
 type SubscriberConfig struct {
-	// Group names the consumer; its checkpoint is the row (Group, Version). Two subscribers of one group share the work of one:
-	// whichever commits a batch first has it, the other's attempt rolls back.
+	// Group names the consumer. It has one checkpoint, which carries the version of what the consumer wrote: a subscriber with another
+	// Version delivers nothing until the checkpoint is moved to its own (projections.Rebuild does). Two subscribers of one group
+	// share the work of one: whichever commits a batch first has it, the other's attempt rolls back.
 	Group   string
 	Version int
 	// BatchSize is the most events of one message (default 1000).
@@ -89,7 +90,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, errors.New("subscribe: the subscriber is closed")
 	default:
 	}
-	c := &consumer{Subscriber: s, topic: topic, out: make(chan *message.Message)}
+	c := &consumer{Subscriber: s, topic: topic, out: make(chan *message.Message), found: s.cfg.Version}
 	if err := c.ensureCheckpoint(ctx); err != nil {
 		return nil, err
 	}
@@ -114,6 +115,7 @@ type consumer struct {
 	topic    string
 	out      chan *message.Message
 	oneByOne int // how many events to deliver singly, after a nack
+	found    int // the checkpoint's version when it was last looked at
 }
 
 // group is the name of the checkpoint: a filtered topic has one of its own.
@@ -179,10 +181,17 @@ func (c *consumer) wait(ctx context.Context, ring <-chan struct{}, d time.Durati
 // step delivers one batch and says whether the checkpoint moved.
 func (c *consumer) step(ctx context.Context) (bool, error) {
 	var after int64
-	err := c.store.pool.QueryRow(ctx,
-		`select position from checkpoints where projection = $1 and version = $2`, c.group(), c.cfg.Version).Scan(&after)
+	var version int
+	err := c.store.pool.QueryRow(ctx, `select position, version from checkpoints where projection = $1`, c.group()).Scan(&after, &version)
 	if err != nil {
 		return false, fmt.Errorf("read checkpoint: %w", err)
+	}
+	if version != c.cfg.Version && version != c.found {
+		c.store.log.Warn("event subscriber waits: what it would write to has another version",
+			"group", c.group(), "version", c.cfg.Version, "found", version)
+	}
+	if c.found = version; version != c.cfg.Version {
+		return false, nil
 	}
 	batch, err := c.next(ctx, after)
 	if err != nil || batch.UpTo == after {

@@ -19,6 +19,12 @@ func (Attempts) Name() string { return "attempts" }
 // Version implements Projection.
 func (Attempts) Version() int { return 1 }
 
+// Tables implements ReadModel.
+func (Attempts) Tables() []string { return []string{"attempts"} }
+
+// Changes implements ReadModel.
+func (Attempts) Changes() map[string][]string { return nil }
+
 type attemptRow struct {
 	Attempt       uuid.UUID            `json:"attempt"`
 	Workspace     uuid.UUID            `json:"workspace"`
@@ -40,10 +46,10 @@ type attemptRow struct {
 
 // Apply implements Projection. An attempt has one receipt for ever, so rows are only added.
 func (Attempts) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
-	var rows []attemptRow
+	var rows []*attemptRow
 	for _, e := range events {
 		if row, ok := attemptOf(e); ok {
-			rows = append(rows, row)
+			rows = append(rows, &row)
 		}
 	}
 	return insertNew(ctx, tx, "attempts", rows)

@@ -38,6 +38,7 @@ func Await(ctx context.Context, pool querier, seq int64, d time.Duration, projec
 // Lag is how far one projection is behind the log.
 type Lag struct {
 	Projection string
+	Version    int // of what its tables hold
 	Position   int64
 	Behind     int64 // events
 	Parked     int64 // events set aside because they could not be applied
@@ -46,7 +47,7 @@ type Lag struct {
 // Lags reads how far each projection is behind.
 func Lags(ctx context.Context, pool querier) ([]Lag, error) {
 	rows, err := pool.Query(ctx, `
-		select c.projection, c.position, greatest(0, s.head - c.position), (select count(*) from parked p where p.projection = c.projection)
+		select c.projection, c.version, c.position, greatest(0, s.head - c.position), (select count(*) from parked p where p.projection = c.projection)
 		from checkpoints c, sequencer s order by c.projection`)
 	if err != nil {
 		return nil, fmt.Errorf("read projection lag: %w", err)

@@ -20,6 +20,12 @@ func (Connections) Name() string { return "connections" }
 // Version implements Projection.
 func (Connections) Version() int { return 1 }
 
+// Tables implements ReadModel.
+func (Connections) Tables() []string { return []string{"provider_connections"} }
+
+// Changes implements ReadModel.
+func (Connections) Changes() map[string][]string { return nil }
+
 // Connection is a provider connection as pages show it.
 type Connection struct {
 	Number                  int64                    `json:"number"`

@@ -3,6 +3,8 @@ package projections
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -19,6 +21,12 @@ func (Directory) Name() string { return "directory" }
 
 // Version implements Projection.
 func (Directory) Version() int { return 1 }
+
+// Tables implements ReadModel.
+func (Directory) Tables() []string { return []string{"directory_cache"} }
+
+// Changes implements ReadModel.
+func (Directory) Changes() map[string][]string { return nil }
 
 type directoryRow struct {
 	ID       string    `json:"id"`
@@ -61,7 +69,7 @@ func (Directory) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 			delete(newest, id)
 		}
 	}
-	return directoryTable.save(ctx, tx, newest)
+	return directoryTable.save(ctx, tx, newest, slices.Collect(maps.Keys(there)))
 }
 
 // CacheEntry is what is cached of one kind of directory object.

@@ -7,7 +7,6 @@ package projections
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,9 +14,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"tenantpilot/domain"
 	"tenantpilot/eventstore"
@@ -27,6 +24,8 @@ import (
 type Event struct {
 	eventstore.Event
 	Data domain.Event
+
+	undecodable error
 }
 
 // Projection turns events into rows.
@@ -36,6 +35,17 @@ type Projection interface {
 	Version() int
 	// Apply writes what the events say, in position order, in few statements for the whole batch. Applying an event twice changes nothing.
 	Apply(ctx context.Context, tx pgx.Tx, events []Event) error
+}
+
+// ReadModel is a projection of which nothing is left but its rows: they can be made again from the log (Rebuild). The others are process
+// managers, whose effects must not be repeated.
+type ReadModel interface {
+	Projection
+	// Tables lists the tables that Apply keeps and nothing else writes. Their shape belongs to the migrations, what is in them to Version.
+	Tables() []string
+	// Changes says what this version means to have changed since the one before: table to columns, or "*" for all of its rows. A rebuild
+	// whose rows differ from the old ones elsewhere is not let in.
+	Changes() map[string][]string
 }
 
 // All lists the read models and process managers that a running product needs.
@@ -98,136 +108,5 @@ func (e *Engine) handle(p Projection, msg *message.Message) error {
 	if !ok {
 		return errors.New("message carries no batch")
 	}
-	return e.apply(msg.Context(), p, batch)
-}
-
-// apply applies a batch, parking events that cannot be: those that do not decode, those of a stream that is parked already, and, found by
-// bisection under savepoints, those that Apply refuses.
-func (e *Engine) apply(ctx context.Context, p Projection, b *eventstore.Batch) error {
-	parked, err := parkedStreams(ctx, b.Tx, p.Name())
-	if err != nil {
-		return err
-	}
-	events := make([]Event, 0, len(b.Events))
-	for _, stored := range b.Events {
-		data, err := stored.Decode()
-		if parked[stored.Stream] {
-			err = errStreamParked
-		}
-		if err != nil {
-			if err := e.park(ctx, b.Tx, p, stored, err); err != nil {
-				return err
-			}
-			parked[stored.Stream] = true
-			continue
-		}
-		events = append(events, Event{stored, data})
-	}
-	return e.bisect(ctx, p, b.Tx, events)
-}
-
-var errStreamParked = errors.New("an earlier event of the stream is parked")
-
-func (e *Engine) bisect(ctx context.Context, p Projection, tx pgx.Tx, events []Event) error {
-	if len(events) == 0 {
-		return nil
-	}
-	err := attempt(ctx, p, tx, events)
-	switch {
-	case err == nil || isTrouble(ctx, err):
-		return err
-	case len(events) == 1:
-		return e.park(ctx, tx, p, events[0].Event, err)
-	}
-	half := len(events) / 2
-	if err := e.bisect(ctx, p, tx, events[:half]); err != nil {
-		return err
-	}
-	rest := events[half:]
-	parked, err := parkedStreams(ctx, tx, p.Name())
-	if err != nil {
-		return err
-	}
-	kept := rest[:0:0]
-	for _, ev := range rest {
-		if parked[ev.Stream] {
-			if err := e.park(ctx, tx, p, ev.Event, errStreamParked); err != nil {
-				return err
-			}
-			continue
-		}
-		kept = append(kept, ev)
-	}
-	return e.bisect(ctx, p, tx, kept)
-}
-
-// attempt applies events under a savepoint, so that a failure leaves the transaction as it was.
-func attempt(ctx context.Context, p Projection, tx pgx.Tx, events []Event) (err error) {
-	save, err := tx.Begin(ctx)
-	if err != nil {
-		return fmt.Errorf("savepoint: %w", err)
-	}
-	defer func() {
-		if panicked := recover(); panicked != nil {
-			err = fmt.Errorf("apply %s: panic: %v", p.Name(), panicked)
-		}
-		if err != nil {
-			_ = save.Rollback(ctx)
-		}
-	}()
-	if err := p.Apply(ctx, save, events); err != nil {
-		return fmt.Errorf("apply %s: %w", p.Name(), err)
-	}
-	return save.Commit(ctx)
-}
-
-// isTrouble says that the failure is the database's or the shutdown's, not the event's: the batch is delivered again.
-func isTrouble(ctx context.Context, err error) bool {
-	if ctx.Err() != nil {
-		return true
-	}
-	var pg *pgconn.PgError
-	if errors.As(err, &pg) {
-		switch pg.Code[:2] {
-		case "08", "40", "53", "55", "57", "58":
-			return true
-		}
-		return false
-	}
-	return pgconn.Timeout(err) || errors.As(err, new(*pgconn.ConnectError))
-}
-
-// park records an event that a projection could not apply and publishes a dead letter, both in the transaction that moves past it.
-func (e *Engine) park(ctx context.Context, tx pgx.Tx, p Projection, stored eventstore.Event, cause error) error {
-	_, err := tx.Exec(ctx, `insert into parked (projection, stream, position, cause) values ($1, $2, $3, $4) on conflict do nothing`,
-		p.Name(), stored.Stream, stored.Position, cause.Error())
-	if err != nil {
-		return fmt.Errorf("park event %d: %w", stored.Position, err)
-	}
-	payload, err := json.Marshal(map[string]any{
-		"projection": p.Name(), "position": stored.Position, "stream": stored.Stream, "event": stored.Name, "cause": cause.Error(),
-	})
-	if err != nil {
-		return fmt.Errorf("park event %d: %w", stored.Position, err)
-	}
-	if !errors.Is(cause, errStreamParked) {
-		e.log.Error("event parked", "projection", p.Name(), "position", stored.Position, "event", stored.Name, "cause", cause)
-	}
-	return eventstore.Publish(ctx, tx, eventstore.TopicDeadLetters, message.NewMessage(uuid.NewString(), payload))
-}
-
-func parkedStreams(ctx context.Context, tx pgx.Tx, projection string) (map[uuid.UUID]bool, error) {
-	rows, err := tx.Query(ctx, `select distinct stream from parked where projection = $1`, projection)
-	if err != nil {
-		return nil, fmt.Errorf("read parked streams: %w", err)
-	}
-	streams, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return nil, fmt.Errorf("read parked streams: %w", err)
-	}
-	set := make(map[uuid.UUID]bool, len(streams))
-	for _, s := range streams {
-		set[s] = true
-	}
-	return set, nil
+	return applier{projection: p, log: e.log, letters: true}.apply(msg.Context(), batch.Tx, decodeFor(p, batch.Events))
 }

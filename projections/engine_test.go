@@ -31,7 +31,16 @@ type fixture struct {
 
 func newFixture(t testing.TB, extra ...projections.Projection) *fixture {
 	t.Helper()
-	db := pgtest.New(t)
+	return newFixtureOf(t, append(projections.All(), extra...)...)
+}
+
+func newFixtureOf(t testing.TB, all ...projections.Projection) *fixture {
+	t.Helper()
+	return newFixtureAt(t, pgtest.New(t), all...)
+}
+
+func newFixtureAt(t testing.TB, db *pgtest.DB, all ...projections.Projection) *fixture {
+	t.Helper()
 	cfg, err := pgxpool.ParseConfig(db.AppURL)
 	must(t, err)
 	cfg.MaxConns = 20
@@ -40,7 +49,7 @@ func newFixture(t testing.TB, extra ...projections.Projection) *fixture {
 	t.Cleanup(pool.Close)
 	f := &fixture{pool: pool, store: eventstore.Open(pool, eventstore.Config{}), workspace: uuid.New(), person: uuid.New()}
 	f.commands = commands.New(f.store, nil)
-	f.run(t, append(projections.All(), extra...))
+	f.run(t, all)
 	f.operator = domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: f.person}, Workspace: f.workspace, Role: domain.RoleOperator}
 	f.populate(t)
 	return f
@@ -250,4 +259,16 @@ func TestALostLeaseIsRecoveredUnderANewToken(t *testing.T) {
 	if second == nil || !second.Recovered || second.Token <= first.Token {
 		t.Fatalf("recovered %+v after %+v", second, first)
 	}
+}
+
+func registerFabrikam(f *fixture) commands.RegisterTenant {
+	return commands.RegisterTenant{Actor: domain.SystemActor(f.workspace), ExternalID: uuid.New(), Name: "Fabrikam"}
+}
+
+// text is a query's one text.
+func (f *fixture) text(t *testing.T, pool *pgxpool.Pool, query string) string {
+	t.Helper()
+	var text string
+	must(t, pool.QueryRow(t.Context(), query).Scan(&text))
+	return text
 }

@@ -20,6 +20,12 @@ func (Members) Name() string { return "members" }
 // Version implements Projection.
 func (Members) Version() int { return 1 }
 
+// Tables implements ReadModel.
+func (Members) Tables() []string { return []string{"members", "invitations", "roles"} }
+
+// Changes implements ReadModel.
+func (Members) Changes() map[string][]string { return nil }
+
 type memberRow struct {
 	ID            string      `json:"id"`
 	Workspace     uuid.UUID   `json:"workspace"`

@@ -82,7 +82,7 @@ func acceptances(ctx context.Context, tx pgx.Tx, events []Event) (map[uuid.UUID]
 	if len(missing) == 0 {
 		return found, nil
 	}
-	rows, err := tx.Query(ctx, `select payload from events where stream = any($1) and version = 1`, missing)
+	rows, err := tx.Query(ctx, `select payload from events where stream = any($1) and version = 1`, arrayOf(missing))
 	if err != nil {
 		return nil, fmt.Errorf("read accepted runs: %w", err)
 	}

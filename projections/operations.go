@@ -95,7 +95,7 @@ func (l RunLine) Cursor() Cursor { return Cursor{l.AcceptedAt, l.Number} }
 const runColumns = `r.run, r.number, r.workspace, r.tenant, r.connection, r.operation, r.identity, r.strict, r.attempt, r.surface, r.trigger,
 	r.initiator_kind, r.initiator_id, r.inputs, r.facts, r.execution_status, r.outcome, r.reason, r.summary, r.diagnostics, r.accepted_at,
 	r.started_at, r.ended_at, r.scope_released_at, r.try, r.token, r.worker, r.step, r.done, r.total, r.waiting_until, r.waiting_for,
-	r.confirmed, r.refused, r.unknown, r.cancel_requested_at, r.cancel_requested_by, r.items, r.position`
+	r.confirmed, r.refused, r.unknown, r.cancel_requested_at, r.cancel_requested_by, r.items, r.position, r.parked`
 
 const runNames = `t.name, t.external_id, coalesce(c.display_name, ''), coalesce(p.display_name, '')`
 

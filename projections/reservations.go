@@ -21,6 +21,12 @@ func (ReservationList) Name() string { return "reservations" }
 // Version implements Projection.
 func (ReservationList) Version() int { return 1 }
 
+// Tables implements ReadModel.
+func (ReservationList) Tables() []string { return []string{"reservations"} }
+
+// Changes implements ReadModel.
+func (ReservationList) Changes() map[string][]string { return nil }
+
 // Reservation is a start that waits, or waited, for its connection.
 type Reservation struct {
 	ID            uuid.UUID              `json:"reservation"`

@@ -2,6 +2,7 @@ package projections
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,6 +19,20 @@ func (Runs) Name() string { return "runs" }
 
 // Version implements Projection.
 func (Runs) Version() int { return 1 }
+
+// Tables implements ReadModel.
+func (Runs) Tables() []string { return []string{"runs"} }
+
+// Changes implements ReadModel.
+func (Runs) Changes() map[string][]string { return nil }
+
+// Subject is the run, whichever stream the event is of: the release of its scope is an event of the connection.
+func (Runs) Subject(e Event) uuid.UUID {
+	if run, ok := runKey(e); ok {
+		return run
+	}
+	return e.Stream
+}
 
 // Run is an operation run as pages show it.
 type Run struct {
@@ -60,6 +75,7 @@ type Run struct {
 	CancelRequestedBy *uuid.UUID             `json:"cancel_requested_by"`
 	Items             []domain.Item          `json:"items"`
 	Position          int64                  `json:"position"`
+	Parked            bool                   `json:"parked"` // events of it are parked: the row is out of date
 }
 
 var runTable = table[uuid.UUID, Run]{"runs", "run", "uuid[]"}
@@ -69,15 +85,28 @@ func (Runs) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	return runTable.fold(ctx, tx, events, runKey, runRow)
 }
 
-func runKey(e Event) (uuid.UUID, bool) {
-	switch d := e.Data.(type) {
-	case domain.RunAccepted, domain.RunStarted, domain.RunProgressed, domain.RunItemsRecorded, domain.RunCancelRequested,
-		domain.RunAwaitingApproval, domain.RunRecovered, domain.RunCompleted:
-		return e.Stream, true
-	case domain.ScopeReleased:
-		return d.Run, true
+// MarkParked says on the rows that their runs are parked, or no longer.
+func (Runs) MarkParked(ctx context.Context, tx pgx.Tx, runs []uuid.UUID, parked bool) error {
+	if _, err := tx.Exec(ctx, `update runs set parked = $2 where run = any($1)`, runs, parked); err != nil {
+		return fmt.Errorf("mark parked runs: %w", err)
 	}
-	return uuid.Nil, false
+	return nil
+}
+
+var runEvents = names(domain.RunAccepted{}, domain.RunStarted{}, domain.RunProgressed{}, domain.RunItemsRecorded{}, domain.RunCancelRequested{},
+	domain.RunAwaitingApproval{}, domain.RunRecovered{}, domain.RunCompleted{}, domain.ScopeReleased{})
+
+// Concerns implements chooser.
+func (Runs) Concerns(event string) bool { return runEvents[event] }
+
+func runKey(e Event) (uuid.UUID, bool) {
+	if !runEvents[e.Name] {
+		return uuid.Nil, false
+	}
+	if released, ok := e.Data.(domain.ScopeReleased); ok {
+		return released.Run, true
+	}
+	return e.Stream, true
 }
 
 func runRow(row *Run, e Event) *Run {

@@ -20,6 +20,12 @@ func (Tenants) Name() string { return "tenants" }
 // Version implements Projection.
 func (Tenants) Version() int { return 1 }
 
+// Tables implements ReadModel.
+func (Tenants) Tables() []string { return []string{"tenants", "workspaces"} }
+
+// Changes implements ReadModel.
+func (Tenants) Changes() map[string][]string { return nil }
+
 // Tenant is a managed tenant as pages show it.
 type Tenant struct {
 	ID                uuid.UUID  `json:"tenant"`

@@ -22,6 +22,15 @@ func (Work) Name() string { return "work" }
 // Version implements Projection.
 func (Work) Version() int { return 1 }
 
+// Tables implements ReadModel.
+func (Work) Tables() []string { return []string{"work_items"} }
+
+// Changes implements ReadModel.
+func (Work) Changes() map[string][]string { return nil }
+
+// Aside lists what Apply also tidies up and a rebuild leaves alone: leases live by the clock and are not in the log.
+func (Work) Aside() []string { return []string{"work_leases"} }
+
 type workRow struct {
 	Run        uuid.UUID            `json:"run"`
 	Workspace  uuid.UUID            `json:"workspace"`
@@ -45,15 +54,15 @@ func (Work) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 			ended = append(ended, e.Stream)
 		}
 	}
-	rows := make([]workRow, 0, len(queued))
+	rows := make([]*workRow, 0, len(queued))
 	for _, r := range queued {
-		rows = append(rows, r)
+		rows = append(rows, &r)
 	}
 	if err := insertNew(ctx, tx, "work_items", rows); err != nil || len(ended) == 0 {
 		return err
 	}
 	for _, table := range []string{"work_items", "work_leases"} { // in the order in which Claim locks them
-		if _, err := tx.Exec(ctx, `delete from `+table+` where run = any($1)`, ended); err != nil {
+		if _, err := tx.Exec(ctx, `delete from `+table+` where run = any($1)`, arrayOf(ended)); err != nil {
 			return fmt.Errorf("remove work: %w", err)
 		}
 	}

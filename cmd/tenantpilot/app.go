@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,6 +30,7 @@ import (
 // options say what an app is made of.
 type options struct {
 	databaseURL    string // of the application's role
+	ownerURL       string // of the owner's, to rebuild read models of another version; empty leaves that to a person
 	loginURL       string // empty: Microsoft's
 	graphURL       string
 	platformSecret string
@@ -167,15 +169,50 @@ func (a *app) ready(ctx context.Context) map[string]error {
 		if l.Behind > 10_000 {
 			err = errors.Join(err, fmt.Errorf("%s is %d events behind", l.Projection, l.Behind))
 		}
-		if l.Parked > 0 {
-			err = errors.Join(err, fmt.Errorf("%s has %d parked events", l.Projection, l.Parked))
-		}
 	}
 	faults["projections"] = err
+	faults["parked"], faults["versions"] = a.notices(ctx, lags)
 	if a.draining.Err() != nil {
 		faults["draining"] = errors.New("the server is stopping")
 	}
 	return faults
+}
+
+// notice is something that a person should look at and that keeps nobody from being served.
+type notice string
+
+// Error implements error.
+func (n notice) Error() string { return string(n) }
+
+// StillReady tells readyz to say it and to answer 200.
+func (notice) StillReady() bool { return true }
+
+// notices says what is parked, and which read models wait for a rebuild: both are served, out of date in part or as they are.
+func (a *app) notices(ctx context.Context, lags []projections.Lag) (parked, versions error) {
+	var streams, stale []string
+	for _, l := range lags {
+		if l.Parked > 0 {
+			streams = append(streams, fmt.Sprintf("%s has %d parked events", l.Projection, l.Parked))
+		}
+	}
+	if len(streams) > 0 {
+		text := strings.Join(streams, ", ")
+		if first, err := projections.Parked(ctx, a.pool, 1); err == nil && len(first) > 0 {
+			text += fmt.Sprintf(", the oldest at position %d; `tenantpilot projections` says why", first[0].Position)
+		}
+		parked = notice(text)
+	}
+	models, err := projections.Stale(ctx, a.pool, projections.All())
+	for _, m := range models {
+		stale = append(stale, m.Name())
+	}
+	switch {
+	case err != nil:
+		versions = err
+	case len(stale) > 0:
+		versions = notice("run `tenantpilot rebuild`: the tables hold another version of " + strings.Join(stale, ", "))
+	}
+	return parked, versions
 }
 
 // hasWorkspace says whether a workspace was created.

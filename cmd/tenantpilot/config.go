@@ -18,7 +18,7 @@ type config struct {
 	// DatabaseURL is a Postgres URL of the application's role (of the owner's, for migrate). Empty uses the running demo's server.
 	DatabaseURL     string `env:"DATABASE_URL"`
 	DatabaseURLFile string `env:"DATABASE_URL_FILE,file"`
-	// OwnerDatabaseURL is the owner's, with which demo migrates an existing server.
+	// OwnerDatabaseURL is the owner's, with which demo migrates an existing server and read models are rebuilt.
 	OwnerDatabaseURL     string `env:"OWNER_DATABASE_URL"`
 	OwnerDatabaseURLFile string `env:"OWNER_DATABASE_URL_FILE,file"`
 	// Listen is where serve listens.
@@ -53,6 +53,10 @@ func loadConfig() (config, error) {
 
 // dataDirFlag adds --data-dir with the default that every command shares.
 func dataDirFlag(cmd *cobra.Command, into *string) {
+	cmd.Flags().StringVar(into, "data-dir", defaultDataDir(), "where the demo keeps its database and demo.json")
+}
+
+func defaultDataDir() string {
 	fallback, err := pgembed.DefaultDataDir()
 	if err != nil {
 		fallback = "tenantpilot-data" // no home directory: below the current one
@@ -60,7 +64,7 @@ func dataDirFlag(cmd *cobra.Command, into *string) {
 	if fromEnv := os.Getenv("TENANTPILOT_DATA_DIR"); fromEnv != "" {
 		fallback = fromEnv
 	}
-	cmd.Flags().StringVar(into, "data-dir", fallback, "where the demo keeps its database and demo.json")
+	return fallback
 }
 
 // databaseURL is TENANTPILOT_DATABASE_URL, else the running demo's server for the role.

@@ -28,6 +28,7 @@ const demoSecret = "demo-platform-secret" //nolint:gosec // of the simulator, on
 
 type demo struct {
 	listen, dataDir string
+	ownerURL        string
 	fresh           bool
 	out             io.Writer
 	log             *slog.Logger
@@ -80,7 +81,7 @@ func (d *demo) run(ctx context.Context) error {
 		sim.AddTenant(t.simulated(demoSecret))
 	}
 	a, err := newApp(ctx, options{
-		databaseURL: databaseURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, demo: true, log: d.log,
+		databaseURL: databaseURL, ownerURL: d.ownerURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, demo: true, log: d.log,
 	})
 	if err != nil {
 		return err
@@ -97,6 +98,7 @@ func (d *demo) run(ctx context.Context) error {
 		file.SignInURL = file.BaseURL + file.SignInURL
 		g.Go(func() error { return a.serve(ctx, listener) })
 		g.Go(func() error { return a.runWorker(ctx) })
+		g.Go(func() error { a.rebuildStale(ctx); return nil })
 		if err := file.write(filepath.Join(d.dataDir, demoFileName)); err != nil {
 			return err
 		}
@@ -124,6 +126,7 @@ func (d *demo) database(ctx context.Context) (url string, stop func(), err error
 		if owner == "" {
 			return "", nil, errors.New("set TENANTPILOT_OWNER_DATABASE_URL too: the schema is brought up to date as the database's owner")
 		}
+		d.ownerURL = owner
 		_, err := migrations.Apply(ctx, owner)
 		return cfg.DatabaseURL, func() {}, err
 	}
@@ -142,7 +145,8 @@ func (d *demo) database(ctx context.Context) (url string, stop func(), err error
 			d.log.Error("stop postgres", "err", err)
 		}
 	}
-	if _, err := migrations.Apply(ctx, server.OwnerURL(pgembed.Database)); err != nil {
+	d.ownerURL = server.OwnerURL(pgembed.Database)
+	if _, err := migrations.Apply(ctx, d.ownerURL); err != nil {
 		stop()
 		return "", nil, err
 	}

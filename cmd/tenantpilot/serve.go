@@ -19,7 +19,10 @@ func serveCommand() *cobra.Command {
 		Long: `Serve the console and keep the read models. Runs are executed by "tenantpilot work", on this machine or another.
 
 The database is TENANTPILOT_DATABASE_URL (the application's role), or else the running demo's. It is checked first: serve refuses one
-that could lose acknowledged work or whose role could change history, and says what to do.`,
+that could lose acknowledged work or whose role could change history, and says what to do.
+
+Read models whose tables hold another version than this program's are served as they are; with TENANTPILOT_OWNER_DATABASE_URL serve
+rebuilds them while it serves, else "tenantpilot rebuild" does.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withApp(cmd.Context(), dataDir, func(ctx context.Context, a *app, cfg config) error {
 				if listen == "" {
@@ -33,6 +36,7 @@ that could lose acknowledged work or whose role could change history, and says w
 				g, ctx := errgroup.WithContext(ctx)
 				g.Go(func() error { return a.runLog(ctx) })
 				g.Go(func() error { return a.serve(ctx, listener) })
+				g.Go(func() error { a.rebuildStale(ctx); return nil })
 				return g.Wait()
 			})
 		},
@@ -74,7 +78,7 @@ func withApp(ctx context.Context, dataDir string, do func(context.Context, *app,
 		return err
 	}
 	o := options{
-		databaseURL: url, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, behindTLS: cfg.BehindTLS,
+		databaseURL: url, ownerURL: cfg.OwnerDatabaseURL, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, behindTLS: cfg.BehindTLS,
 		log: newLog(slog.LevelInfo),
 	}
 	if cfg.DatabaseURL == "" {

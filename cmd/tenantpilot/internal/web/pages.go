@@ -265,7 +265,10 @@ func (s *Server) probes(r *mux.Router) {
 		for name, err := range s.Ready(r.Context()) {
 			checks[name] = "ok"
 			if err != nil {
-				status, body["state"], checks[name] = http.StatusServiceUnavailable, "not_ready", safeText(err)
+				checks[name] = safeText(err)
+			}
+			if harmless := interface{ StillReady() bool }(nil); err != nil && !(errors.As(err, &harmless) && harmless.StillReady()) {
+				status, body["state"] = http.StatusServiceUnavailable, "not_ready"
 			}
 		}
 		if r.URL.Query().Has("verbose") {

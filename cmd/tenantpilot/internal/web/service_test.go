@@ -55,6 +55,11 @@ func TestTheDocumentCoversTheRoutes(t *testing.T) {
 	}
 }
 
+// aside is a fault that keeps nobody from being served.
+type aside struct{ error }
+
+func (aside) StillReady() bool { return true }
+
 func TestProbesMetricsAndTheDocument(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
@@ -63,6 +68,10 @@ func TestProbesMetricsAndTheDocument(t *testing.T) {
 		if res := nobody.send(t, "GET", path, message{}.with("Accept", "")); res.status != http.StatusOK || !strings.Contains(res.text(), want) {
 			t.Errorf("%s: %d %s", path, res.status, res.body)
 		}
+	}
+	c.faults = map[string]error{"parked": aside{errors.New("runs has 3 parked events")}}
+	if res := nobody.send(t, "GET", "/readyz?verbose"); res.status != http.StatusOK || !strings.Contains(res.text(), "runs has 3 parked events") {
+		t.Errorf("readyz with something to look at: %d %s", res.status, res.body)
 	}
 	c.faults = map[string]error{
 		"database": errors.New("failed to connect to `host=db.internal user=secret`: connection refused"), "migrations": nil,

@@ -40,7 +40,8 @@ type Config struct {
 	Changed func() <-chan struct{}
 	// Draining ends when the process begins to stop: streams end then. nil never ends.
 	Draining context.Context
-	// Ready says, by name, what is wrong; a nil error is a check that passed. Without it the console is always ready.
+	// Ready says, by name, what is wrong; a nil error is a check that passed, and one that
+	// says StillReady is only shown. Without it the console is always ready.
 	Ready func(context.Context) map[string]error
 }
 

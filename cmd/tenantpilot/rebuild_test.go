@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"tenantpilot/migrations/pgtest"
+	"tenantpilot/projections"
+)
+
+// What is parked and what waits for a rebuild is said, and keeps nobody from being served; with the owner's URL serve rebuilds by itself.
+func TestReadyzSaysWhatIsParkedAndWhatWaits(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	owner := db.OwnerPool(t)
+	exec := func(sql string) {
+		t.Helper()
+		if _, err := owner.Exec(t.Context(), sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a, err := newApp(t.Context(), options{databaseURL: db.AppURL, ownerURL: db.OwnerURL, lazyDisk: true, log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	exec(`insert into checkpoints (projection, version) values ('runs', 7), ('attempts', 1)`)
+	exec(`insert into parked (projection, stream, position, cause) values ('attempts', gen_random_uuid(), 1, 'a fault')`)
+	faults := a.ready(t.Context())
+	for name, want := range map[string]string{
+		"parked":   "attempts has 1 parked events, the oldest at position 1; `tenantpilot projections` says why",
+		"versions": "run `tenantpilot rebuild`: the tables hold another version of runs",
+	} {
+		var n notice
+		if !errors.As(faults[name], &n) || !n.StillReady() || n.Error() != want {
+			t.Errorf("%s: got %v, want the notice %q", name, faults[name], want)
+		}
+	}
+	if faults["database"] != nil || faults["projections"] != nil {
+		t.Errorf("got %v", faults)
+	}
+
+	a.options.ownerURL = ""
+	a.rebuildStale(t.Context())
+	if faults := a.ready(t.Context()); faults["versions"] == nil {
+		t.Error("rebuilt without the owner's URL")
+	}
+	a.options.ownerURL = db.OwnerURL
+	a.rebuildStale(t.Context())
+	if faults := a.ready(t.Context()); faults["versions"] != nil {
+		t.Errorf("after the rebuild: %v", faults["versions"])
+	}
+}
+
+func TestProgressIsALine(t *testing.T) {
+	t.Parallel()
+	got := progressLine(projections.Progress{
+		Projection: "runs", Phase: "building", Position: 240_000, Target: 1_000_000, Rate: 120_000, ETA: 6 * time.Second, Resumed: true,
+	})
+	if want := "runs: building 240000 of 1000000, 120000 events/s, 6s to go (resumed)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := progressLine(projections.Progress{Projection: "runs", Phase: "swapping"}); !strings.HasSuffix(got, "runs: swapping") {
+		t.Errorf("got %q", got)
+	}
+}

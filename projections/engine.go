@@ -40,7 +40,7 @@ type Projection interface {
 
 // All lists the read models and process managers that a running product needs.
 func All() []Projection {
-	return []Projection{Runs{}, Attempts{}, Connections{}, Tenants{}, Members{}, Work{}, Directory{}, Notifier{}}
+	return []Projection{Runs{}, Attempts{}, Connections{}, Tenants{}, Members{}, Work{}, Directory{}, Notifier{}, Audit{}}
 }
 
 // Engine follows the log with watermill's Router, one handler per projection.

@@ -315,3 +315,40 @@ func TestAuditShowsWhatAnActorSees(t *testing.T) {
 		}
 	}
 }
+
+func TestAttemptsAreListedGroupedAndCounted(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.history(t)
+	read, ctx := projections.NewReader(f.pool), t.Context()
+	var outcomes []domain.Outcome
+	filter := projections.AttemptFilter{Limit: 1}
+	for more := true; more; {
+		lines, newer, older, err := read.ListAttempts(ctx, f.operator, filter)
+		must(t, err)
+		if len(lines) != 1 || newer != (len(outcomes) > 0) {
+			t.Fatalf("page of %d, newer %v", len(lines), newer)
+		}
+		outcomes, more = append(outcomes, lines[0].Outcome), older
+		filter.After = lines[0].Cursor()
+	}
+	if want := []domain.Outcome{domain.IsBlocked, domain.Busy, domain.Deduped, domain.Accepted}; len(outcomes) != 4 || outcomes[0] != want[0] || outcomes[3] != want[3] {
+		t.Errorf("outcomes %v, want %v", outcomes, want)
+	}
+	groups, err := read.GroupAttempts(ctx, f.operator, projections.AttemptFilter{})
+	must(t, err)
+	hours, err := read.AttemptHours(ctx, f.operator, projections.AttemptFilter{From: time.Now().Add(-time.Hour)})
+	must(t, err)
+	if len(groups) != 2 || groups[0].Attempts != 1 || groups[0].Tenants != 1 || groups[0].Names[0] != "Contoso" || len(hours) == 0 {
+		t.Errorf("groups %+v, hours %+v", groups, hours)
+	}
+	stranger := f.operator
+	stranger.Workspace = uuid.New()
+	lines, _, _, err := read.ListAttempts(ctx, stranger, projections.AttemptFilter{})
+	must(t, err)
+	groups, err = read.GroupAttempts(ctx, stranger, projections.AttemptFilter{})
+	must(t, err)
+	if len(lines) != 0 || len(groups) != 0 {
+		t.Errorf("a stranger sees %v, %v", lines, groups)
+	}
+}

@@ -141,6 +141,25 @@ func (r Reader) Attempt(ctx context.Context, actor domain.Actor, attempt uuid.UU
 	return first(lines, err)
 }
 
+// Receipt reads the event that is the receipt of an attempt that was read before.
+func (r Reader) Receipt(ctx context.Context, a AttemptLine) (domain.Event, error) {
+	rows, err := r.pool.Query(ctx, `select e.name, e.payload from log l join events e using (seq) where l.position = $1`, a.Position)
+	type stored struct {
+		Name    string
+		Payload []byte
+	}
+	e, err := one[stored](rows, err, "read receipt")
+	if err != nil {
+		return nil, err
+	}
+	return domain.Decode(e.Name, e.Payload)
+}
+
+// Receipt is Reader.Receipt for attempts of any workspace.
+func (a Auditor) Receipt(ctx context.Context, l AttemptLine) (domain.Event, error) {
+	return a.read.Receipt(ctx, l)
+}
+
 // AttemptGroup is how many attempts a reason refused, and where.
 type AttemptGroup struct {
 	Outcome  domain.Outcome

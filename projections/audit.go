@@ -38,22 +38,22 @@ func ObjectKinds() []string {
 }
 
 type auditRow struct {
-	Position     int64             `json:"position"`
-	At           time.Time         `json:"at"`
-	Workspace    uuid.UUID         `json:"workspace"`
-	Tenant       *uuid.UUID        `json:"tenant"`
-	Stream       uuid.UUID         `json:"stream"`
-	Version      int               `json:"version"`
-	Event        string            `json:"event"`
-	ActorKind    domain.ActorKind  `json:"actor_kind"`
-	ActorID      uuid.UUID         `json:"actor_id"`
-	ObjectKind   string            `json:"object_kind"`
-	ObjectNumber *int64            `json:"object_number"`
-	Outcome      *string           `json:"outcome"`
+	Position     int64              `json:"position"`
+	At           time.Time          `json:"at"`
+	Workspace    uuid.UUID          `json:"workspace"`
+	Tenant       *uuid.UUID         `json:"tenant"`
+	Stream       uuid.UUID          `json:"stream"`
+	Version      int                `json:"version"`
+	Event        string             `json:"event"`
+	ActorKind    domain.ActorKind   `json:"actor_kind"`
+	ActorID      uuid.UUID          `json:"actor_id"`
+	ObjectKind   string             `json:"object_kind"`
+	ObjectNumber *int64             `json:"object_number"`
+	Outcome      *string            `json:"outcome"`
 	Reason       *domain.ReasonCode `json:"reason"`
-	Attempt      *uuid.UUID        `json:"attempt"`
-	Correlation  *uuid.UUID        `json:"correlation"`
-	Run          *uuid.UUID        `json:"run"`
+	Attempt      *uuid.UUID         `json:"attempt"`
+	Correlation  *uuid.UUID         `json:"correlation"`
+	Run          *uuid.UUID         `json:"run"`
 }
 
 type objectRow struct {

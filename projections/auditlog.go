@@ -16,16 +16,16 @@ import (
 
 // AuditFilter selects events of the audit log. Zero values select everything.
 type AuditFilter struct {
-	Workspace   uuid.UUID // for an Auditor, who is in none; a Reader's is the actor's
-	TenantName  []Match   // part of the tenant's name or domain, or its directory id
-	Kind        []Match   // of object
-	Event       []Match
-	Actor       []Match // person id, part of a person's name, or "system"
-	Outcome     []Match
-	Reason      []Match
-	Object      string // "connection/12": its whole story
-	Attempt     uuid.UUID // with all that followed from it
-	From, To    time.Time
+	Workspace  uuid.UUID // for an Auditor, who is in none; a Reader's is the actor's
+	TenantName []Match   // part of the tenant's name or domain, or its directory id
+	Kind       []Match   // of object
+	Event      []Match
+	Actor      []Match // person id, part of a person's name, or "system"
+	Outcome    []Match
+	Reason     []Match
+	Object     string    // "connection/12": its whole story
+	Attempt    uuid.UUID // with all that followed from it
+	From, To   time.Time
 	// FirstPosition and LastPosition bound the places in the log, both included; 0 is no bound.
 	FirstPosition, LastPosition int64
 	Limit                       int   // 1 to 1000, default 50
@@ -264,4 +264,27 @@ func NewAuditor(pool *pgxpool.Pool) Auditor { return Auditor{NewReader(pool)} }
 func (a Auditor) List(ctx context.Context, f AuditFilter) (lines []AuditLine, more bool, err error) {
 	lines, newer, older, err := a.read.listAudit(ctx, &query{}, f)
 	return lines, newer && f.Forward || older && !f.Forward, err
+}
+
+// CatchUp waits until the audit log has everything that had a position when it was asked, at most for d, and says how many events it lacks.
+func (a Auditor) CatchUp(ctx context.Context, d time.Duration) (behind int64, err error) {
+	var head int64
+	if err := a.read.pool.QueryRow(ctx, `select head from sequencer`).Scan(&head); err != nil {
+		return 0, fmt.Errorf("read head: %w", err)
+	}
+	for deadline := time.Now().Add(d); ; {
+		err := a.read.pool.QueryRow(ctx, `select greatest(0, $1 - coalesce((select position from checkpoints where projection = $2), 0))`,
+			head, Audit{}.Name()).Scan(&behind)
+		if err != nil {
+			return 0, fmt.Errorf("read lag of the audit log: %w", err)
+		}
+		if behind == 0 || time.Now().After(deadline) {
+			return behind, nil
+		}
+		select {
+		case <-ctx.Done():
+			return behind, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
 }

@@ -280,4 +280,3 @@ func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]S
 func (a Auditor) StatesAt(ctx context.Context, o Object, positions ...int64) ([]State, error) {
 	return a.read.StatesAt(ctx, o, positions...)
 }
-

@@ -288,3 +288,14 @@ func (a Auditor) CatchUp(ctx context.Context, d time.Duration) (behind int64, er
 		}
 	}
 }
+
+// Behind is how many events a projection lacks, those that have no position yet included.
+func (r Reader) Behind(ctx context.Context, p Projection) (int64, error) {
+	var behind int64
+	err := r.pool.QueryRow(ctx, `select greatest(0, s.head - c.position) + (select coalesce(sum(cardinality(seqs)), 0) from pending)
+		from checkpoints c, sequencer s where c.projection = $1`, p.Name()).Scan(&behind)
+	if err != nil {
+		return 0, fmt.Errorf("read lag of %s: %w", p.Name(), err)
+	}
+	return behind, nil
+}

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantpilot/domain"
 )
 
@@ -25,6 +27,8 @@ type StartFacts struct {
 	// May says whether the viewer can do what a next step asks.
 	May func(domain.NextStepAction) bool
 	Now time.Time
+	// Attempt is the attempt that the answer is to; zero for a dry run, which has no receipt.
+	Attempt uuid.UUID
 }
 
 // RunHref is the canonical page of a run.
@@ -34,6 +38,9 @@ func RunHref(number int64) string { return "/admin/operations/" + strconv.Format
 func PresentStart(f StartFacts) StartOutcome {
 	o := StartOutcome{
 		Status: string(f.Outcome), OperationType: string(f.Operation.Type), OperatorVerb: f.Operation.Verb, OperatorTarget: f.Tenant.Name,
+	}
+	if f.Attempt != uuid.Nil {
+		o.ReceiptHref = AttemptHref(f.Attempt.String())
 	}
 	if f.Connection.Exists() {
 		o.ProviderConnection = &ConnectionRef{ID: f.Connection.Number, Provider: f.Connection.Provider, Label: f.Connection.DisplayName}

@@ -164,4 +164,3 @@ func waitFor[R any](r request, s *Server, p projections.Projection, read func() 
 	}
 	return row, err
 }
-

@@ -19,7 +19,8 @@ func sampleFilterBar(action string) view.FilterBar {
 		Label: "Filter", Action: action, Query: "outcome:blocked -tenant:fabrikam", Hint: "outcome:blocked tenant:contoso", ClearHref: action,
 		Keep: []view.Field{{Name: "range", Value: "7d"}}, Qualifiers: []string{"outcome:", "tenant:"},
 		Chips: []view.Chip{
-			{Key: "outcome", Value: "blocked", Known: true, RemoveHref: "?"}, {Key: "tenant", Value: "fabrikam", Negated: true, Known: true, RemoveHref: "?"},
+			{Key: "outcome", Value: "blocked", Known: true, RemoveHref: "?"},
+			{Key: "tenant", Value: "fabrikam", Negated: true, Known: true, RemoveHref: "?"},
 			{Key: "colour", Value: "red", RemoveHref: "?"},
 		},
 	}
@@ -89,8 +90,11 @@ func sampleReceipt() view.ReceiptPage {
 		Message: "An administrator of the tenant has to consent to our application before operations can run.",
 		Axes:    &view.Axes{Lifecycle: "enabled", Consent: "required", Verification: "unknown"}, AskHref: "?again=1",
 		Facts: []view.Fact{
-			{Label: "Attempt", Text: sampleAttemptID, Mono: true}, {Label: "Asked at", Text: view.Absolute(now)}, {Label: "Asked by", Text: "Kim Larsen"},
-			{Label: "Tenant", Text: "Contoso", Href: "/admin/tenants/contoso.com"}, {Label: "Position", Text: "2140", Href: "/admin/audit/2140"},
+			{Label: "Attempt", Text: sampleAttemptID, Mono: true},
+			{Label: "Asked at", Text: view.Absolute(now)},
+			{Label: "Asked by", Text: "Kim Larsen"},
+			{Label: "Tenant", Text: "Contoso", Href: "/admin/tenants/contoso.com"},
+			{Label: "Position", Text: "2140", Href: "/admin/audit/2140"},
 		},
 		NextSteps: []view.NextStep{{Label: "Request admin consent"}}, Today: &view.Forecast{Status: "accepted", Text: "Will start now"},
 		Links: []view.Link{{Label: "All that followed from it", Href: "?"}, {Label: "Attempts with the same reason", Href: "?"}}, JSON: "{\n  \"rule\": 6\n}",
@@ -148,7 +152,8 @@ func sampleAudit() view.AuditList {
 
 func sampleChanges() []view.FieldChange {
 	return []view.FieldChange{
-		{Label: "Verification status", Before: "pending", After: "healthy"}, {Label: "Granted", After: "Application.Read.All, Directory.Read.All"},
+		{Label: "Verification status", Before: "pending", After: "healthy"},
+		{Label: "Granted", After: "Application.Read.All, Directory.Read.All"},
 		{Label: "Last error reason code", Before: "provider_unreachable"},
 	}
 }
@@ -171,8 +176,10 @@ func sampleReplay() view.TimeMachine {
 		At: ago(2 * time.Minute), Event: &row, Changes: sampleChanges(), Raw: "{\n  \"state\": \"healthy\"\n}", BaseHref: "?at=2140&base=2140", ClearHref: "?at=2140",
 		Modes: []view.Choice{{Label: "Diff", Href: "?at=2140", Current: true}, {Label: "Raw", Href: "?at=2140&show=raw"}},
 		Fields: []view.StateField{
-			{Label: "Consent status", Value: "granted", Base: "required", Changed: true}, {Label: "Display name", Value: "Contoso platform", Base: "Contoso platform"},
-			{Label: "Is enabled", Value: "yes", Base: "yes"}, {Label: "Verification status", Value: "healthy", Base: "unknown", Changed: true},
+			{Label: "Consent status", Value: "granted", Base: "required", Changed: true},
+			{Label: "Display name", Value: "Contoso platform", Base: "Contoso platform"},
+			{Label: "Is enabled", Value: "yes", Base: "yes"},
+			{Label: "Verification status", Value: "healthy", Base: "unknown", Changed: true},
 		},
 	}
 	state := sampleTenantPage().Connections[0]

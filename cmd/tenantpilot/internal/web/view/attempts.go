@@ -371,8 +371,11 @@ func PresentReceiptPage(a projections.AttemptLine, r Receipt, may bool, step fun
 		p.NextSteps = PresentSteps(reason, r.Tenant, step)
 	}
 	p.Facts = []Fact{
-		{Label: "Attempt", Text: r.Attempt, Mono: true}, {Label: "Asked at", Text: Absolute(r.At)}, {Label: "Asked by", Text: r.Actor.Name},
-		{Label: "From", Text: surfaceWord(a.Surface) + ", " + string(a.Trigger)}, {Label: "Tenant", Text: a.TenantName, Href: TenantHref(r.Tenant)},
+		{Label: "Attempt", Text: r.Attempt, Mono: true},
+		{Label: "Asked at", Text: Absolute(r.At)},
+		{Label: "Asked by", Text: r.Actor.Name},
+		{Label: "From", Text: surfaceWord(a.Surface) + ", " + string(a.Trigger)},
+		{Label: "Tenant", Text: a.TenantName, Href: TenantHref(r.Tenant)},
 	}
 	if a.Connection != nil {
 		p.Facts = append(p.Facts, Fact{Label: "Connection", Text: a.ConnectionLabel, Href: ReplayHref("connection", *a.Connection, a.Position)})

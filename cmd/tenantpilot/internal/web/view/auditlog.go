@@ -99,12 +99,12 @@ type AuditList struct {
 	Rows   []AuditRow
 	Total  string
 	// Wide warns of a range over 31 days.
-	Wide             bool
-	CSVHref          string
-	JSONHref         string
-	Newer, Older     string
-	Replay           *Link // of the object that is filtered by
-	Empty            *Empty
+	Wide         bool
+	CSVHref      string
+	JSONHref     string
+	Newer, Older string
+	Replay       *Link // of the object that is filtered by
+	Empty        *Empty
 }
 
 // FacetGroup is one dimension of the facets.
@@ -238,7 +238,9 @@ func auditBadge(event, outcome string) Badge {
 	case domain.RunCompleted{}.EventName():
 		return OutcomeBadge(outcome)
 	case domain.VerificationRecorded{}.EventName():
-		return Axes{Verification: outcome}.Badges()[2]
+		b := Axes{Verification: outcome}.Badges()[2]
+		b.Axis = "" // the event says which axis it is
+		return b
 	}
 	return StartBadge(outcome)
 }

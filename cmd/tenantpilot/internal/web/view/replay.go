@@ -283,7 +283,6 @@ func indentValue(v any) string {
 	return string(b)
 }
 
-
 // Past is an object as it was, as programs get it.
 type Past struct {
 	Object   string     `json:"object"`

@@ -39,6 +39,7 @@ type answer struct {
 	media    string // vendor media type of value; empty when there is no JSON
 	value    any
 	csv      func(io.Writer) error // a list as a spreadsheet; nil when there is none
+	csvName  string                // of the spreadsheet's file; empty is operations.csv
 	page     func(view.Shell) templ.Component
 	fragment templ.Component // for requests from inside a page; nil sends the page
 	title    string
@@ -243,7 +244,11 @@ func (s *Server) writeCSV(w http.ResponseWriter, r request, a answer) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	w.Header().Set("Content-Disposition", `attachment; filename="operations.csv"`)
+	name := a.csvName
+	if name == "" {
+		name = "operations.csv"
+	}
+	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(buffer.Bytes())
 }
@@ -280,7 +285,9 @@ func (s *Server) writePage(w http.ResponseWriter, r request, a answer) {
 }
 
 // pages are the addresses of the navigation that exist.
-var pages = []string{"/admin/operations", "/admin/tenants", "/admin/notifications", "/admin/settings"}
+var pages = []string{
+	"/admin/operations", "/admin/tenants", "/admin/notifications", "/admin/settings", "/admin/attempts", "/admin/audit",
+}
 
 // shell is the frame around a page: who is looking, where they can go.
 func (s *Server) shell(r request, a answer) (view.Shell, error) {

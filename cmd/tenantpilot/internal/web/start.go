@@ -292,6 +292,7 @@ func (s *Server) startFacts(r request, result commands.StartResult) (view.StartF
 	f := view.StartFacts{
 		Decision: result.Decision, Operation: result.Operation, Tenant: result.Tenant, Connection: result.Connection, RunNumber: result.RunNumber,
 		May: func(a domain.NextStepAction) bool { return mayStep(r.actor(), a) }, Now: time.Now().UTC(),
+		Attempt: result.Attempt,
 	}
 	if result.Outcome != domain.Deduped && result.Outcome != domain.Busy {
 		return f, nil

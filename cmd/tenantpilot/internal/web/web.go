@@ -127,6 +127,12 @@ func (s *Server) routes() {
 	s.post(r, "/invitations/{workspace}/accept", "", s.acceptInvitation)
 	s.post(r, "/invitations/{workspace}/decline", "", s.declineInvitation)
 
+	s.get(r, "/admin/attempts", s.attempts)
+	s.get(r, "/admin/attempts/{attempt}", s.attempt)
+	s.get(r, "/admin/audit", s.audit)
+	s.get(r, "/admin/audit/{position}", s.auditEvent)
+	s.get(r, "/admin/audit/replay/{kind}/{number}", s.replay)
+
 	s.open(r, http.MethodGet, "/sign-in", s.signInPage)
 	s.open(r, http.MethodGet, "/sign-in/{link}", s.signInPage)
 	s.open(r, http.MethodPost, "/sign-in/{link}", s.signIn)

@@ -212,6 +212,68 @@
     u: switchTime,
   };
   let going = 0;
+
+  // --- Time machine: travelling replaces the view and leaves the slider where the focus is.
+  let travelling = null;
+  let wanted = null;
+  async function travel(href) {
+    wanted = href;
+    if (travelling) return;
+    while (wanted) {
+      const next = wanted;
+      wanted = null;
+      travelling = fetch(next, { headers: { 'HX-Request': 'true', Accept: 'text/html' } });
+      const answer = await travelling.catch(() => null);
+      if (!answer?.ok) { travelling = null; location.assign(next); return; }
+      const focused = document.activeElement?.closest('#machine-view [data-travel]')?.dataset.travel;
+      const parsed = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      one('#machine-view').replaceWith(one('#machine-view', parsed));
+      const view = one('#machine-view');
+      const slider = one('#machine input[type="range"]');
+      slider.value = view.dataset.step;
+      slider.setAttribute('aria-valuetext', view.dataset.text);
+      history.replaceState(null, '', view.dataset.href);
+      for (const field of all('#machine form input[type="hidden"]')) field.remove();
+      const kept = new URL(view.dataset.href, location.href).searchParams;
+      for (const name of ['base', 'show']) {
+        if (kept.has(name)) slider.form.prepend(Object.assign(document.createElement('input'), { type: 'hidden', name, value: kept.get(name) }));
+      }
+      if (focused) one(`#machine-view [data-travel="${focused}"]`)?.focus();
+      travelling = null;
+    }
+  }
+  const stepTo = (name) => { const link = one(`#machine-view [data-travel="${name}"]`); if (link) travel(link.href); return Boolean(link); };
+  let playing = null;
+  function play(on) {
+    const button = one('[data-play]');
+    clearInterval(playing);
+    playing = on ? setInterval(() => { if (!travelling && !stepTo('forward')) play(false); }, 1000 / Number(one('[data-play-speed]').value)) : null;
+    button.setAttribute('aria-pressed', String(on));
+    one('span', button).textContent = on ? 'Pause' : 'Play';
+  }
+  if (one('[data-machine]')) {
+    const slider = one('#machine input[type="range"]');
+    slider.addEventListener('input', () => {
+      const url = new URL(one('[data-machine]').dataset.machine, location.href);
+      for (const field of new FormData(slider.form)) url.searchParams.set(...field);
+      travel(url.href);
+    });
+    document.addEventListener('click', (e) => {
+      const link = e.target.closest('a[data-travel]');
+      if (link && !e.ctrlKey && !e.metaKey && !e.shiftKey) { e.preventDefault(); travel(link.href); }
+      if (e.target.closest('[data-play]')) play(!playing);
+    });
+    one('[data-play-speed]').addEventListener('change', () => { if (playing) play(true); });
+    document.addEventListener('keydown', (e) => {
+      if (!shortcutsOn() || e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;
+      const field = e.target.closest('input, select, textarea, [contenteditable], dialog, pre, .scroll');
+      if (field && field !== slider) return;
+      const name = { ArrowLeft: e.shiftKey ? 'back10' : 'back', ArrowRight: e.shiftKey ? 'forward10' : 'forward', Home: 'first', End: 'last', b: 'base' }[e.key];
+      if (name) { e.preventDefault(); stepTo(name); }
+      if (e.key === 'p' && Date.now() - going > 1500) { e.preventDefault(); play(!playing); }
+    });
+  }
+
   document.addEventListener('keydown', (e) => {
     if (!shortcutsOn() || e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;
     if (e.target.closest('input, select, textarea, [contenteditable], dialog')) return;

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -59,7 +60,7 @@ func PresentRun(f RunFacts) RunDetail {
 	d.Path = path(r)
 	d.Facts = f.facts()
 	for _, j := range f.Joined {
-		d.WaitedBehind = append(d.WaitedBehind, Link{Label: j.Name + ": " + domain.OperationByType(j.Operation).Label + " was " + outcomeWord(j.Outcome)})
+		d.WaitedBehind = append(d.WaitedBehind, Link{Label: j.Name + ": " + domain.OperationByType(j.Operation).Label + " was " + outcomeWord(j.Outcome), Href: AttemptHref(j.Attempt.String())})
 	}
 	if d.ExecutionStatus != string(domain.Completed) {
 		d.Behind = PresentWaiting(f.Waiting, f.Can)
@@ -258,6 +259,8 @@ func (f RunFacts) related() []Fact {
 	facts := []Fact{
 		{Label: "Started from", Text: surfaceWord(r.Surface)},
 		{Label: "Trigger", Text: string(r.Trigger)},
+		{Label: "Why?", Text: "Decision receipt", Href: AttemptHref(r.Attempt.String())},
+		{Label: "Replay", Text: "Time machine", Href: ReplayHref("run", r.Number, 0)},
 		{Label: "Decided by rule", Text: strconv.Itoa(r.Facts.Rule) + " of 11, on version " + strconv.Itoa(r.Facts.ConnectionVersion) + " of the connection"},
 		{Label: "Runs of this tenant", Text: f.Line.TenantName, Href: "/admin/t/" + f.Line.TenantExternal.String() + "/operations"},
 	}
@@ -364,7 +367,7 @@ func sentence(e domain.Event) (text, icon string, tone Tone) {
 	case domain.ScopeReleased:
 		return "Released the connection's protected scope.", "check", Neutral
 	}
-	return e.EventName(), "activity", Neutral
+	return narrate.Sentence(e), "activity", Neutral
 }
 
 func plural(n int, noun string) string {

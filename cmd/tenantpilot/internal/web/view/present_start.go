@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantpilot/domain"
 )
 
@@ -30,6 +32,8 @@ type StartFacts struct {
 	Reconsent bool
 	ReserveID string
 	Now       time.Time
+	// Attempt is the attempt that the answer is to; zero for a dry run, which has no receipt.
+	Attempt uuid.UUID
 }
 
 // RunHref is the canonical page of a run.
@@ -39,6 +43,9 @@ func RunHref(number int64) string { return "/admin/operations/" + strconv.Format
 func PresentStart(f StartFacts) StartOutcome {
 	o := StartOutcome{
 		Status: string(f.Outcome), OperationType: string(f.Operation.Type), OperatorVerb: f.Operation.Verb, OperatorTarget: f.Tenant.Name,
+	}
+	if f.Attempt != uuid.Nil {
+		o.ReceiptHref = AttemptHref(f.Attempt.String())
 	}
 	if f.Connection.Exists() {
 		o.ProviderConnection = &ConnectionRef{ID: f.Connection.Number, Provider: f.Connection.Provider, Label: f.Connection.DisplayName}

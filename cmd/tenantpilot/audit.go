@@ -1,0 +1,14 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func auditCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "audit", Short: "Read and prove what happened, from the event log itself", Args: noArgs,
+		Long: `Read the event log as the auditor's role, which can read everything and write nothing. No console has to run.
+
+The database is TENANTPILOT_DATABASE_URL (the auditor's role), or else the running demo's.`,
+	}
+	cmd.AddCommand(auditEventsCommand(), auditExplainCommand(), auditStateCommand())
+	return cmd
+}

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/spf13/cobra"
+
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
+	"tenantpilot/domain"
+	"tenantpilot/migrations/pgembed"
+	"tenantpilot/projections"
+)
+
+// auditEvents is what the flags of `tenantpilot audit events` say.
+type auditEvents struct {
+	dataDir, workspace, attempt, from, to, format string
+	matches                                       map[string]*[]string
+	filter                                        projections.AuditFilter
+	limit                                         int
+}
+
+func auditEventsCommand() *cobra.Command {
+	a := auditEvents{matches: map[string]*[]string{}}
+	cmd := &cobra.Command{
+		Use: "events", Short: "List what happened, told in sentences", Args: noArgs,
+		Long: `List events of the log, newest first. A value with a leading "-" excludes: --event=-RunProgressed. Flags that filter can be given more
+than once; the values of one flag are alternatives.
+
+Exit codes: 0 listed (also when nothing matches), 1 error, 2 usage.`,
+		Example: `  tenantpilot audit events --object connection/12
+  tenantpilot audit events --event StartBlocked --from 2026-11-01 --format csv > blocked.csv`,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	for _, flag := range [][2]string{
+		{"tenant", "part of the tenant's name or domain, or its directory id"},
+		{"kind", "kind of object: " + strings.Join(projections.ObjectKinds(), ", ")},
+		{"event", "name of the event, for example StartBlocked"},
+		{"actor", "person's id or part of the name, or system"},
+		{"outcome", "accepted, deduped, scope_busy, blocked, succeeded, failed, ..."},
+		{"reason", "reason code"},
+	} {
+		a.matches[flag[0]] = f.StringArray(flag[0], nil, flag[1])
+	}
+	f.StringVar(&a.workspace, "workspace", "", "id of the workspace (default: all)")
+	f.StringVar(&a.filter.Object, "object", "", "the whole story of an object, for example run/1042, connection/12 or tenant/4")
+	f.StringVar(&a.attempt, "attempt", "", "id of a start attempt: its receipt and all that followed")
+	f.StringVar(&a.from, "from", "", "not before this time (2026-11-18, 2026-11-18T09:14:07Z) or position")
+	f.StringVar(&a.to, "to", "", "before this time, or up to this position")
+	f.BoolVar(&a.filter.Forward, "forward", false, "oldest first")
+	f.IntVar(&a.limit, "limit", 100, "at most so many events; 0 for all")
+	f.StringVar(&a.format, "format", "table", "table, jsonl (one JSON object a line) or csv")
+	dataDirFlag(cmd, &a.dataDir)
+	return cmd
+}
+
+func (a *auditEvents) run(ctx context.Context, out, notes io.Writer) error {
+	if err := a.complete(); err != nil {
+		return usage(err)
+	}
+	auditor, closePool, err := openAuditor(ctx, a.dataDir, notes)
+	if err != nil {
+		return err
+	}
+	defer closePool()
+	write, flush := a.writer(out)
+	for left := a.limit; a.limit == 0 || left > 0; {
+		a.filter.Limit = 1000
+		if a.limit > 0 {
+			a.filter.Limit = min(left, 1000)
+		}
+		lines, more, err := auditor.List(ctx, a.filter)
+		if err != nil {
+			return err
+		}
+		for _, l := range lines {
+			if err := write(l); err != nil {
+				return fmt.Errorf("write event %d: %w", l.Position, err)
+			}
+		}
+		left -= len(lines)
+		if !more || len(lines) == 0 {
+			break
+		}
+		if last := lines[len(lines)-1].Position; a.filter.Forward {
+			a.filter.Newer = last
+		} else {
+			a.filter.Older = last
+		}
+	}
+	return flush()
+}
+
+func (a *auditEvents) complete() error {
+	for name, into := range map[string]*[]projections.Match{
+		"tenant": &a.filter.TenantName, "kind": &a.filter.Kind, "event": &a.filter.Event, "actor": &a.filter.Actor,
+		"outcome": &a.filter.Outcome, "reason": &a.filter.Reason,
+	} {
+		*into = matchesOf(*a.matches[name])
+	}
+	for _, name := range *a.matches["event"] {
+		if !slices.Contains(domain.EventNames(), strings.TrimPrefix(name, "-")) {
+			return fmt.Errorf("--event %q is no event; there are %s", name, strings.Join(domain.EventNames(), ", "))
+		}
+	}
+	var err error
+	if a.workspace != "" {
+		if a.filter.Workspace, err = uuid.Parse(a.workspace); err != nil {
+			return fmt.Errorf("--workspace %q is no id (a GUID)", a.workspace)
+		}
+	}
+	if a.attempt != "" {
+		if a.filter.Attempt, err = uuid.Parse(a.attempt); err != nil {
+			return fmt.Errorf("--attempt %q is no id (a GUID)", a.attempt)
+		}
+	}
+	if _, _, ok := projections.ParseObject(a.filter.Object); !ok && a.filter.Object != "" {
+		return fmt.Errorf("--object %q is no object: write connection/12, run/1042 or tenant/4", a.filter.Object)
+	}
+	if a.filter.FirstPosition, a.filter.From, err = placeInLog(a.from); err != nil {
+		return fmt.Errorf("--from: %w", err)
+	}
+	if a.filter.LastPosition, a.filter.To, err = placeInLog(a.to); err != nil {
+		return fmt.Errorf("--to: %w", err)
+	}
+	if !slices.Contains([]string{"table", "jsonl", "csv"}, a.format) {
+		return fmt.Errorf("--format %q is none of table, jsonl and csv", a.format)
+	}
+	if a.limit < 0 {
+		return errors.New("--limit is a number from 0 on")
+	}
+	return nil
+}
+
+func matchesOf(values []string) []projections.Match {
+	var some, none projections.Match
+	none.Not = true
+	for _, v := range values {
+		if bare, not := strings.CutPrefix(v, "-"); not {
+			none.Values = append(none.Values, bare)
+		} else {
+			some.Values = append(some.Values, v)
+		}
+	}
+	return slices.DeleteFunc([]projections.Match{some, none}, func(m projections.Match) bool { return len(m.Values) == 0 })
+}
+
+// placeInLog reads a position or a time; an empty text is neither.
+func placeInLog(s string) (position int64, at time.Time, err error) {
+	if s == "" {
+		return 0, at, nil
+	}
+	if position, err := strconv.ParseInt(s, 10, 64); err == nil && position > 0 {
+		return position, at, nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05 UTC", "2006-01-02 15:04:05", "2006-01-02T15:04", time.DateOnly} {
+		if at, err := time.Parse(layout, s); err == nil {
+			return 0, at.UTC(), nil
+		}
+	}
+	return 0, at, fmt.Errorf("%q is neither a position nor a time such as 2026-11-18T09:14:07Z", s)
+}
+
+// writer writes lines in the wanted format; flush ends it.
+func (a *auditEvents) writer(out io.Writer) (write func(projections.AuditLine) error, flush func() error) {
+	switch a.format {
+	case "jsonl":
+		encoder := json.NewEncoder(out)
+		encoder.SetEscapeHTML(false)
+		return func(l projections.AuditLine) error { return encoder.Encode(view.AuditEventJSON(l)) }, func() error { return nil }
+	case "csv":
+		w := csv.NewWriter(out)
+		header := w.Write(view.AuditCSVHeader())
+		return func(l projections.AuditLine) error { return errors.Join(header, w.Write(view.AuditCSVRow(l))) },
+			func() error { w.Flush(); return w.Error() }
+	}
+	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	fmt.Fprintln(w, "POSITION\tTIME\tACTOR\tOBJECT\tTENANT\tOUTCOME\tWHAT HAPPENED")
+	return func(l projections.AuditLine) error {
+		e := view.AuditEventJSON(l)
+		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Position, narrate.Instant(e.At), e.Actor.Name, e.Object, view.String(e.TenantName), view.String(e.Outcome), e.Sentence)
+		return err
+	}, w.Flush
+}
+
+// openAuditor opens the database as the auditor and waits a moment for the newest events; if they do not come, it says so in the notes.
+func openAuditor(ctx context.Context, dataDir string, notes io.Writer) (projections.Auditor, func(), error) {
+	pool, err := auditorPool(ctx, dataDir)
+	if err != nil {
+		return projections.Auditor{}, nil, err
+	}
+	auditor := projections.NewAuditor(pool)
+	behind, err := auditor.CatchUp(ctx, 2*time.Second)
+	if err != nil {
+		pool.Close()
+		return auditor, nil, err
+	}
+	if behind > 0 {
+		fmt.Fprintf(notes, "tenantpilot: %s are not shown yet: the audit log is behind\n", narrate.Count(int(behind), "newer event"))
+	}
+	return auditor, pool.Close, nil
+}
+
+// auditorPool opens the database as the auditor.
+func auditorPool(ctx context.Context, dataDir string) (*pgxpool.Pool, error) {
+	cfg, err := loadConfig()
+	if err != nil {
+		return nil, err
+	}
+	url, err := databaseURL(ctx, cfg, dataDir, pgembed.AuditorRole)
+	if err != nil {
+		return nil, err
+	}
+	parsed, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("the database URL is malformed") // the URL may hold a password: it is never shown
+	}
+	parsed.ConnConfig.RuntimeParams["application_name"] = "tenantpilot audit"
+	parsed.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
+	pool, err := pgxpool.NewWithConfig(ctx, parsed)
+	if err != nil {
+		return nil, fmt.Errorf("open database: %w", err)
+	}
+	return pool, nil
+}

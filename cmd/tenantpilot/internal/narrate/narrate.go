@@ -1,0 +1,209 @@
+// Package narrate says in sentences what happened. The console and the command line tell an event and a receipt in the same words.
+//
+// Everything here is pure: an event or a receipt in, text out. Who acted is not part of a sentence; it stands beside it.
+package narrate
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tenantpilot/domain"
+)
+
+// Sentence says what an event records. It is total: an event that has no words yet is told by its name.
+func Sentence(e domain.Event) string {
+	for _, tell := range []func(domain.Event) string{ofWorkspace, ofTenant, ofConnection, ofEvidence, ofAttempt, ofRun} {
+		if text := tell(e); text != "" {
+			return text
+		}
+	}
+	return e.EventName() + "."
+}
+
+func ofWorkspace(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.WorkspaceCreated:
+		return fmt.Sprintf("Created the workspace %s.", e.Name)
+	case domain.MemberAdded:
+		return fmt.Sprintf("Made person %s a member as %s, %s.", short(e.Person), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
+	case domain.MemberRoleChanged:
+		return fmt.Sprintf("Changed the role of person %s to %s, %s.", short(e.Person), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
+	case domain.MemberRemoved:
+		return fmt.Sprintf("Ended the membership of person %s.", short(e.Person))
+	}
+	return ""
+}
+
+func tenants(n int, all bool) string {
+	if all {
+		return "seeing all tenants"
+	}
+	return "seeing " + Count(n, "tenant")
+}
+
+func ofTenant(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.TenantRegistered:
+		return fmt.Sprintf("Brought tenant %s under management.", e.Name)
+	case domain.TenantRenamed:
+		return fmt.Sprintf("Renamed the tenant to %s.", e.Name)
+	case domain.TenantHeld:
+		return "Put the tenant on hold" + hold(e.Hold)
+	case domain.TenantReleased:
+		return "Lifted the tenant's hold."
+	case domain.DefaultConnectionChosen:
+		return fmt.Sprintf("Made connection %d the tenant's default.", e.Connection)
+	}
+	return ""
+}
+
+func hold(h domain.Hold) string {
+	text := ": " + strings.TrimSuffix(h.Reason, ".")
+	if h.Until.IsZero() {
+		return text + ", until it is released."
+	}
+	return text + ", until " + Instant(h.Until) + "."
+}
+
+func ofConnection(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.ProviderConnectionCreated:
+		return fmt.Sprintf("Created the %s connection %s to %s.", e.ConnectionType, e.DisplayName, e.Provider)
+	case domain.ConnectionEnabled:
+		return "Enabled the connection."
+	case domain.ConnectionDisabled:
+		return "Disabled the connection: " + strings.TrimSuffix(e.Reason, ".") + "."
+	case domain.MigrationReviewCompleted:
+		return "Completed the review of the imported connection."
+	case domain.ConnectionHeld:
+		return "Put the connection on hold" + hold(e.Hold)
+	case domain.ConnectionReleased:
+		return "Lifted the connection's hold."
+	case domain.CredentialRotated:
+		text := fmt.Sprintf("Put another credential into use, a %s with fingerprint %s", e.Credential.Kind, e.Credential.Fingerprint)
+		if !e.Credential.ExpiresAt.IsZero() {
+			text += ", valid until " + Instant(e.Credential.ExpiresAt)
+		}
+		return text + "; the verification starts over."
+	case domain.ScopeAcquired:
+		return fmt.Sprintf("Run %d (%s) took the connection's protected scope.", e.RunNumber, operation(e.Operation))
+	case domain.ScopeReleased:
+		return "Released the connection's protected scope."
+	}
+	return ""
+}
+
+func ofEvidence(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.ConsentRequested:
+		return "Consent is required" + because(e.Reason)
+	case domain.ConsentGranted:
+		return "Consent was granted by the customer."
+	case domain.ConsentFailed:
+		return "Asking for consent failed" + because(e.Reason)
+	case domain.ConsentRevoked:
+		return "Consent that had been given is gone" + because(e.Reason)
+	case domain.VerificationStarted:
+		return "A check of the connection was admitted; the verification is pending."
+	case domain.VerificationRecorded:
+		text := fmt.Sprintf("Verification is %s", e.State)
+		if e.Reason != "" {
+			text += ", " + lowerFirst(strings.TrimSuffix(domain.ReasonFor(e.Reason).Short, "."))
+		}
+		text += ": " + Count(len(e.Granted), "permission") + " granted"
+		if len(e.Refused) > 0 {
+			text += ", " + strconv.Itoa(len(e.Refused)) + " refused when used"
+		}
+		return text + "."
+	}
+	return ""
+}
+
+func ofAttempt(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.RunAccepted:
+		return fmt.Sprintf("Accepted the start of %s as run %d.", operation(e.Operation), e.Number)
+	case domain.RunDeduped:
+		return fmt.Sprintf("The start of %s joined run %d, which does the same work.", operation(e.Operation), e.Holder.RunNumber)
+	case domain.ScopeBusy:
+		return fmt.Sprintf("The start of %s found the connection busy with run %d (%s).", operation(e.Operation), e.Holder.RunNumber, operation(e.Holder.Operation))
+	case domain.StartBlocked:
+		return fmt.Sprintf("The start of %s was blocked: %s", operation(e.Operation), lowerFirst(domain.ReasonFor(e.Reason).Short))
+	}
+	return ""
+}
+
+func ofRun(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.RunStarted:
+		return fmt.Sprintf("Worker %s began try %d with fencing token %d.", e.Worker, e.Try, e.Token)
+	case domain.RunProgressed:
+		if e.WaitingFor != "" {
+			return "Waiting until " + Instant(e.WaitingUntil) + ": " + lowerFirst(domain.ReasonFor(e.WaitingFor).Short)
+		}
+		if e.Done > 0 {
+			return fmt.Sprintf("%s: %d so far.", e.Step, e.Done)
+		}
+		return e.Step + "."
+	case domain.RunItemsRecorded:
+		return "Recorded " + Count(len(e.Items), "item") + "."
+	case domain.RunCancelRequested:
+		return "Cancelling was asked for."
+	case domain.RunAwaitingApproval:
+		return "Waiting for the customer's approval until " + Instant(e.Until) + "."
+	case domain.RunRecovered:
+		return fmt.Sprintf("Recovered after its worker was lost: worker %s takes over as try %d.", e.Worker, e.Try)
+	case domain.RunCompleted:
+		text := "Ended as " + strings.ReplaceAll(string(e.Outcome), "_", " ") + because(e.Reason)
+		if e.Summary != "" {
+			text += " " + strings.TrimSuffix(e.Summary, ".") + "."
+		}
+		return text
+	}
+	return ""
+}
+
+// because ends a sentence with the short words of a reason, if there is one.
+func because(code domain.ReasonCode) string {
+	if code == "" {
+		return "."
+	}
+	return ": " + lowerFirst(strings.TrimSuffix(domain.ReasonFor(code).Short, ".")) + "."
+}
+
+func operation(t domain.OperationType) string { return lowerFirst(domain.OperationByType(t).Label) }
+
+// Instant is a time as audits write it: absolute, with zone and seconds.
+func Instant(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// Count is a number with its noun.
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+func short(id fmt.Stringer) string { return id.String()[:8] }
+
+// lowerFirst leaves words in capitals, such as abbreviations, alone.
+func lowerFirst(s string) string {
+	if s == "" || len(s) > 1 && s[1] >= 'A' && s[1] <= 'Z' {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
+}
+
+func list(words []string) string {
+	switch len(words) {
+	case 0:
+		return "none"
+	case 1:
+		return words[0]
+	}
+	words = slices.Clone(words)
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}

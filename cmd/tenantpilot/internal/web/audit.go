@@ -1,0 +1,233 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/google/uuid"
+
+	"tenantpilot/cmd/tenantpilot/internal/web/page"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
+	"tenantpilot/projections"
+)
+
+// audit is the log of everything that happened, as far as the viewer sees it.
+func (s *Server) audit(r request) (answer, error) {
+	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
+		return answer{}, notFound()
+	}
+	now := time.Now().UTC()
+	q := view.ParseAudit(r.URL.Query(), r.actor().Ref.ID.String(), now)
+	if a, done, err := listAside(r, q.ListQuery); done {
+		return a, err
+	}
+	lines, newer, older, err := s.Read.ListAudit(r.Context(), r.actor(), q.Filter)
+	if err != nil {
+		return answer{}, err
+	}
+	counted := q.Filter
+	counted.Older, counted.Newer = 0, 0
+	facets, total, err := s.Read.AuditFacets(r.Context(), r.actor(), counted)
+	if err != nil {
+		return answer{}, err
+	}
+	list := view.PresentAudit(q, lines, newer, older, facets, total, now)
+	return answer{
+		title: "Audit & replay", media: "application/json", value: view.PresentAuditItems(lines, older), header: nextLink(list.Older),
+		csv: func(w io.Writer) error { return s.exportAudit(r, counted, w) }, csvName: "audit.csv",
+		page: func(shell view.Shell) templ.Component { return page.AuditPage(shell, list) },
+	}, nil
+}
+
+// exportAudit writes the events of the filter, not only those of the page, newest first.
+func (s *Server) exportAudit(r request, f projections.AuditFilter, w io.Writer) error {
+	var all []projections.AuditLine
+	for f.Limit = 1000; len(all) < exportLimit; {
+		lines, _, older, err := s.Read.ListAudit(r.Context(), r.actor(), f)
+		if err != nil {
+			return err
+		}
+		all = append(all, lines...)
+		if !older || len(lines) == 0 {
+			break
+		}
+		f.Older = lines[len(lines)-1].Position
+	}
+	return view.WriteAuditCSV(w, all)
+}
+
+// auditEvent is one event: what it says, what it changed, and what it belongs to.
+func (s *Server) auditEvent(r request) (answer, error) {
+	position, err := pathNumber(r.v("position"))
+	if err != nil {
+		return answer{}, err
+	}
+	ctx := r.Context()
+	f := view.AuditEventFacts{Now: time.Now().UTC()}
+	f.Line, err = waitFor(r, s, projections.Audit{}, func() (projections.AuditLine, error) { return s.Read.AuditEvent(ctx, r.actor(), position) })
+	if err != nil {
+		return answer{}, err
+	}
+	if f.Object, err = s.Read.ObjectOf(ctx, r.actor(), f.Line.Stream); err != nil && !errors.Is(err, projections.ErrNoRow) {
+		return answer{}, err
+	}
+	if f.Object.HasState() {
+		if f.Moment, err = s.Read.MomentOf(ctx, f.Object, projections.When{Position: position}); err != nil {
+			return answer{}, err
+		}
+		states, err := s.Read.StatesAt(ctx, f.Object, position-1, position)
+		if err != nil {
+			return answer{}, err
+		}
+		f.Before, f.After = states[0], states[1]
+	}
+	if f.Cause, err = s.causeOf(r, f.Line); err != nil {
+		return answer{}, err
+	}
+	p, err := view.PresentAuditEvent(f)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{
+		title: "Event " + strconv.FormatInt(position, 10), media: "application/json", value: view.AuditEventJSON(f.Line),
+		page: func(shell view.Shell) templ.Component { return page.AuditEventPage(shell, p) },
+	}, nil
+}
+
+// causeOf finds the event that caused another, as far as the viewer sees it.
+func (s *Server) causeOf(r request, l projections.AuditLine) (*projections.AuditLine, error) {
+	var meta struct {
+		Causation uuid.UUID `json:"causation"`
+	}
+	if err := json.Unmarshal(l.Meta, &meta); err != nil || meta.Causation == uuid.Nil || l.Attempt == nil {
+		return nil, err
+	}
+	cause, err := s.Read.AuditEventByID(r.Context(), r.actor(), *l.Attempt, meta.Causation)
+	if errors.Is(err, projections.ErrNoRow) {
+		return nil, nil
+	}
+	return &cause, err
+}
+
+// timelineTicks and densitySteps are how finely the time machine's slider is drawn.
+const (
+	timelineTicks = 240
+	densitySteps  = 120
+)
+
+// replay is the time machine: an object as it was after any of its events.
+func (s *Server) replay(r request) (answer, error) {
+	number, err := pathNumber(r.v("number"))
+	if err != nil || !view.CanReplay(r.v("kind")) {
+		return answer{}, notFound()
+	}
+	ctx := r.Context()
+	f := view.TimeMachineFacts{Raw: r.URL.Query().Get("show") == "raw", Now: time.Now().UTC()}
+	f.Object, err = waitFor(r, s, projections.Audit{}, func() (projections.Object, error) { return s.Read.Object(ctx, r.actor(), r.v("kind"), number) })
+	if err != nil {
+		return answer{}, err
+	}
+	when, err := whenOf(r.URL.Query())
+	if err != nil {
+		return answer{}, err
+	}
+	if f.Moment, err = s.Read.MomentOf(ctx, f.Object, when); err != nil {
+		return answer{}, err
+	}
+	if err := s.pastOf(r, &f); err != nil {
+		return answer{}, err
+	}
+	if f.Ticks, err = s.Read.Ticks(ctx, f.Object, timelineTicks); err != nil {
+		return answer{}, err
+	}
+	if f.Density, err = s.Read.Density(ctx, f.Object, f.Moment, densitySteps); err != nil {
+		return answer{}, err
+	}
+	m, err := view.PresentTimeMachine(f)
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{
+		title: m.Title + ", replay", fragment: page.TimeMachineView(m),
+		media: "application/json", value: view.PresentPast(f),
+		page: func(shell view.Shell) templ.Component { return page.ReplayPage(shell, m) },
+	}, nil
+}
+
+// pastOf reads the object's states at the moment, just before it and at the base, its event, and what it is called.
+func (s *Server) pastOf(r request, f *view.TimeMachineFacts) error {
+	ctx := r.Context()
+	positions := []int64{f.Moment.Position - 1, f.Moment.Position}
+	if text := r.URL.Query().Get("base"); text != "" {
+		when, err := placeOf("base", text)
+		if err != nil {
+			return err
+		}
+		base, err := s.Read.MomentOf(ctx, f.Object, when)
+		if err != nil {
+			return err
+		}
+		if base.Step > 0 {
+			f.Base = &base
+			positions = append(positions, base.Position)
+		}
+	}
+	states, err := s.Read.StatesAt(ctx, f.Object, positions...)
+	if err != nil {
+		return err
+	}
+	f.Before, f.As = states[0], states[1]
+	if f.Base != nil {
+		f.Of = states[2]
+	}
+	if f.Moment.Step > 0 {
+		line, err := s.Read.AuditEvent(ctx, r.actor(), f.Moment.Position)
+		if err != nil {
+			return err
+		}
+		f.Line = &line
+		if line.TenantExternal != nil {
+			f.Tenant = projections.Tenant{Name: line.TenantName, ExternalID: *line.TenantExternal}
+		}
+	}
+	if f.As.Run == nil {
+		return nil
+	}
+	f.Names, err = s.Read.RunByNumber(ctx, r.actor(), f.Object.Number)
+	return err
+}
+
+// whenOf reads the moment that is asked for: a position or a time, or the step that the slider's form sends.
+func whenOf(q url.Values) (projections.When, error) {
+	if text := q.Get("at"); text != "" {
+		return placeOf("at", text)
+	}
+	if text := q.Get("step"); text != "" {
+		step, err := strconv.Atoi(text)
+		if err != nil || step < 1 {
+			return projections.When{}, malformedPlace("step", "A step is a number from 1 on.")
+		}
+		return projections.When{Step: step}, nil
+	}
+	return projections.When{}, nil
+}
+
+func placeOf(key, text string) (projections.When, error) {
+	if position, err := strconv.ParseInt(text, 10, 64); err == nil && position > 0 {
+		return projections.When{Position: position}, nil
+	}
+	at, err := time.Parse(time.RFC3339, text)
+	if err != nil || at.Year() < 1 || at.Year() > 9999 {
+		return projections.When{}, malformedPlace(key, "Write a position of the log, or a time such as 2026-11-18T09:14:07Z.")
+	}
+	return projections.When{Time: at.UTC()}, nil
+}
+
+func malformedPlace(key, message string) error {
+	return invalid("invalid_input", "There is no such moment.", view.FieldError{Pointer: "/" + key, Code: "malformed", Message: message})
+}

@@ -1,0 +1,214 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"tenantpilot/domain"
+)
+
+// AttemptFilter selects start attempts. Zero values select everything.
+type AttemptFilter struct {
+	Outcome    []Match
+	Reason     []Match
+	Operation  []Match
+	TenantName []Match // part of the tenant's name or domain, or its directory id
+	Connection []Match // number
+	Initiator  []Match // person id
+	Trigger    []Match
+	Surface    []Match
+	Attempt    uuid.UUID
+	Run        int64 // the run that was opened, joined or waited for
+	From, To   time.Time
+	Limit      int // 1 to 200, default 50
+	After      Cursor
+	Before     Cursor
+}
+
+// AttemptLine is a start attempt in a list, with the names that go with it. Its receipt is the event at Position.
+type AttemptLine struct {
+	Attempt         uuid.UUID
+	Workspace       uuid.UUID
+	Tenant          uuid.UUID
+	Connection      *int64
+	Operation       domain.OperationType
+	Outcome         domain.Outcome
+	Reason          *domain.ReasonCode
+	Run             *int64
+	Surface         string
+	Trigger         domain.Trigger
+	InitiatorKind   domain.ActorKind
+	InitiatorID     uuid.UUID
+	Facts           domain.Facts
+	At              time.Time
+	Position        int64
+	TenantName      string
+	TenantExternal  uuid.UUID
+	ConnectionLabel string
+	InitiatorName   string
+}
+
+// Cursor is the line's place in the list.
+func (l AttemptLine) Cursor() Cursor { return Cursor{l.At, l.Position} }
+
+const attemptColumns = `a.attempt, a.workspace, a.tenant, a.connection, a.operation, a.outcome, a.reason, a.run_number, a.surface, a.trigger,
+	a.initiator_kind, a.initiator_id, a.facts, a.at, a.position, t.name, t.external_id, coalesce(c.display_name, ''), coalesce(p.display_name, '')`
+
+const attemptJoins = ` join tenants t on t.tenant = a.tenant
+	left join provider_connections c on c.number = a.connection
+	left join people p on p.id = a.initiator_id `
+
+func (f AttemptFilter) conditions(q *query) *query {
+	q.match("a.outcome", f.Outcome)
+	q.match("a.reason", f.Reason)
+	q.match("a.operation", f.Operation)
+	q.match("a.connection", f.Connection)
+	q.match("a.initiator_id", f.Initiator)
+	q.match("a.trigger", f.Trigger)
+	q.match("a.surface", f.Surface)
+	for _, m := range f.TenantName {
+		q.oneOf(m, `(lower(t.name) like any(`+q.arg(patterns(m.Values))+`::text[]) or lower(t.domain) like any(`+q.arg(patterns(m.Values))+
+			`::text[]) or t.external_id::text = any(`+q.arg(m.Values)+`::text[]))`)
+	}
+	if f.Attempt != uuid.Nil {
+		q.and(`a.attempt = ` + q.arg(f.Attempt))
+	}
+	if f.Run != 0 {
+		q.and(`a.run_number = ` + q.arg(f.Run))
+	}
+	if !f.From.IsZero() {
+		q.and(`a.at >= ` + q.arg(f.From))
+	}
+	if !f.To.IsZero() {
+		q.and(`a.at < ` + q.arg(f.To))
+	}
+	if len(q.where) == 0 {
+		q.and(`true`)
+	}
+	return q
+}
+
+// ListAttempts reads a page of start attempts, newest first, and whether there are newer and older ones.
+func (r Reader) ListAttempts(ctx context.Context, actor domain.Actor, f AttemptFilter) (lines []AttemptLine, newer, older bool, err error) {
+	q := &query{}
+	q.sees("a", actor)
+	return r.listAttempts(ctx, q, f)
+}
+
+// Attempts reads the newest start attempts of a filter in any workspace.
+func (a Auditor) Attempts(ctx context.Context, f AttemptFilter) ([]AttemptLine, error) {
+	lines, _, _, err := a.read.listAttempts(ctx, &query{}, f)
+	return lines, err
+}
+
+func (r Reader) listAttempts(ctx context.Context, q *query, f AttemptFilter) (lines []AttemptLine, newer, older bool, err error) {
+	if f.Limit <= 0 || f.Limit > 200 {
+		f.Limit = 50
+	}
+	q = f.conditions(q)
+	order := `desc`
+	switch {
+	case !f.Before.IsZero():
+		q.and(`(a.at, a.position) > (` + q.arg(f.Before.At) + `, ` + q.arg(f.Before.Number) + `)`)
+		order = `asc`
+	case !f.After.IsZero():
+		q.and(`(a.at, a.position) < (` + q.arg(f.After.At) + `, ` + q.arg(f.After.Number) + `)`)
+	}
+	rows, err := r.pool.Query(ctx, `select `+attemptColumns+` from attempts a`+attemptJoins+` where `+q.String()+
+		` order by a.at `+order+`, a.position `+order+` limit `+q.arg(f.Limit+1), q.args...)
+	if err != nil {
+		return nil, false, false, fmt.Errorf("list attempts: %w", err)
+	}
+	if lines, err = collect[AttemptLine](rows, "list attempts"); err != nil {
+		return nil, false, false, err
+	}
+	more := len(lines) > f.Limit
+	lines = lines[:min(len(lines), f.Limit)]
+	if !f.Before.IsZero() {
+		slices.Reverse(lines)
+		return lines, more, true, nil
+	}
+	return lines, !f.After.IsZero(), more, nil
+}
+
+// Attempt reads a start attempt that an actor sees; ErrNoRow otherwise.
+func (r Reader) Attempt(ctx context.Context, actor domain.Actor, attempt uuid.UUID) (AttemptLine, error) {
+	lines, _, _, err := r.ListAttempts(ctx, actor, AttemptFilter{Attempt: attempt, Limit: 1})
+	return first(lines, err)
+}
+
+// Receipt reads the event that is the receipt of an attempt that was read before.
+func (r Reader) Receipt(ctx context.Context, a AttemptLine) (domain.Event, error) {
+	rows, err := r.pool.Query(ctx, `select e.name, e.payload from log l join events e using (seq) where l.position = $1`, a.Position)
+	type stored struct {
+		Name    string
+		Payload []byte
+	}
+	e, err := one[stored](rows, err, "read receipt")
+	if err != nil {
+		return nil, err
+	}
+	return domain.Decode(e.Name, e.Payload)
+}
+
+// Receipt is Reader.Receipt for attempts of any workspace.
+func (a Auditor) Receipt(ctx context.Context, l AttemptLine) (domain.Event, error) {
+	return a.read.Receipt(ctx, l)
+}
+
+// AttemptGroup is how many attempts a reason refused, and where.
+type AttemptGroup struct {
+	Outcome  domain.Outcome
+	Reason   *domain.ReasonCode // null for outcomes that need none
+	Attempts int
+	Tenants  int
+	Newest   time.Time
+	// Where lists tenants with their newest attempt, at most 20: the names, the directory ids and the attempts, in the same order.
+	Names     []string
+	Externals []uuid.UUID
+	Newests   []uuid.UUID
+}
+
+// GroupAttempts counts the refused attempts of a filter by outcome and reason, most frequent first.
+func (r Reader) GroupAttempts(ctx context.Context, actor domain.Actor, f AttemptFilter) ([]AttemptGroup, error) {
+	q := &query{}
+	q.sees("a", actor)
+	q = f.conditions(q)
+	rows, err := r.pool.Query(ctx, `with w as (
+			select a.outcome, a.reason, a.attempt, a.at, t.name, t.external_id from attempts a`+attemptJoins+` where a.outcome in ('blocked', 'scope_busy') and `+q.String()+`
+		), n as (
+			select outcome, reason, name, external_id, count(*) as c, max(at) as at, (array_agg(attempt order by at desc))[1] as attempt,
+				row_number() over (partition by outcome, reason order by max(at) desc) as k
+			from w group by outcome, reason, name, external_id
+		) select outcome, reason, sum(c)::bigint, count(*), max(at), array_agg(name order by k) filter (where k <= 20),
+			array_agg(external_id order by k) filter (where k <= 20), array_agg(attempt order by k) filter (where k <= 20)
+		from n group by outcome, reason order by 3 desc, outcome, reason limit 100`, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("group attempts: %w", err)
+	}
+	return collect[AttemptGroup](rows, "group attempts")
+}
+
+// AttemptHour is how many attempts of an hour had which outcome.
+type AttemptHour struct {
+	Hour                             time.Time
+	Accepted, Deduped, Busy, Blocked int
+}
+
+// AttemptHours counts the attempts of a filter by hour and outcome.
+func (r Reader) AttemptHours(ctx context.Context, actor domain.Actor, f AttemptFilter) ([]AttemptHour, error) {
+	q := &query{}
+	q.sees("a", actor)
+	q = f.conditions(q)
+	rows, err := r.pool.Query(ctx, `select date_trunc('hour', a.at, 'UTC') as h, count(*) filter (where a.outcome = 'accepted'), count(*) filter (where a.outcome = 'deduped'),
+		count(*) filter (where a.outcome = 'scope_busy'), count(*) filter (where a.outcome = 'blocked')
+		from attempts a`+attemptJoins+` where `+q.String()+` group by h order by h`, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("count attempts by hour: %w", err)
+	}
+	return collect[AttemptHour](rows, "count attempts by hour")
+}

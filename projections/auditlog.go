@@ -1,0 +1,301 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenantpilot/domain"
+)
+
+// AuditFilter selects events of the audit log. Zero values select everything.
+type AuditFilter struct {
+	Workspace  uuid.UUID // for an Auditor, who is in none; a Reader's is the actor's
+	TenantName []Match   // part of the tenant's name or domain, or its directory id
+	Kind       []Match   // of object
+	Event      []Match
+	Actor      []Match // person id, part of a person's name, or "system"
+	Outcome    []Match
+	Reason     []Match
+	Object     string    // "connection/12": its whole story
+	Attempt    uuid.UUID // with all that followed from it
+	From, To   time.Time
+	// FirstPosition and LastPosition bound the places in the log, both included; 0 is no bound.
+	FirstPosition, LastPosition int64
+	Limit                       int   // 1 to 1000, default 50
+	Older, Newer                int64 // than this position; 0 begins at the newest
+	Forward                     bool  // oldest first, from the oldest on
+}
+
+// ObjectName names an object in addresses and on the command line: "connection/12".
+func ObjectName(kind string, number int64) string { return kind + "/" + strconv.FormatInt(number, 10) }
+
+// ParseObject reads what ObjectName wrote; false for anything else.
+func ParseObject(s string) (kind string, number int64, ok bool) {
+	kind, text, _ := strings.Cut(s, "/")
+	number, err := strconv.ParseInt(text, 10, 64)
+	return kind, number, err == nil && number > 0 && slices.Contains(ObjectKinds(), kind)
+}
+
+// AuditLine is an event as the audit log lists it, with the names that go with it.
+type AuditLine struct {
+	Position       int64
+	At             time.Time
+	Workspace      uuid.UUID
+	Tenant         *uuid.UUID
+	Stream         uuid.UUID
+	Version        int
+	Event          string
+	ActorKind      domain.ActorKind
+	ActorID        uuid.UUID
+	ActorName      string // empty unless it is a person that we know
+	ObjectKind     string
+	ObjectNumber   *int64
+	ObjectName     string // label of a tenant or connection
+	Outcome        *string
+	Reason         *domain.ReasonCode
+	Attempt        *uuid.UUID
+	Correlation    *uuid.UUID
+	Run            *int64
+	TenantName     string
+	TenantExternal *uuid.UUID
+	ID             uuid.UUID
+	Meta           []byte
+	Payload        []byte
+	Leaf           []byte
+}
+
+// Object is the line's object as ObjectName writes it, empty when it has no number.
+func (l AuditLine) Object() string {
+	if l.ObjectNumber == nil {
+		return ""
+	}
+	return ObjectName(l.ObjectKind, *l.ObjectNumber)
+}
+
+const auditColumns = `a.position, a.at, a.workspace, a.tenant, a.stream, a.version, a.event, a.actor_kind, a.actor_id, coalesce(p.display_name, ''),
+	a.object_kind, a.object_number, case a.object_kind when 'tenant' then coalesce(t.name, '') when 'connection' then coalesce(c.display_name, '') else '' end,
+	a.outcome, a.reason, a.attempt, a.correlation, ro.number, coalesce(t.name, ''), t.external_id, e.id, e.meta, e.payload, e.leaf`
+
+const auditJoins = ` join log l on l.position = a.position join events e on e.seq = l.seq
+	left join people p on p.id = a.actor_id
+	left join tenants t on t.tenant = a.tenant
+	left join provider_connections c on a.object_kind = 'connection' and c.number = a.object_number
+	left join audit_objects ro on ro.stream = a.run `
+
+func (f AuditFilter) conditions(q *query) *query {
+	if f.Workspace != uuid.Nil {
+		q.and(`a.workspace = ` + q.arg(f.Workspace))
+	}
+	q.match("a.object_kind", f.Kind)
+	q.match("a.event", f.Event)
+	q.match("a.outcome", f.Outcome)
+	q.match("a.reason", f.Reason)
+	for _, m := range f.TenantName {
+		q.oneOf(m, `exists (select from tenants x where x.tenant = a.tenant and (lower(x.name) like any(`+q.arg(patterns(m.Values))+
+			`::text[]) or lower(x.domain) like any(`+q.arg(patterns(m.Values))+`::text[]) or x.external_id::text = any(`+q.arg(m.Values)+`::text[])))`)
+	}
+	for _, m := range f.Actor {
+		q.oneOf(m, `(a.actor_kind || '' = any(`+q.arg(m.Values)+`::text[]) or a.actor_id in (select x.id from people x
+			where x.id::text = any(`+q.arg(m.Values)+`::text[]) or lower(x.display_name) like any(`+q.arg(patterns(m.Values))+`::text[])))`)
+	}
+	if kind, number, ok := ParseObject(f.Object); ok {
+		stream := `(select o.stream from audit_objects o where o.kind = ` + q.arg(kind) + ` and o.number = ` + q.arg(number) + ` limit 1)`
+		if kind == ObjectRun {
+			q.and(`a.run = ` + stream)
+		} else {
+			q.and(`a.stream = ` + stream)
+		}
+	}
+	if f.Attempt != uuid.Nil {
+		q.and(`a.attempt = ` + q.arg(f.Attempt))
+	}
+	if !f.From.IsZero() {
+		q.and(`a.at >= ` + q.arg(f.From))
+	}
+	if !f.To.IsZero() {
+		q.and(`a.at < ` + q.arg(f.To))
+	}
+	if f.FirstPosition > 0 {
+		q.and(`a.position >= ` + q.arg(f.FirstPosition))
+	}
+	if f.LastPosition > 0 {
+		q.and(`a.position <= ` + q.arg(f.LastPosition))
+	}
+	if len(q.where) == 0 {
+		q.and(`true`)
+	}
+	return q
+}
+
+func (q *query) oneOf(m Match, condition string) {
+	if m.Not {
+		condition = `not ` + condition
+	}
+	q.and(condition)
+}
+
+// ListAudit reads a page of the audit log, newest first, and whether there are newer and older events.
+func (r Reader) ListAudit(ctx context.Context, actor domain.Actor, f AuditFilter) (lines []AuditLine, newer, older bool, err error) {
+	q := &query{}
+	q.sees("a", actor)
+	return r.listAudit(ctx, q, f)
+}
+
+func (r Reader) listAudit(ctx context.Context, q *query, f AuditFilter) (lines []AuditLine, newer, older bool, err error) {
+	if f.Limit <= 0 || f.Limit > 1000 {
+		f.Limit = 50
+	}
+	q = f.conditions(q)
+	ascending := f.Forward || f.Newer > 0
+	if f.Newer > 0 {
+		q.and(`a.position > ` + q.arg(f.Newer))
+	}
+	if f.Older > 0 {
+		q.and(`a.position < ` + q.arg(f.Older))
+	}
+	order := `desc`
+	if ascending {
+		order = `asc`
+	}
+	// The page is found in the narrow table first; names and payloads are joined to its rows only.
+	rows, err := r.pool.Query(ctx, `select `+auditColumns+` from (select * from audit_log a where `+q.String()+` order by a.position `+order+
+		` limit `+q.arg(f.Limit+1)+`) a`+auditJoins+`order by a.position `+order, q.args...)
+	if err != nil {
+		return nil, false, false, fmt.Errorf("list audit log: %w", err)
+	}
+	if lines, err = collect[AuditLine](rows, "list audit log"); err != nil {
+		return nil, false, false, err
+	}
+	more := len(lines) > f.Limit
+	lines = lines[:min(len(lines), f.Limit)]
+	switch {
+	case f.Forward:
+		return lines, more, false, nil
+	case f.Newer > 0:
+		slices.Reverse(lines)
+		return lines, more, true, nil
+	}
+	return lines, f.Older > 0, more, nil
+}
+
+// AuditEvent reads one event that an actor sees; ErrNoRow otherwise.
+func (r Reader) AuditEvent(ctx context.Context, actor domain.Actor, position int64) (AuditLine, error) {
+	lines, _, _, err := r.ListAudit(ctx, actor, AuditFilter{FirstPosition: position, LastPosition: position, Limit: 1})
+	return first(lines, err)
+}
+
+// AuditEventByID finds an event by its id, for links to a cause; ErrNoRow when the actor sees none.
+func (r Reader) AuditEventByID(ctx context.Context, actor domain.Actor, attempt, id uuid.UUID) (AuditLine, error) {
+	lines, _, _, err := r.ListAudit(ctx, actor, AuditFilter{Attempt: attempt, Limit: 1000})
+	for _, l := range lines {
+		if l.ID == id {
+			return l, nil
+		}
+	}
+	return first[AuditLine](nil, err)
+}
+
+func first[R any](rows []R, err error) (R, error) {
+	var zero R
+	switch {
+	case err != nil:
+		return zero, err
+	case len(rows) == 0:
+		return zero, ErrNoRow
+	}
+	return rows[0], nil
+}
+
+// Facet is how many events have a value in one dimension of the filter.
+type Facet struct {
+	Dimension string // event, kind, actor, outcome, reason, day
+	Value     string // of an actor the id, of a person, else the kind
+	Label     string // a person's name; else empty
+	Count     int
+}
+
+// FacetLimit is how many events facets are counted in: the newest of the filter.
+const FacetLimit = 100_000
+
+// AuditFacets counts the events of a filter by what they can be filtered by, and how many they are, at most FacetLimit.
+func (r Reader) AuditFacets(ctx context.Context, actor domain.Actor, f AuditFilter) ([]Facet, int, error) {
+	q := &query{}
+	q.sees("a", actor)
+	q = f.conditions(q)
+	rows, err := r.pool.Query(ctx, `with w as materialized (
+			select a.event, a.object_kind, a.outcome, a.reason, case a.actor_kind when 'person' then a.actor_id::text else a.actor_kind end as actor,
+				to_char(a.at at time zone 'UTC', 'YYYY-MM-DD') as day
+			from audit_log a where `+q.String()+` order by a.position desc limit `+q.arg(FacetLimit)+`
+		), f (dimension, value, n) as (
+			select 'all', '', count(*) from w
+			union all select 'event', event, count(*) from w group by event
+			union all select 'kind', object_kind, count(*) from w group by object_kind
+			union all select 'actor', actor, count(*) from w group by actor
+			union all select 'outcome', outcome, count(*) from w where outcome is not null group by outcome
+			union all select 'reason', reason, count(*) from w where reason is not null group by reason
+			union all select 'day', day, count(*) from w group by day
+		) select f.dimension, f.value, coalesce(p.display_name, ''), f.n from f left join people p on f.dimension = 'actor' and p.id::text = f.value
+		order by f.dimension, f.n desc, f.value`, q.args...)
+	if err != nil {
+		return nil, 0, fmt.Errorf("count facets: %w", err)
+	}
+	all, err := collect[Facet](rows, "count facets")
+	if err != nil {
+		return nil, 0, err
+	}
+	at := slices.IndexFunc(all, func(f Facet) bool { return f.Dimension == "all" })
+	return slices.DeleteFunc(slices.Clone(all), func(f Facet) bool { return f.Dimension == "all" }), all[at].Count, nil
+}
+
+// Auditor reads the audit log of every workspace. It is for the command line, where who may connect as the auditor's role may read it all.
+type Auditor struct{ read Reader }
+
+// NewAuditor makes an auditor.
+func NewAuditor(pool *pgxpool.Pool) Auditor { return Auditor{NewReader(pool)} }
+
+// List reads a page of the log as Reader.ListAudit does, of all workspaces or the filter's.
+func (a Auditor) List(ctx context.Context, f AuditFilter) (lines []AuditLine, more bool, err error) {
+	lines, newer, older, err := a.read.listAudit(ctx, &query{}, f)
+	return lines, newer && f.Forward || older && !f.Forward, err
+}
+
+// CatchUp waits until the audit log has everything that had a position when it was asked, at most for d, and says how many events it lacks.
+func (a Auditor) CatchUp(ctx context.Context, d time.Duration) (behind int64, err error) {
+	var head int64
+	if err := a.read.pool.QueryRow(ctx, `select head from sequencer`).Scan(&head); err != nil {
+		return 0, fmt.Errorf("read head: %w", err)
+	}
+	for deadline := time.Now().Add(d); ; {
+		err := a.read.pool.QueryRow(ctx, `select greatest(0, $1 - coalesce((select position from checkpoints where projection = $2), 0))`,
+			head, Audit{}.Name()).Scan(&behind)
+		if err != nil {
+			return 0, fmt.Errorf("read lag of the audit log: %w", err)
+		}
+		if behind == 0 || time.Now().After(deadline) {
+			return behind, nil
+		}
+		select {
+		case <-ctx.Done():
+			return behind, ctx.Err()
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Behind is how many events a projection lacks, those that have no position yet included.
+func (r Reader) Behind(ctx context.Context, p Projection) (int64, error) {
+	var behind int64
+	err := r.pool.QueryRow(ctx, `select greatest(0, s.head - c.position) + (select coalesce(sum(cardinality(seqs)), 0) from pending)
+		from checkpoints c, sequencer s where c.projection = $1`, p.Name()).Scan(&behind)
+	if err != nil {
+		return 0, fmt.Errorf("read lag of %s: %w", p.Name(), err)
+	}
+	return behind, nil
+}

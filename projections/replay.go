@@ -1,0 +1,282 @@
+package projections
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"tenantpilot/domain"
+)
+
+// Object is something that has a past: what a stream is about.
+type Object struct {
+	Kind      string
+	Number    int64 // 0 for those that have none
+	Stream    uuid.UUID
+	Workspace uuid.UUID
+	Tenant    uuid.UUID // zero for those of the workspace
+}
+
+// HasState says whether the object's state can be folded from its events, so that it can be replayed and compared.
+func (o Object) HasState() bool {
+	return slices.Contains([]string{ObjectTenant, ObjectConnection, ObjectRun, ObjectWorkspace}, o.Kind)
+}
+
+// Name is the object as ObjectName writes it, or its kind when it has no number.
+func (o Object) Name() string {
+	if o.Number == 0 {
+		return o.Kind
+	}
+	return ObjectName(o.Kind, o.Number)
+}
+
+const objectColumns = `o.kind, coalesce(o.number, 0), o.stream, o.workspace, coalesce(o.tenant, '00000000-0000-0000-0000-000000000000')`
+
+// Object finds an object by its kind and number; ErrNoRow when the actor sees none.
+func (r Reader) Object(ctx context.Context, actor domain.Actor, kind string, number int64) (Object, error) {
+	q := &query{}
+	q.sees("o", actor)
+	return r.object(ctx, q, kind, number)
+}
+
+// Object finds an object of any workspace; ErrNoRow when there is none.
+func (a Auditor) Object(ctx context.Context, kind string, number int64) (Object, error) {
+	return a.read.object(ctx, &query{}, kind, number)
+}
+
+func (r Reader) object(ctx context.Context, q *query, kind string, number int64) (Object, error) {
+	q.and(`o.kind = ` + q.arg(kind) + ` and o.number = ` + q.arg(number))
+	rows, err := r.pool.Query(ctx, `select `+objectColumns+` from audit_objects o where `+q.String(), q.args...)
+	return one[Object](rows, err, "find object")
+}
+
+// ObjectOf finds what a stream is about; ErrNoRow when the actor does not see it.
+func (r Reader) ObjectOf(ctx context.Context, actor domain.Actor, stream uuid.UUID) (Object, error) {
+	q := &query{}
+	q.sees("o", actor)
+	q.and(`o.stream = ` + q.arg(stream))
+	rows, err := r.pool.Query(ctx, `select `+objectColumns+` from audit_objects o where `+q.String(), q.args...)
+	return one[Object](rows, err, "find object")
+}
+
+// story is the condition for the events that an object's state is made of: its stream, and for a run also the scope that it took and gave
+// back in the connection's.
+func (o Object) story(q *query) string {
+	stream := q.arg(o.Stream)
+	if o.Kind == ObjectRun {
+		return `a.run = ` + stream + ` and (a.stream = ` + stream + ` or a.event in ('ScopeAcquired', 'ScopeReleased'))`
+	}
+	return `a.stream = ` + stream
+}
+
+// When names a moment of an object's story: by position in the log, time, or step from 1. The first that is set counts; none is the newest.
+type When struct {
+	Position int64
+	Time     time.Time
+	Step     int
+}
+
+// Moment is a place in an object's story: after its event number Step of Steps, or before the first when Step is 0.
+type Moment struct {
+	Step, Steps int
+	Position    int64 // of the event at Step, 0 before the first
+	At          time.Time
+	First, Last int64 // positions
+	FirstAt     time.Time
+	LastAt      time.Time
+	// Positions of the neighbours by one and by ten events, 0 where there are fewer.
+	Back, Forward, Back10, Forward10 int64
+}
+
+// MomentOf finds a moment in an object's story. A step beyond the ends is the nearest one.
+func (r Reader) MomentOf(ctx context.Context, o Object, w When) (Moment, error) {
+	q := &query{}
+	story := o.story(q)
+	here := `(select max(position) from s)`
+	switch {
+	case w.Position > 0:
+		here = `(select max(position) from s where position <= ` + q.arg(w.Position) + `)`
+	case !w.Time.IsZero():
+		here = `(select max(position) from s where at <= ` + q.arg(w.Time) + `)`
+	case w.Step > 0:
+		here = `(select max(position) from (select position from s order by position limit ` + q.arg(w.Step) + `) k)`
+	}
+	neighbour := func(condition, order string, n int) string {
+		return `coalesce((select position from s where position ` + condition + ` h.p order by position ` + order + ` offset ` + fmt.Sprint(n-1) + ` limit 1), 0)`
+	}
+	rows, err := r.pool.Query(ctx, `with s as materialized (select a.position, a.at from audit_log a where `+story+`),
+			h as (select coalesce(`+here+`, 0) as p)
+		select (select count(*) from s where position <= h.p), (select count(*) from s), h.p,
+			coalesce((select at from s where position = h.p), 'epoch'), coalesce((select min(position) from s), 0), coalesce((select max(position) from s), 0),
+			coalesce((select at from s order by position limit 1), 'epoch'), coalesce((select at from s order by position desc limit 1), 'epoch'),
+			`+neighbour("<", "desc", 1)+`, `+neighbour(">", "asc", 1)+`, `+neighbour("<", "desc", 10)+`, `+neighbour(">", "asc", 10)+` from h`, q.args...)
+	m, err := one[Moment](rows, err, "find moment")
+	if err == nil && m.Back10 == 0 && m.Step > 1 {
+		m.Back10 = m.First
+	}
+	if err == nil && m.Forward10 == 0 && m.Step < m.Steps {
+		m.Forward10 = m.Last
+	}
+	m.At, m.FirstAt, m.LastAt = m.At.UTC(), m.FirstAt.UTC(), m.LastAt.UTC()
+	return m, err
+}
+
+// MomentOf is Reader.MomentOf for objects of any workspace.
+func (a Auditor) MomentOf(ctx context.Context, o Object, w When) (Moment, error) {
+	return a.read.MomentOf(ctx, o, w)
+}
+
+// Tick is an event on the time machine's slider.
+type Tick struct {
+	Step  int
+	Event string
+	At    time.Time
+}
+
+// Ticks reads the story's events for a slider, at most about n of them, evenly spaced.
+func (r Reader) Ticks(ctx context.Context, o Object, n int) ([]Tick, error) {
+	q := &query{}
+	story := o.story(q)
+	rows, err := r.pool.Query(ctx, `select step, event, at from (
+			select row_number() over (order by a.position) as step, a.event, a.at, count(*) over () as steps from audit_log a where `+story+`
+		) s where (step - 1) % greatest(1, (steps + `+q.arg(n)+` - 1) / `+q.arg(n)+`) = 0 order by step`, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("read ticks: %w", err)
+	}
+	return collect[Tick](rows, "read ticks")
+}
+
+// Density counts the story's events in n equal lengths of its time.
+func (r Reader) Density(ctx context.Context, o Object, m Moment, n int) ([]int, error) {
+	counts := make([]int, n)
+	if m.Steps == 0 || !m.LastAt.After(m.FirstAt) {
+		return counts, nil
+	}
+	q := &query{}
+	story := o.story(q)
+	rows, err := r.pool.Query(ctx, `select least(`+q.arg(n)+`::int - 1, floor(extract(epoch from a.at - `+q.arg(m.FirstAt)+`::timestamptz) / `+
+		q.arg(m.LastAt.Sub(m.FirstAt).Seconds())+`::float8 * `+q.arg(n)+`::int)::int), count(*) from audit_log a where `+story+` group by 1`, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("count density: %w", err)
+	}
+	var at, count int
+	_, err = pgx.ForEachRow(rows, []any{&at, &count}, func() error {
+		counts[min(max(at, 0), n-1)] += count
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("count density: %w", err)
+	}
+	return counts, nil
+}
+
+// State is an object as it was: the row that its live page is made from, of its kind the only one that is set, or none before it existed.
+type State struct {
+	Connection *Connection
+	Tenant     *Tenant
+	Run        *Run
+	Workspace  *domain.Workspace
+}
+
+// Exists says whether the object was there.
+func (s State) Exists() bool {
+	return s.Connection != nil || s.Tenant != nil || s.Run != nil || s.Workspace != nil
+}
+
+// Value is the row that is set, nil before the object existed.
+func (s State) Value() any {
+	switch {
+	case s.Connection != nil:
+		return s.Connection
+	case s.Tenant != nil:
+		return s.Tenant
+	case s.Run != nil:
+		return s.Run
+	case s.Workspace != nil:
+		return s.Workspace
+	}
+	return nil
+}
+
+// evolve is the state after one more event, folded by the same functions that make the live rows; the state before is left as it was.
+func (s State) evolve(kind string, e Event) State {
+	switch kind {
+	case ObjectConnection:
+		s.Connection = next(s.Connection, e, connectionRow)
+	case ObjectTenant:
+		s.Tenant = next(s.Tenant, e, tenantRow)
+	case ObjectRun:
+		if _, counts := runKey(e); counts {
+			s.Run = next(s.Run, e, runRow)
+		}
+	case ObjectWorkspace:
+		w := domain.Workspace{}
+		if s.Workspace != nil {
+			w = *s.Workspace
+		}
+		w = w.Evolve(e.Data)
+		s.Workspace = &w
+	}
+	return s
+}
+
+func next[R any](row *R, e Event, fold func(*R, Event) *R) *R {
+	var now *R
+	if row != nil {
+		copied := *row
+		now = &copied
+	}
+	if folded := fold(now, e); folded != nil {
+		return folded
+	}
+	return row
+}
+
+// StatesAt folds an object's state as it was at some positions of the log, each one the state after the event there. The states come in the
+// order of the positions. What it costs is the object's own events up to the last position, whatever else is in the log.
+func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]State, error) {
+	q := &query{}
+	story := o.story(q)
+	rows, err := r.pool.Query(ctx, `select a.position, a.version, a.at, a.event, a.workspace, e.payload, a.stream
+		from audit_log a join events e on e.stream = a.stream and e.version = a.version
+		where `+story+` and a.position <= `+q.arg(slices.Max(positions))+` order by a.position`, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("read story: %w", err)
+	}
+	defer rows.Close()
+	states, known, state := make([]State, len(positions)), make([]bool, len(positions)), State{}
+	remember := func(before int64) {
+		for i, p := range positions {
+			if p < before && !known[i] {
+				states[i], known[i] = state, true
+			}
+		}
+	}
+	for rows.Next() {
+		var e Event
+		if err := rows.Scan(&e.Position, &e.Version, &e.RecordedAt, &e.Name, &e.Workspace, &e.Payload, &e.Stream); err != nil {
+			return nil, fmt.Errorf("read story: %w", err)
+		}
+		e.RecordedAt = e.RecordedAt.UTC()
+		if e.Data, err = domain.Decode(e.Name, e.Payload); err != nil {
+			return nil, fmt.Errorf("fold %s at %d: %w", o.Name(), e.Position, err)
+		}
+		remember(e.Position)
+		state = state.evolve(o.Kind, e)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("read story: %w", err)
+	}
+	remember(math.MaxInt64)
+	return states, nil
+}
+
+// StatesAt is Reader.StatesAt for objects of any workspace.
+func (a Auditor) StatesAt(ctx context.Context, o Object, positions ...int64) ([]State, error) {
+	return a.read.StatesAt(ctx, o, positions...)
+}

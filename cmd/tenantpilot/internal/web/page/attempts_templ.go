@@ -737,7 +737,7 @@ func ReceiptPage(shell view.Shell, p view.ReceiptPage) templ.Component {
 				return templ_7745c5c3_Err
 			}
 			for _, s := range p.Rules {
-				var templ_7745c5c3_Var33 = []any{s.State}
+				var templ_7745c5c3_Var33 = []any{s.State, "tone-" + string(p.Badge.Tone)}
 				templ_7745c5c3_Err = templ.RenderCSSItems(ctx, templ_7745c5c3_Buffer, templ_7745c5c3_Var33...)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err

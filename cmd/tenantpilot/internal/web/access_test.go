@@ -42,7 +42,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /admin/notifications":                                            lists,
 		"GET /admin/attempts":                                                 lists,
 		"GET /admin/audit":                                                    lists,
-		"GET /admin/attempts/" + run.Attempt.String():                          views,
+		"GET /admin/attempts/" + run.Attempt.String():                         views,
 		"GET " + replayPath("connection", c.conn.Number):                      views,
 		"GET " + replayPath("tenant", c.contoso.Number):                       views,
 		"GET " + replayPath("run", run.RunNumber):                             views,

@@ -203,38 +203,43 @@ func (s State) Value() any {
 	return nil
 }
 
-// evolve is the state after one more event, folded by the same functions that make the live rows; the state before is left as it was.
-func (s State) evolve(kind string, e Event) State {
+// take folds one more event into the state, by the same functions that make the live rows.
+func (s *State) take(kind string, e Event) {
 	switch kind {
 	case ObjectConnection:
-		s.Connection = next(s.Connection, e, connectionRow)
+		s.Connection = folded(s.Connection, e, connectionRow)
 	case ObjectTenant:
-		s.Tenant = next(s.Tenant, e, tenantRow)
+		s.Tenant = folded(s.Tenant, e, tenantRow)
 	case ObjectRun:
 		if _, counts := runKey(e); counts {
-			s.Run = next(s.Run, e, runRow)
+			s.Run = folded(s.Run, e, runRow)
 		}
 	case ObjectWorkspace:
-		w := domain.Workspace{}
-		if s.Workspace != nil {
-			w = *s.Workspace
+		if s.Workspace == nil {
+			s.Workspace = &domain.Workspace{}
 		}
-		w = w.Evolve(e.Data)
-		s.Workspace = &w
+		*s.Workspace = s.Workspace.Evolve(e.Data)
 	}
-	return s
 }
 
-func next[R any](row *R, e Event, fold func(*R, Event) *R) *R {
-	var now *R
-	if row != nil {
-		copied := *row
-		now = &copied
-	}
-	if folded := fold(now, e); folded != nil {
-		return folded
+func folded[R any](row *R, e Event, fold func(*R, Event) *R) *R {
+	if next := fold(row, e); next != nil {
+		return next
 	}
 	return row
+}
+
+// copied is the state as it is now, whatever is folded into it later. What rows share, no fold writes to.
+func (s State) copied() State {
+	return State{copyOf(s.Connection), copyOf(s.Tenant), copyOf(s.Run), copyOf(s.Workspace)}
+}
+
+func copyOf[R any](row *R) *R {
+	if row == nil {
+		return nil
+	}
+	c := *row
+	return &c
 }
 
 // StatesAt folds an object's state as it was at some positions of the log, each one the state after the event there. The states come in the
@@ -253,7 +258,7 @@ func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]S
 	remember := func(before int64) {
 		for i, p := range positions {
 			if p < before && !known[i] {
-				states[i], known[i] = state, true
+				states[i], known[i] = state.copied(), true
 			}
 		}
 	}
@@ -267,7 +272,7 @@ func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]S
 			return nil, fmt.Errorf("fold %s at %d: %w", o.Name(), e.Position, err)
 		}
 		remember(e.Position)
-		state = state.evolve(o.Kind, e)
+		state.take(o.Kind, e)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read story: %w", err)

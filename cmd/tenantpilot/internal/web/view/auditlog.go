@@ -66,6 +66,17 @@ func ParseAudit(q url.Values, me string, now time.Time) AuditQuery {
 				f.Object = v
 				return ok
 			},
+			"q": func(v string) bool { // what one pastes: a position, an object, an attempt
+				if _, _, ok := projections.ParseObject(v); ok {
+					f.Object = v
+					return true
+				}
+				if number(&f.FirstPosition)(v) {
+					f.LastPosition = f.FirstPosition
+					return true
+				}
+				return id(v)
+			},
 			"attempt": id, "after": number(&f.Older), "before": number(&f.Newer),
 			"first": number(&f.FirstPosition), "last": number(&f.LastPosition),
 		},

@@ -45,3 +45,6 @@ grant select, insert, update, delete on audit_log, audit_objects to tenantpilot_
 grant select on audit_log, audit_objects to tenantpilot_auditor;
 -- Names of people are no events; an auditor may read who an id is, and nothing else about them.
 grant select (id, display_name) on people to tenantpilot_auditor;
+
+select console_reads('audit_log', 'workspace = (select seen_workspace())');
+select console_reads('audit_objects', 'workspace = (select seen_workspace())');

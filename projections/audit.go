@@ -13,7 +13,7 @@ import (
 	"tenantpilot/eventstore"
 )
 
-// Audit keeps one searchable row per event, and what each stream is about. It has a row for every event, of names that it does not know too.
+// Audit keeps one searchable row per event, and what each stream is about: every event has a row, those of no particular object too.
 type Audit struct{}
 
 // Name implements Projection.

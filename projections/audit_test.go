@@ -7,14 +7,16 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/eventstore"
+	"tenantpilot/migrations/pgtest"
 	"tenantpilot/projections"
 )
 
-// live runs some work through, so that every kind of object has a story, and returns everything that happened.
+// history runs some work through, so that every kind of object has a story, and returns everything that happened.
 func (f *fixture) history(t *testing.T) []eventstore.Event {
 	t.Helper()
 	ctx, system := t.Context(), domain.SystemActor(f.workspace)
@@ -350,5 +352,65 @@ func TestAttemptsAreListedGroupedAndCounted(t *testing.T) {
 	must(t, err)
 	if len(lines) != 0 || len(groups) != 0 {
 		t.Errorf("a stranger sees %v, %v", lines, groups)
+	}
+}
+
+// TestAuditRebuiltInPiecesIsTheSame: the rows do not depend on how the log was cut into batches, nor on whether a batch came twice.
+func TestAuditRebuiltInPiecesIsTheSame(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	all := f.history(t)
+	rows := func() string {
+		var text string
+		must(t, f.pool.QueryRow(t.Context(), `select (select json_agg(a order by position)::text from audit_log a) || (select json_agg(o order by stream)::text from audit_objects o)`).Scan(&text))
+		return text
+	}
+	was := rows()
+	_, err := f.pool.Exec(t.Context(), `delete from audit_log; delete from audit_objects`)
+	must(t, err)
+	for size, from := 1, 0; from < len(all); size++ {
+		var batch []projections.Event
+		for _, e := range all[from:min(from+size, len(all))] {
+			data, err := e.Decode()
+			must(t, err)
+			batch = append(batch, projections.Event{Event: e, Data: data})
+		}
+		for range 2 {
+			must(t, pgx.BeginFunc(t.Context(), f.pool, func(tx pgx.Tx) error { return projections.Audit{}.Apply(t.Context(), tx, batch) }))
+		}
+		from += len(batch)
+	}
+	if now := rows(); now != was {
+		t.Errorf("rebuilt:\n%s\nwas:\n%s", now, was)
+	}
+}
+
+// TestTheAuditorMayReadAndNothingElse: everything that the command line reads, as the role it reads with, which may not write.
+func TestTheAuditorMayReadAndNothingElse(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	pool, ctx := db.AuditorPool(t), t.Context()
+	auditor := projections.NewAuditor(pool)
+	_, _, err := auditor.List(ctx, projections.AuditFilter{Actor: []projections.Match{{Values: []string{"kim"}}}, TenantName: []projections.Match{{Values: []string{"x"}}}})
+	must(t, err)
+	_, err = auditor.Attempts(ctx, projections.AttemptFilter{})
+	must(t, err)
+	_, err = auditor.CatchUp(ctx, time.Second)
+	must(t, err)
+	if _, err := auditor.Object(ctx, "connection", 1); !errors.Is(err, projections.ErrNoRow) {
+		t.Error(err)
+	}
+	o := projections.Object{Kind: "run", Number: 1, Stream: uuid.New()}
+	_, err = auditor.MomentOf(ctx, o, projections.When{})
+	must(t, err)
+	_, err = auditor.StatesAt(ctx, o, 1)
+	must(t, err)
+	for _, refused := range []string{
+		`delete from audit_log`, `insert into audit_objects (stream, kind, workspace, position) values (gen_random_uuid(), 'x', gen_random_uuid(), 1)`,
+		`select email from people`, `select * from api_tokens`, `update people set display_name = ''`,
+	} {
+		if _, err := pool.Exec(ctx, refused); err == nil {
+			t.Errorf("the auditor may %s", refused)
+		}
 	}
 }

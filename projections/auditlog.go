@@ -102,8 +102,7 @@ func (f AuditFilter) conditions(q *query) *query {
 			`::text[]) or lower(x.domain) like any(`+q.arg(patterns(m.Values))+`::text[]) or x.external_id::text = any(`+q.arg(m.Values)+`::text[])))`)
 	}
 	for _, m := range f.Actor {
-		q.oneOf(m, `(a.actor_kind || '' = any(`+q.arg(m.Values)+`::text[]) or a.actor_id in (select x.id from people x
-			where x.id::text = any(`+q.arg(m.Values)+`::text[]) or lower(x.display_name) like any(`+q.arg(patterns(m.Values))+`::text[])))`)
+		q.oneOf(m, actorIs(q, m.Values))
 	}
 	if kind, number, ok := ParseObject(f.Object); ok {
 		stream := `(select o.stream from audit_objects o where o.kind = ` + q.arg(kind) + ` and o.number = ` + q.arg(number) + ` limit 1)`
@@ -132,6 +131,21 @@ func (f AuditFilter) conditions(q *query) *query {
 		q.and(`true`)
 	}
 	return q
+}
+
+// actorIs is the condition for any of the actors: ids of people alone are looked up by index, which is what facets link to.
+func actorIs(q *query, values []string) string {
+	ids := make([]uuid.UUID, 0, len(values))
+	for _, v := range values {
+		if id, err := uuid.Parse(v); err == nil {
+			ids = append(ids, id)
+		}
+	}
+	if len(ids) == len(values) {
+		return `a.actor_id = any(` + q.arg(ids) + `::uuid[])`
+	}
+	return `(a.actor_kind = any(` + q.arg(values) + `::text[]) or a.actor_id in (select x.id from people x
+		where x.id::text = any(` + q.arg(values) + `::text[]) or lower(x.display_name) like any(` + q.arg(patterns(values)) + `::text[])))`
 }
 
 func (q *query) oneOf(m Match, condition string) {

@@ -1,10 +1,12 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -97,24 +99,31 @@ type Moment struct {
 func (r Reader) MomentOf(ctx context.Context, o Object, w When) (Moment, error) {
 	q := &query{}
 	story := o.story(q)
-	here := `(select max(position) from s)`
+	from := `audit_log a where ` + story
+	if o.Kind == ObjectRun { // whose story is short and of two streams: it is counted
+		from = `(select a.position, a.at, row_number() over (order by a.position) as version from audit_log a where ` + story + `) a where true`
+	}
+	here := `select position from ` + from + ` order by position desc limit 1`
 	switch {
 	case w.Position > 0:
-		here = `(select max(position) from s where position <= ` + q.arg(w.Position) + `)`
+		here = `select position from ` + from + ` and position <= ` + q.arg(w.Position) + ` order by position desc limit 1`
 	case !w.Time.IsZero():
-		here = `(select max(position) from s where at <= ` + q.arg(w.Time) + `)`
-	case w.Step > 0:
-		here = `(select max(position) from (select position from s order by position limit ` + q.arg(w.Step) + `) k)`
+		here = `select position from ` + from + ` and at <= ` + q.arg(w.Time) + ` order by position desc limit 1`
+	case w.Step > 0 && o.Kind == ObjectRun:
+		here = `select position from ` + from + ` and version <= ` + q.arg(w.Step) + ` order by position desc limit 1`
+	case w.Step > 0: // by the index of the events, which are in the log by now if they are in the audit log
+		here = `select coalesce((select l.position from events e join log l using (seq) join audit_log b on b.position = l.position
+			where e.stream = ` + q.arg(o.Stream) + ` and e.version = ` + q.arg(w.Step) + `), (` + here + `))`
 	}
-	neighbour := func(condition, order string, n int) string {
-		return `coalesce((select position from s where position ` + condition + ` h.p order by position ` + order + ` offset ` + fmt.Sprint(n-1) + ` limit 1), 0)`
+	of := func(column, condition, order string, offset int) string {
+		return `(select ` + column + ` from ` + from + ` and ` + condition + ` order by position ` + order + ` offset ` + strconv.Itoa(offset) + ` limit 1)`
 	}
-	rows, err := r.pool.Query(ctx, `with s as materialized (select a.position, a.at from audit_log a where `+story+`),
-			h as (select coalesce(`+here+`, 0) as p)
-		select (select count(*) from s where position <= h.p), (select count(*) from s), h.p,
-			coalesce((select at from s where position = h.p), 'epoch'), coalesce((select min(position) from s), 0), coalesce((select max(position) from s), 0),
-			coalesce((select at from s order by position limit 1), 'epoch'), coalesce((select at from s order by position desc limit 1), 'epoch'),
-			`+neighbour("<", "desc", 1)+`, `+neighbour(">", "asc", 1)+`, `+neighbour("<", "desc", 10)+`, `+neighbour(">", "asc", 10)+` from h`, q.args...)
+	rows, err := r.pool.Query(ctx, `with h as (select coalesce((`+here+`), 0) as p)
+		select coalesce(`+of(`version`, `position = h.p`, `asc`, 0)+`, 0), coalesce(`+of(`version`, `true`, `desc`, 0)+`, 0), h.p,
+			coalesce(`+of(`at`, `position = h.p`, `asc`, 0)+`, 'epoch'), coalesce(`+of(`position`, `true`, `asc`, 0)+`, 0), coalesce(`+of(`position`, `true`, `desc`, 0)+`, 0),
+			coalesce(`+of(`at`, `true`, `asc`, 0)+`, 'epoch'), coalesce(`+of(`at`, `true`, `desc`, 0)+`, 'epoch'),
+			coalesce(`+of(`position`, `position < h.p`, `desc`, 0)+`, 0), coalesce(`+of(`position`, `position > h.p`, `asc`, 0)+`, 0),
+			coalesce(`+of(`position`, `position < h.p`, `desc`, 9)+`, 0), coalesce(`+of(`position`, `position > h.p`, `asc`, 9)+`, 0) from h`, q.args...)
 	m, err := one[Moment](rows, err, "find moment")
 	if err == nil && m.Back10 == 0 && m.Step > 1 {
 		m.Back10 = m.First
@@ -203,57 +212,73 @@ func (s State) Value() any {
 	return nil
 }
 
-// evolve is the state after one more event, folded by the same functions that make the live rows; the state before is left as it was.
-func (s State) evolve(kind string, e Event) State {
+// take folds one more event into the state, by the same functions that make the live rows.
+func (s *State) take(kind string, e Event) {
 	switch kind {
 	case ObjectConnection:
-		s.Connection = next(s.Connection, e, connectionRow)
+		s.Connection = folded(s.Connection, e, connectionRow)
 	case ObjectTenant:
-		s.Tenant = next(s.Tenant, e, tenantRow)
+		s.Tenant = folded(s.Tenant, e, tenantRow)
 	case ObjectRun:
 		if _, counts := runKey(e); counts {
-			s.Run = next(s.Run, e, runRow)
+			s.Run = folded(s.Run, e, runRow)
 		}
 	case ObjectWorkspace:
-		w := domain.Workspace{}
-		if s.Workspace != nil {
-			w = *s.Workspace
+		if s.Workspace == nil {
+			s.Workspace = &domain.Workspace{}
 		}
-		w = w.Evolve(e.Data)
-		s.Workspace = &w
+		*s.Workspace = s.Workspace.Evolve(e.Data)
 	}
-	return s
 }
 
-func next[R any](row *R, e Event, fold func(*R, Event) *R) *R {
-	var now *R
-	if row != nil {
-		copied := *row
-		now = &copied
-	}
-	if folded := fold(now, e); folded != nil {
-		return folded
+func folded[R any](row *R, e Event, fold func(*R, Event) *R) *R {
+	if next := fold(row, e); next != nil {
+		return next
 	}
 	return row
+}
+
+// standAt says in the row which event of the log is the last in it; a run's has events that leave it as it was.
+func (s *State) standAt(position int64) {
+	switch {
+	case s.Connection != nil:
+		s.Connection.Position = position
+	case s.Tenant != nil:
+		s.Tenant.Position = position
+	}
+}
+
+// copied is the state as it is now, whatever is folded into it later. What rows share, no fold writes to.
+func (s State) copied() State {
+	return State{copyOf(s.Connection), copyOf(s.Tenant), copyOf(s.Run), copyOf(s.Workspace)}
+}
+
+func copyOf[R any](row *R) *R {
+	if row == nil {
+		return nil
+	}
+	c := *row
+	return &c
 }
 
 // StatesAt folds an object's state as it was at some positions of the log, each one the state after the event there. The states come in the
 // order of the positions. What it costs is the object's own events up to the last position, whatever else is in the log.
 func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]State, error) {
-	q := &query{}
-	story := o.story(q)
-	rows, err := r.pool.Query(ctx, `select a.position, a.version, a.at, a.event, a.workspace, e.payload, a.stream
-		from audit_log a join events e on e.stream = a.stream and e.version = a.version
-		where `+story+` and a.position <= `+q.arg(slices.Max(positions))+` order by a.position`, q.args...)
+	marks, err := r.marksOf(ctx, o, positions)
 	if err != nil {
-		return nil, fmt.Errorf("read story: %w", err)
+		return nil, err
+	}
+	rows, err := r.readStory(ctx, o, slices.MaxFunc(marks, func(a, b mark) int { return cmp.Compare(a.ordinal, b.ordinal) }).ordinal)
+	if err != nil {
+		return nil, err
 	}
 	defer rows.Close()
-	states, known, state := make([]State, len(positions)), make([]bool, len(positions)), State{}
+	states, known, state := make([]State, len(marks)), make([]bool, len(marks)), State{}
 	remember := func(before int64) {
-		for i, p := range positions {
-			if p < before && !known[i] {
-				states[i], known[i] = state, true
+		for i, m := range marks {
+			if m.ordinal < before && !known[i] {
+				states[i], known[i] = state.copied(), true
+				states[i].standAt(m.position)
 			}
 		}
 	}
@@ -264,16 +289,57 @@ func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]S
 		}
 		e.RecordedAt = e.RecordedAt.UTC()
 		if e.Data, err = domain.Decode(e.Name, e.Payload); err != nil {
-			return nil, fmt.Errorf("fold %s at %d: %w", o.Name(), e.Position, err)
+			return nil, fmt.Errorf("fold %s: %w", o.Name(), err)
 		}
 		remember(e.Position)
-		state = state.evolve(o.Kind, e)
+		state.take(o.Kind, e)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read story: %w", err)
 	}
 	remember(math.MaxInt64)
 	return states, nil
+}
+
+// mark is the event of a story that is at a position or was the last before it. Its ordinal orders the story: within one stream it is the
+// version, so that a long stream is read by its own index and without the log; else it is the position.
+type mark struct{ position, ordinal int64 }
+
+func (r Reader) marksOf(ctx context.Context, o Object, positions []int64) ([]mark, error) {
+	q := &query{}
+	story, ordinal := o.story(q), `a.version`
+	if o.Kind == ObjectRun {
+		ordinal = `a.position`
+	}
+	rows, err := r.pool.Query(ctx, `select coalesce(m.position, 0), coalesce(m.ordinal, 0) from unnest(`+q.arg(positions)+`::bigint[]) with ordinality p (position, n)
+		left join lateral (select a.position, `+ordinal+`::bigint as ordinal from audit_log a where `+story+` and a.position <= p.position
+			order by a.position desc limit 1) m on true order by p.n`, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("find the story's events: %w", err)
+	}
+	marks, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (m mark, err error) { return m, row.Scan(&m.position, &m.ordinal) })
+	if err != nil {
+		return nil, fmt.Errorf("find the story's events: %w", err)
+	}
+	return marks, nil
+}
+
+// readStory reads the story's events up to an ordinal, which stands where the position does.
+func (r Reader) readStory(ctx context.Context, o Object, last int64) (pgx.Rows, error) {
+	q := &query{}
+	text := `select e.version::bigint, e.version, e.recorded_at, e.name, e.workspace, e.payload, e.stream from events e
+		where e.stream = ` + q.arg(o.Stream) + ` and e.version <= ` + q.arg(last) + ` order by e.version`
+	if o.Kind == ObjectRun {
+		q = &query{}
+		text = `select a.position, a.version, a.at, a.event, a.workspace, e.payload, a.stream
+			from audit_log a join events e on e.stream = a.stream and e.version = a.version
+			where ` + o.story(q) + ` and a.position <= ` + q.arg(last) + ` order by a.position`
+	}
+	rows, err := r.pool.Query(ctx, text, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("read story: %w", err)
+	}
+	return rows, nil
 }
 
 // StatesAt is Reader.StatesAt for objects of any workspace.

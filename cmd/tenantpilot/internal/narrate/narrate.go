@@ -15,7 +15,7 @@ import (
 
 // Sentence says what an event records. It is total: an event that has no words yet is told by its name.
 func Sentence(e domain.Event) string {
-	for _, tell := range []func(domain.Event) string{ofWorkspace, ofTenant, ofConnection, ofEvidence, ofAttempt, ofRun} {
+	for _, tell := range []func(domain.Event) string{ofWorkspace, ofTenant, ofConnection, ofEvidence, ofAttempt, ofRun, ofReservation} {
 		if text := tell(e); text != "" {
 			return text
 		}
@@ -33,6 +33,48 @@ func ofWorkspace(e domain.Event) string {
 		return fmt.Sprintf("Changed the role of person %s to %s, %s.", short(e.Person), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
 	case domain.MemberRemoved:
 		return fmt.Sprintf("Ended the membership of person %s.", short(e.Person))
+	case domain.MemberScoped:
+		return fmt.Sprintf("Changed which tenants person %s sees.", short(e.Person))
+	case domain.MemberInvited:
+		return fmt.Sprintf("Invited person %s as %s, until %s.", short(e.Person), e.Role, Instant(e.Until))
+	case domain.InvitationAccepted:
+		return fmt.Sprintf("Person %s accepted the invitation and became a member as %s.", short(e.Person), e.Role)
+	case domain.InvitationWithdrawn:
+		return fmt.Sprintf("Withdrew the invitation of person %s.", short(e.Person))
+	case domain.RoleDefined:
+		return fmt.Sprintf("Defined the role %s, which allows %s.", e.Role, list(words(e.Capabilities)))
+	case domain.RoleRemoved:
+		return fmt.Sprintf("Removed the role %s.", e.Role)
+	case domain.PersonDescribed:
+		return fmt.Sprintf("Recorded who person %s is, sealed under a key of their own.", short(e.Person))
+	case domain.PersonErased:
+		return fmt.Sprintf("Erased who person %s was: the key was destroyed.", short(e.Person))
+	}
+	return ""
+}
+
+func words[S ~string](in []S) []string {
+	out := make([]string, len(in))
+	for i, s := range in {
+		out[i] = string(s)
+	}
+	return out
+}
+
+func ofReservation(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.StartReserved:
+		return fmt.Sprintf("The start of %s waits for the connection, held by run %d, until %s.", operation(e.Operation), e.Holder, Instant(e.Until))
+	case domain.ReservationEnded:
+		switch e.End {
+		case domain.ReservationAdmitted:
+			return fmt.Sprintf("The waiting start had its turn and was answered %s.", e.Outcome)
+		case domain.ReservationExpired:
+			return "The waiting start's time was up."
+		case domain.ReservationCancelled:
+			return "The waiting start was withdrawn."
+		}
+		return "The waiting start was dropped: who reserved it may no longer start it."
 	}
 	return ""
 }
@@ -54,6 +96,8 @@ func ofTenant(e domain.Event) string {
 		return "Put the tenant on hold" + hold(e.Hold)
 	case domain.TenantReleased:
 		return "Lifted the tenant's hold."
+	case domain.TenantGrouped:
+		return "Put the tenant into these groups: " + list(e.Groups) + "."
 	case domain.DefaultConnectionChosen:
 		return fmt.Sprintf("Made connection %d the tenant's default.", e.Connection)
 	}
@@ -101,6 +145,14 @@ func ofEvidence(e domain.Event) string {
 	case domain.ConsentRequested:
 		return "Consent is required" + because(e.Reason)
 	case domain.ConsentGranted:
+		switch e.Evidence {
+		case domain.EvidenceCallback:
+			return "Consent was granted: the customer's administrator came back with it."
+		case domain.EvidenceCheck:
+			return "Consent was granted: a connection check found it."
+		case domain.EvidenceRecorded:
+			return "Consent was granted, as somebody recorded."
+		}
 		return "Consent was granted by the customer."
 	case domain.ConsentFailed:
 		return "Asking for consent failed" + because(e.Reason)

@@ -93,14 +93,17 @@ func TestAuditLogAsJSONPageAndSpreadsheet(t *testing.T) {
 	for query, want := range map[string]func(auditItem) bool{
 		"event=StartBlocked": func(e auditItem) bool { return e.Event == "StartBlocked" },
 		"event=-StartBlocked&event=-ScopeBusy&kind=attempt": func(e auditItem) bool { return e.Event == "RunDeduped" },
-		"outcome=accepted":                                    func(e auditItem) bool { return e.Event == "RunAccepted" },
-		"reason=provider_connection_disabled":                 func(e auditItem) bool { return e.Event == "StartBlocked" },
-		"actor=me&event=MemberAdded":                          nil,
-		"actor=operator":                                      func(e auditItem) bool { return e.Actor.Name == "Operator" },
-		"object=" + object:                                    func(e auditItem) bool { return e.Object == fmt.Sprintf("connection/%d", c.conn.Number) },
-		"tenant=contoso":                                      func(e auditItem) bool { return e.Tenant != nil && *e.Tenant == "Contoso" },
-		"first=2&last=2":                                      func(e auditItem) bool { return e.Position == 2 },
-		"from=2099-01-01":                                     nil,
+		"outcome=accepted":                       func(e auditItem) bool { return e.Event == "RunAccepted" },
+		"reason=provider_connection_disabled":    func(e auditItem) bool { return e.Event == "StartBlocked" },
+		"actor=me&event=MemberAdded":             nil,
+		"actor=operator":                         func(e auditItem) bool { return e.Actor.Name == "Operator" },
+		"object=" + object:                       func(e auditItem) bool { return e.Object == fmt.Sprintf("connection/%d", c.conn.Number) },
+		"tenant=contoso":                         func(e auditItem) bool { return e.Tenant != nil && *e.Tenant == "Contoso" },
+		"q=2":                                    func(e auditItem) bool { return e.Position == 2 },
+		"q=" + object:                            func(e auditItem) bool { return e.Object == fmt.Sprintf("connection/%d", c.conn.Number) },
+		"actor=" + c.people["operator"].String(): func(e auditItem) bool { return e.Actor.Name == "Operator" },
+		"first=2&last=2":                         func(e auditItem) bool { return e.Position == 2 },
+		"from=2099-01-01":                        nil,
 		"attempt=" + *find(t, all, "ScopeBusy").Attempt:       func(e auditItem) bool { return e.Event == "ScopeBusy" },
 		"kind=workspace&event=WorkspaceCreated&tenant=-xyzzy": func(e auditItem) bool { return e.Event == "WorkspaceCreated" },
 	} {
@@ -114,7 +117,7 @@ func TestAuditLogAsJSONPageAndSpreadsheet(t *testing.T) {
 			}
 		}
 	}
-	for _, query := range []string{"colour=red", "event=NoSuchEvent", "object=x", "attempt=1", "first=0", "range=1y", "after=x", "kind=planet", "from=soon"} {
+	for _, query := range []string{"colour=red", "event=NoSuchEvent", "object=x", "attempt=1", "first=0", "range=1y", "after=x", "kind=planet", "from=soon", "q=hello"} {
 		res := reader.send(t, "GET", "/admin/audit?"+query, accept("application/json"))
 		if p := res.problem(t); res.status != http.StatusBadRequest || p.Code != "unknown_parameter" {
 			t.Errorf("%s: %d %+v", query, res.status, p)

@@ -45,6 +45,7 @@
   function tick(root = document) {
     const now = Date.now();
     for (const el of all('[data-as]', root)) {
+      if (el.closest('.past')) continue; // in the past the clock stands still, and says its zone
       const at = new Date(el.getAttribute('datetime') || el.dataset.at);
       const text = wording[el.dataset.as](at, Math.floor((now - at) / 1000));
       if (el.textContent !== text) el.textContent = text;

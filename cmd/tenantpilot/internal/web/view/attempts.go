@@ -6,7 +6,10 @@ import (
 	"io"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 
 	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/domain"
@@ -33,6 +36,7 @@ func ParseAttempts(q url.Values, me string, now time.Time) AttemptsQuery {
 	}
 	var after, before projections.Cursor
 	var run int64
+	var attempt uuid.UUID
 	group := false
 	a.ListQuery = ParseList("/admin/attempts", q, ListSpec{
 		Filters: []string{"outcome", "reason", "operation", "tenant", "connection", "initiator", "trigger", "surface"},
@@ -41,9 +45,14 @@ func ParseAttempts(q url.Values, me string, now time.Time) AttemptsQuery {
 			"after": cursor(&after), "before": cursor(&before),
 			"group": func(v string) bool { group = v == "reason"; return group },
 			"run": func(v string) bool {
-				n, err := strconv.ParseInt(v, 10, 64)
+				n, err := strconv.ParseInt(strings.TrimPrefix(v, "#"), 10, 64)
 				run = n
 				return err == nil && n > 0
+			},
+			"q": func(v string) (ok bool) { // what one pastes: an attempt
+				id, err := uuid.Parse(v)
+				attempt = id
+				return err == nil
 			},
 		},
 		Plain:  []string{"after", "before", "group"},
@@ -61,7 +70,7 @@ func ParseAttempts(q url.Values, me string, now time.Time) AttemptsQuery {
 	a.Filter = projections.AttemptFilter{
 		Outcome: a.Matches["outcome"], Reason: a.Matches["reason"], Operation: a.Matches["operation"], TenantName: a.Matches["tenant"],
 		Connection: a.Matches["connection"], Initiator: a.Matches["initiator"], Trigger: a.Matches["trigger"], Surface: a.Matches["surface"],
-		Run: run, From: a.From, To: a.To, Limit: a.Limit, After: after, Before: before,
+		Attempt: attempt, Run: run, From: a.From, To: a.To, Limit: a.Limit, After: after, Before: before,
 	}
 	return a
 }

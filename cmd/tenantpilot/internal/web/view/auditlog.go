@@ -66,6 +66,17 @@ func ParseAudit(q url.Values, me string, now time.Time) AuditQuery {
 				f.Object = v
 				return ok
 			},
+			"q": func(v string) bool { // what one pastes: a position, an object, an attempt
+				if _, _, ok := projections.ParseObject(v); ok {
+					f.Object = v
+					return true
+				}
+				if number(&f.FirstPosition)(v) {
+					f.LastPosition = f.FirstPosition
+					return true
+				}
+				return id(v)
+			},
 			"attempt": id, "after": number(&f.Older), "before": number(&f.Newer),
 			"first": number(&f.FirstPosition), "last": number(&f.LastPosition),
 		},
@@ -191,7 +202,10 @@ func PresentAuditRow(l projections.AuditLine) AuditRow {
 		Position: l.Position, Href: AuditEventHref(l.Position), At: l.At, Sentence: auditSentence(l), Event: l.Event,
 		Actor: Initiator{Name: actorName(l.ActorKind, l.ActorID.String(), l.ActorName), Trigger: actorTrigger(l.ActorKind)},
 	}
-	row.Object = Link{Label: objectLabel(l)}
+	row.Object = Link{Label: l.ObjectKind}
+	if l.ObjectNumber != nil {
+		row.Object.Label += " " + strconv.FormatInt(*l.ObjectNumber, 10)
+	}
 	if l.ObjectNumber != nil && CanReplay(l.ObjectKind) {
 		row.Object.Href = ReplayHref(l.ObjectKind, *l.ObjectNumber, l.Position)
 	}
@@ -398,7 +412,7 @@ func PresentAuditEvent(f AuditEventFacts) (AuditEventPage, error) {
 		return p, fmt.Errorf("read metadata: %w", err)
 	}
 	p.Facts = append(p.Facts, Fact{Label: "Event", Text: l.Event}, Fact{Label: "Actor", Text: p.Row.Actor.Name},
-		Fact{Label: "Object", Text: p.Row.Object.Label, Href: p.Row.Object.Href})
+		Fact{Label: "Object", Text: objectLabel(l), Href: p.Row.Object.Href})
 	if p.Row.Tenant.Label != "" {
 		p.Facts = append(p.Facts, Fact{Label: "Tenant", Text: p.Row.Tenant.Label, Href: p.Row.Tenant.Href})
 	}

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -219,16 +220,9 @@ func PresentMembers(f MembersFacts) Members {
 		people[i.Person.String()] = i.Email
 	}
 	for _, h := range f.History {
-		p.History = append(p.History, Change{Position: h.Position, At: h.At.UTC(), Event: h.Name, Sentence: memberSentence(h, people), Actor: actorName(h.Actor)})
+		p.History = append(p.History, Change{Position: h.Position, At: h.At.UTC(), Event: h.Name, Sentence: memberSentence(h, people), Actor: cmp.Or(h.Actor, "TenantPilot")})
 	}
 	return p
-}
-
-func actorName(name string) string {
-	if name == "" {
-		return "TenantPilot"
-	}
-	return name
 }
 
 func memberSentence(c projections.Change, people map[string]string) string {

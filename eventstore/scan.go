@@ -34,7 +34,7 @@ func Scan(ctx context.Context, conn *pgx.Conn, after, upTo int64) ([]Event, erro
 	if n == 0 {
 		return nil, nil
 	}
-	block := make(block, 0, n*1100)
+	block := make(block, 0, n*640) // about what an event takes
 	if _, err := conn.PgConn().CopyTo(ctx, &block, ScanQuery(after, upTo, seqs)); err != nil {
 		return nil, fmt.Errorf("scan log after %d: %w", after, err)
 	}

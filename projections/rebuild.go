@@ -37,7 +37,7 @@ type RebuildOptions struct {
 	Log *slog.Logger
 	// Shards is how many connections write at once (default: one per processor, at most 8). A rebuild that is resumed keeps its own.
 	Shards int
-	// Segment is how many events one transaction of each shard covers (default 20,000).
+	// Segment is how many events one transaction of each shard covers (default 50,000, some 30 MB).
 	Segment int
 	// VerifyOnly compares and throws the new rows away: are the rows that are served what the log says?
 	VerifyOnly bool
@@ -107,7 +107,7 @@ func openRebuild(ctx context.Context, ownerURL string, m ReadModel, o RebuildOpt
 		o.Shards = min(8, runtime.GOMAXPROCS(0))
 	}
 	if o.Segment <= 0 {
-		o.Segment = 20_000
+		o.Segment = 50_000
 	}
 	if o.Progress == nil {
 		o.Progress = func(Progress) {}

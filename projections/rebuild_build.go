@@ -200,8 +200,11 @@ func (b *rebuild) index(ctx context.Context) error {
 	position := slices.Min(b.shards)
 	b.report("indexing", position, position)
 	began := time.Now()
+	if err := b.addIndexes(ctx); err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
 	err := pgx.BeginFunc(ctx, b.control, func(tx pgx.Tx) error {
-		if err := b.addIndexes(ctx, tx); err != nil {
+		if err := b.complete(ctx, tx); err != nil {
 			return err
 		}
 		return b.enter(ctx, tx, "comparing", "")

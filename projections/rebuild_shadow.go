@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 )
 
 // tidier is a ReadModel whose Apply also tidies tables that are no part of it. A rebuild gives it empty ones.
@@ -67,17 +68,46 @@ func (b *rebuild) makeShadow(ctx context.Context, tx pgx.Tx) error {
 	return execute(ctx, tx, rows, err, "make shadow")
 }
 
-// addIndexes gives the shadow the other constraints and indexes, under their own names, the grants and the policies.
-func (b *rebuild) addIndexes(ctx context.Context, tx pgx.Tx) error {
+// addIndexes makes the indexes of the shadow, under their own names, as many at once as there are shards. Those that an interrupted
+// rebuild has made already stay.
+func (b *rebuild) addIndexes(ctx context.Context) error {
+	rows, err := b.control.Query(ctx, `
+		select replace(pg_get_indexdef(i.indexrelid), format(' ON public.%I ', c.relname), format(' ON %I.%I ', $1::text, c.relname))
+		from pg_index i join pg_class c on c.oid = i.indrelid join pg_class x on x.oid = i.indexrelid
+		where c.relnamespace = 'public'::regnamespace and c.relname = any($2) and to_regclass(format('%I.%I', $1::text, x.relname)) is null
+			and not exists (select from pg_constraint where conindid = i.indexrelid and contype in ('p', 'x'))`, b.schema, b.tables)
+	if err != nil {
+		return fmt.Errorf("list indexes: %w", err)
+	}
+	statements, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return fmt.Errorf("list indexes: %w", err)
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(len(b.shards))
+	for _, s := range statements {
+		g.Go(func() error {
+			conn, err := pgx.ConnectConfig(ctx, b.config)
+			if err != nil {
+				return fmt.Errorf("connect: %w", err)
+			}
+			defer conn.Close(context.WithoutCancel(ctx))
+			if _, err := conn.Exec(ctx, s); err != nil {
+				return fmt.Errorf("%s: %w", s, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// complete gives the shadow, whose indexes have been made, the constraints that rest on them, the grants and the policies.
+func (b *rebuild) complete(ctx context.Context, tx pgx.Tx) error {
 	rows, err := tx.Query(ctx, `
-		select format('alter table %I.%I add constraint %I %s', $1::text, c.relname, con.conname, pg_get_constraintdef(con.oid))
+		select format('alter table %I.%I add constraint %I %s', $1::text, c.relname, con.conname,
+			case contype when 'u' then format('unique using index %I', con.conname) else pg_get_constraintdef(con.oid) end)
 		from pg_constraint con join pg_class c on c.oid = con.conrelid
 		where c.relnamespace = 'public'::regnamespace and c.relname = any($2) and con.contype in ('u', 'x')
-		union all
-		select replace(pg_get_indexdef(i.indexrelid), format(' ON public.%I ', c.relname), format(' ON %I.%I ', $1::text, c.relname))
-		from pg_index i join pg_class c on c.oid = i.indrelid
-		where c.relnamespace = 'public'::regnamespace and c.relname = any($2)
-			and not exists (select from pg_constraint where conindid = i.indexrelid and contype in ('p', 'u', 'x'))
 		union all
 		select format('grant %s on %I.%I to %s%s', a.privilege_type, $1::text, c.relname,
 			case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end, case when a.is_grantable then ' with grant option' else '' end)

@@ -101,6 +101,8 @@ func (s *Server) routes() {
 	s.get(r, "/admin/operations/{run}", s.run)
 	r.HandleFunc("/admin/operations/{run}/stream", s.stream(s.runParts)).Methods(http.MethodGet)
 	s.post(r, "/admin/operations/{run}/cancel", runMedia, s.cancelRun)
+	s.post(r, "/admin/operations/bulk", "", s.previewBulk)
+	s.post(r, "/admin/operations/bulk/confirm", "", s.confirmBulk)
 	s.get(r, "/admin/t/{tenantExternalId}/operations", s.operations)
 	r.HandleFunc("/admin/t/{tenantExternalId}/operations/stream", s.stream(s.operationsParts)).Methods(http.MethodGet)
 	s.get(r, "/admin/t/{tenantExternalId}/operations/{operationRunId}", s.run)

@@ -37,6 +37,15 @@ type OperationsList struct {
 	// rendered; RefreshHref shows them.
 	NewRows     int
 	RefreshHref string
+	// Peek is the run shown beside the list, nil for none.
+	Peek *Peek
+	// Bulk is what can be done with selected rows, nil when the viewer's role allows nothing.
+	Bulk *Bulk
+	// Columns are the optional columns, in order.
+	Columns []string
+	// SortHref turns the order of the list around; Oldest says that it is oldest first.
+	SortHref string
+	Oldest   bool
 }
 
 // Counter is a number that is also a filter.
@@ -98,6 +107,11 @@ type RunRow struct {
 	QueuedAt    time.Time
 	StartedAt   time.Time
 	EndedAt     time.Time
+	// PeekHref shows the run beside the list; empty offers no peek.
+	PeekHref string
+	// Selectable rows have a box; Selected is checked when the page is made.
+	Selectable bool
+	Selected   bool
 }
 
 // Initiator is who or what started a run.

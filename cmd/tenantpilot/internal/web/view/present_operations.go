@@ -1,6 +1,7 @@
 package view
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -34,6 +35,11 @@ type OperationsFacts struct {
 	AsOf     time.Time
 	MayStart bool
 	Me       string // the viewer's id, for "started by me"
+
+	MayCancel bool
+	Peek      *Peek
+	// Matching are the numbers of all runs of the filter, at most one more than BulkLimit; nil when the page has them all.
+	Matching []int64
 	Now      time.Time
 }
 
@@ -45,13 +51,21 @@ type ParsedFilter struct {
 	Range   string   // "1h", "24h", "7d"
 	Window  string   // of the swimlanes: "60m", "6h", "24h"
 	Text    string   // the filter as typed
+	Peek    int64    // the run shown beside the list
+	Columns []string
+	All     bool // all runs of the filter are selected
 }
 
 // filterKeys are the parameters that filter, in the order of their chips.
 var filterKeys = []string{"status", "outcome", "operation", "tenant", "connection", "initiator", "trigger", "reason", "q"}
 
 // presentation parameters are not part of the filter.
-var plainKeys = []string{"range", "window", "limit", "after", "before", "view", "from", "to", "filter", "format"}
+var plainKeys = []string{
+	"range", "window", "limit", "after", "before", "view", "from", "to", "filter", "format", "peek", "cols", "sort", "select", "saved",
+}
+
+// momentKeys are the parameters that say where in the list somebody looks, which a link to another list leaves out.
+var momentKeys = []string{"after", "before", "peek", "select", "format"}
 
 // ParseFilter reads the list's parameters. Unknown ones are kept as red chips rather than ignored.
 func ParseFilter(q url.Values, me string, now time.Time) ParsedFilter {
@@ -151,6 +165,24 @@ func (f *ParsedFilter) takePlain(q url.Values) {
 		}
 		f.Limit = n
 		return true
+	})
+	read("peek", func(v string) bool {
+		n, err := strconv.ParseInt(v, 10, 64)
+		f.Peek = n
+		return err == nil && n > 0
+	})
+	read("sort", func(v string) bool {
+		f.Oldest = v == "oldest"
+		return f.Oldest
+	})
+	read("select", func(v string) bool {
+		f.All = v == "all"
+		return f.All
+	})
+	f.Columns = DefaultColumns
+	read("cols", func(v string) (ok bool) {
+		f.Columns, ok = ParseColumns(v)
+		return ok
 	})
 }
 
@@ -277,13 +309,15 @@ func terms(s string) []string {
 func PresentOperations(f OperationsFacts) OperationsList {
 	l := OperationsList{
 		Now: f.Now, Action: f.Base, Query: f.Filter.Text, Chips: f.chips(),
-		Counters: f.counters(), Tabs: f.tabs(), Ranges: f.ranges(), RefreshHref: f.href(nil),
+		Counters: f.counters(), Tabs: f.tabs(), Ranges: f.ranges(), RefreshHref: f.href(map[string]string{"select": ""}),
 		Qualifiers: []string{"status:", "outcome:", "operation:", "tenant:", "connection:", "initiator:me", "trigger:", "reason:"},
+		Peek:       f.Peek, Bulk: f.bulk(), Columns: f.Filter.Columns, Oldest: f.Filter.Oldest,
 	}
+	l.SortHref = f.href(map[string]string{"sort": map[bool]string{false: "oldest", true: ""}[l.Oldest]})
 	if len(f.Filter.Chips) > 0 {
 		l.ClearHref = f.Base
 	}
-	for _, key := range []string{"range", "window", "view"} {
+	for _, key := range KeptKeys {
 		if v := f.Query.Get(key); v != "" {
 			l.Keep = append(l.Keep, Field{key, v})
 		}
@@ -292,19 +326,21 @@ func PresentOperations(f OperationsFacts) OperationsList {
 		l.Tenant = &Link{f.Tenant.Name, TenantHref(f.Tenant.ExternalID.String())}
 	}
 	for _, line := range f.Lines {
-		l.Rows = append(l.Rows, PresentRunRow(line, f.Now))
+		row := PresentRunRow(line, f.Now)
+		row.PeekHref, row.Selectable, row.Selected = f.PeekHref(line.Number), l.Bulk != nil, f.Filter.All
+		l.Rows = append(l.Rows, row)
 	}
 	if n := len(f.Lines); n > 0 {
 		if f.Newer {
-			l.Newer = f.href(map[string]string{"before": f.Lines[0].Cursor().String(), "after": ""})
+			l.Newer = f.anew(map[string]string{"before": f.Lines[0].Cursor().String()})
 		}
 		if f.Older {
-			l.Older = f.href(map[string]string{"after": f.Lines[n-1].Cursor().String(), "before": ""})
+			l.Older = f.anew(map[string]string{"after": f.Lines[n-1].Cursor().String()})
 		}
 	} else {
 		l.Empty = f.empty()
 	}
-	l.ExportHref = f.href(map[string]string{"format": "csv", "after": "", "before": ""})
+	l.ExportHref = f.anew(map[string]string{"format": "csv"})
 	l.Lanes = f.lanes()
 	l.Hours = f.hours()
 	if f.Behind > 0 && f.Now.Sub(f.AsOf) > 2*time.Second {
@@ -339,6 +375,19 @@ func PresentRunRow(line projections.RunLine, now time.Time) RunRow {
 	return row
 }
 
+// KeptKeys are the parameters that stay when another filter is typed.
+var KeptKeys = []string{"range", "window", "view", "cols", "sort", "saved"}
+
+// anew is the list from its beginning with some parameters changed.
+func (f OperationsFacts) anew(change map[string]string) string {
+	all := map[string]string{}
+	for _, key := range momentKeys {
+		all[key] = ""
+	}
+	maps.Copy(all, change)
+	return f.href(all)
+}
+
 // href is the page with some parameters changed; an empty value leaves the parameter out.
 func (f OperationsFacts) href(change map[string]string) string {
 	q := url.Values{}
@@ -370,8 +419,9 @@ func (f OperationsFacts) chips() []Chip {
 				q.Add(k, v)
 			}
 		}
-		q.Del("after")
-		q.Del("before")
+		for _, key := range momentKeys {
+			q.Del(key)
+		}
 		chips[i].RemoveHref = strings.TrimSuffix(f.Base+"?"+q.Encode(), "?")
 	}
 	return chips
@@ -401,8 +451,7 @@ func (f OperationsFacts) counters() []Counter {
 
 func (f OperationsFacts) tabs() []Choice {
 	tab := func(label, name string, n int) Choice {
-		change := map[string]string{"view": name, "after": "", "before": ""}
-		return Choice{Label: label, Href: f.href(change), Current: f.Query.Get("view") == name, Count: &n}
+		return Choice{Label: label, Href: f.anew(map[string]string{"view": name}), Current: f.Query.Get("view") == name, Count: &n}
 	}
 	return []Choice{
 		tab("All", "", f.Counts.All), tab("Running & queued", "active", f.Counts.Running+f.Counts.Queued),
@@ -414,8 +463,8 @@ func (f OperationsFacts) tabs() []Choice {
 func (f OperationsFacts) ranges() []Choice {
 	var choices []Choice
 	for _, r := range [][2]string{{"1h", "1 h"}, {"24h", "24 h"}, {"7d", "7 d"}} {
-		change := map[string]string{"range": r[0], "from": "", "to": "", "after": "", "before": ""}
-		choices = append(choices, Choice{Label: r[1], Href: f.href(change), Current: f.Filter.Range == r[0]})
+		change := map[string]string{"range": r[0], "from": "", "to": ""}
+		choices = append(choices, Choice{Label: r[1], Href: f.anew(change), Current: f.Filter.Range == r[0]})
 	}
 	return choices
 }

@@ -27,9 +27,15 @@ func (s *Server) operations(r request) (answer, error) {
 	if typed, ok := r.URL.Query()["filter"]; ok {
 		return answer{redirect: filterHref(r.URL, typed[0])}, nil
 	}
+	if r.URL.Query().Has("columns") {
+		return answer{redirect: r.URL.Path + "?" + view.ChosenColumns(r.URL.Query()).Encode()}, nil
+	}
 	f, err := s.operationsFacts(r)
 	if err != nil {
 		return answer{}, err
+	}
+	if v, ok := view.DefaultView(f.Views); ok && r.URL.RawQuery == "" && f.Tenant == nil && prefersHTML(r.Request) {
+		return answer{redirect: view.ViewHref(f.Base, v)}, nil
 	}
 	if len(f.Filter.Unknown) > 0 && !prefersHTML(r.Request) {
 		var fields []view.FieldError
@@ -153,6 +159,10 @@ func (s *Server) operationsFacts(r request) (view.OperationsFacts, error) {
 		return f, notFound()
 	}
 	if err := s.readPeek(r, &f); err != nil {
+		return f, err
+	}
+	var err error
+	if f.Views, err = s.Read.SavedViews(r.Context(), r.actor(), "operations"); err != nil {
 		return f, err
 	}
 	return f, s.readOperations(r, &f)

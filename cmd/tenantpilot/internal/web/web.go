@@ -103,6 +103,8 @@ func (s *Server) routes() {
 	s.post(r, "/admin/operations/{run}/cancel", runMedia, s.cancelRun)
 	s.post(r, "/admin/operations/bulk", "", s.previewBulk)
 	s.post(r, "/admin/operations/bulk/confirm", "", s.confirmBulk)
+	s.post(r, "/admin/views", "", s.createView)
+	s.post(r, "/admin/views/{view}", "", s.changeView)
 	s.get(r, "/admin/t/{tenantExternalId}/operations", s.operations)
 	r.HandleFunc("/admin/t/{tenantExternalId}/operations/stream", s.stream(s.operationsParts)).Methods(http.MethodGet)
 	s.get(r, "/admin/t/{tenantExternalId}/operations/{operationRunId}", s.run)

@@ -46,3 +46,17 @@ func matchingText(b view.Bulk) string {
 	}
 	return "Select all " + plural(b.Matching, "matching run", "matching runs")
 }
+
+func saveAsVerb(v *view.SavedViews) string {
+	if v.Open.Owner != "" {
+		return "Duplicate"
+	}
+	return "Save as"
+}
+
+func saveAsLabel(v *view.SavedViews) string {
+	if v.Open != nil && v.Open.Owner != "" {
+		return "Duplicate as a view of yours"
+	}
+	return "Save this list as a new view"
+}

@@ -235,8 +235,8 @@ func TestKeysThemeAndCopy(t *testing.T) {
 	tab.Run(chromedp.KeyEvent("t"))
 	tab.Until(`document.activeElement.value.endsWith('t') && document.documentElement.dataset.theme === 'dark'`)
 
-	for _, pop := range []string{"tenants", "viewer"} {
-		tab.Run(chromedp.Click(`[popovertarget="` + pop + `"]`))
+	for _, pop := range []string{"tenants", "viewer", "live-menu", "views-menu", "columns-menu"} {
+		tab.Run(chromedp.Click(`:is(.btn, .avatar-button)[popovertarget="` + pop + `"]`))
 		tab.Until(`document.querySelector('#` + pop + `').matches(':popover-open')`)
 		tab.Axe()
 		tab.Screenshot(filepath.Join(dir, pop+"-desk-dark.png"))

@@ -138,6 +138,7 @@ func selectedOperations() view.OperationsList {
 	for i := range list.Rows {
 		list.Rows[i].Selected = true
 	}
+	list.Views.Open = &view.OpenView{Name: "Failed this week", Modified: true, Action: "/admin/views/1", DiscardHref: "?"}
 	list.Columns, list.Oldest = []string{"reason", "trigger", "ended", "tenant", "started"}, true
 	return list
 }
@@ -248,6 +249,13 @@ func sampleOperations() view.OperationsList {
 		Ranges:     []view.Choice{{Label: "1 h", Href: "?range=1h"}, {Label: "24 h", Href: "?range=24h", Current: true}, {Label: "7 d", Href: "?range=7d"}},
 		Qualifiers: []string{"status:", "outcome:failed", "tenant:contoso", "-reason:throttled"},
 		Lanes:      sampleLanes(), Hours: sampleHours(), Rows: selectableRows(), Older: "?after=4708", Columns: view.DefaultColumns, SortHref: "?sort=oldest",
+		Views: &view.SavedViews{
+			Create: "/admin/views", AllHref: "?", Own: []view.SavedViewLink{{Label: "Failed this week", Href: "?outcome=failed", Default: true, Current: true}},
+			Shared: []view.SavedViewLink{{Label: "Nightly directory", Href: "?trigger=schedule", Owner: "Ana Ruiz", Shared: true}},
+		},
+		ColumnMenu: &view.ColumnMenu{Action: "/admin/operations", ResetHref: "?", Columns: []view.ColumnChoice{
+			{Key: "tenant", Label: "Tenant", Shown: true, Place: 1}, {Key: "started", Label: "Started", Shown: true, Place: 2}, {Key: "reason", Label: "Reason code", Place: 3},
+		}},
 		Bulk: &view.Bulk{Action: "/admin/operations/bulk", Back: "/admin/operations", Cancel: true, Start: true, MatchingHref: "?select=all", Matching: 158},
 	}
 }

@@ -1,6 +1,8 @@
 package view
 
 import (
+	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,4 +117,78 @@ func ParseColumns(s string) ([]string, bool) {
 		keys = append(keys, key)
 	}
 	return keys, true
+}
+
+// ColumnMenu is the form that chooses columns: what is checked is shown, in the order of the places.
+type ColumnMenu struct {
+	Action string
+	// Keep are the parameters of the list that the form must not lose.
+	Keep      []Field
+	Columns   []ColumnChoice
+	ResetHref string
+}
+
+// ColumnChoice is a column of the menu with its place, counted from 1.
+type ColumnChoice struct {
+	Key   string
+	Label string
+	Shown bool
+	Place int
+}
+
+// The names of the column form's fields: each column's key in ColumnField, its place in PlaceField and the key.
+const (
+	ColumnField = "col"
+	PlaceField  = "place-"
+)
+
+func (f OperationsFacts) columnMenu() *ColumnMenu {
+	m := &ColumnMenu{Action: f.Base, ResetHref: f.href(map[string]string{"cols": ""})}
+	for _, key := range slices.Sorted(maps.Keys(f.Query)) {
+		if key == "cols" || slices.Contains(momentKeys, key) {
+			continue
+		}
+		for _, v := range f.Query[key] {
+			m.Keep = append(m.Keep, Field{key, v})
+		}
+	}
+	m.Keep = append(m.Keep, Field{"columns", "chosen"})
+	for _, key := range f.Filter.Columns {
+		c, _ := ColumnOf(key)
+		m.Columns = append(m.Columns, ColumnChoice{Key: key, Label: c.Label, Shown: true, Place: len(m.Columns) + 1})
+	}
+	for _, c := range runColumns {
+		if !slices.Contains(f.Filter.Columns, c.Key) {
+			m.Columns = append(m.Columns, ColumnChoice{Key: c.Key, Label: c.Label, Place: len(m.Columns) + 1})
+		}
+	}
+	return m
+}
+
+// ChosenColumns turns what the column form sent into the parameter cols and takes the form's own fields out.
+func ChosenColumns(q url.Values) url.Values {
+	out := url.Values{}
+	for key, values := range q {
+		if key != "columns" && key != ColumnField && !strings.HasPrefix(key, PlaceField) {
+			out[key] = values
+		}
+	}
+	place := func(key string) int {
+		n, _ := strconv.Atoi(q.Get(PlaceField + key))
+		return n
+	}
+	chosen := slices.DeleteFunc(slices.Clone(q[ColumnField]), func(key string) bool {
+		_, ok := ColumnOf(key)
+		return !ok
+	})
+	slices.SortStableFunc(chosen, func(a, b string) int { return place(a) - place(b) })
+	switch chosen = slices.Compact(chosen); {
+	case len(chosen) == 0:
+		out.Set("cols", "none")
+	case slices.Equal(chosen, DefaultColumns):
+		out.Del("cols")
+	default:
+		out.Set("cols", strings.Join(chosen, ","))
+	}
+	return out
 }

@@ -41,8 +41,10 @@ type OperationsList struct {
 	Peek *Peek
 	// Bulk is what can be done with selected rows, nil when the viewer's role allows nothing.
 	Bulk *Bulk
-	// Columns are the optional columns, in order.
-	Columns []string
+	// Columns are the optional columns, in order; ColumnMenu changes them.
+	Columns    []string
+	ColumnMenu *ColumnMenu
+	Views      *SavedViews
 	// SortHref turns the order of the list around; Oldest says that it is oldest first.
 	SortHref string
 	Oldest   bool

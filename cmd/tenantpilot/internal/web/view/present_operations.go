@@ -36,6 +36,7 @@ type OperationsFacts struct {
 	MayStart bool
 	Me       string // the viewer's id, for "started by me"
 
+	Views     []projections.SavedView
 	MayCancel bool
 	Peek      *Peek
 	// Matching are the numbers of all runs of the filter, at most one more than BulkLimit; nil when the page has them all.
@@ -312,10 +313,11 @@ func PresentOperations(f OperationsFacts) OperationsList {
 		Counters: f.counters(), Tabs: f.tabs(), Ranges: f.ranges(), RefreshHref: f.href(map[string]string{"select": ""}),
 		Qualifiers: []string{"status:", "outcome:", "operation:", "tenant:", "connection:", "initiator:me", "trigger:", "reason:"},
 		Peek:       f.Peek, Bulk: f.bulk(), Columns: f.Filter.Columns, Oldest: f.Filter.Oldest,
+		Views: f.savedViews(), ColumnMenu: f.columnMenu(),
 	}
 	l.SortHref = f.href(map[string]string{"sort": map[bool]string{false: "oldest", true: ""}[l.Oldest]})
 	if len(f.Filter.Chips) > 0 {
-		l.ClearHref = f.Base
+		l.ClearHref = f.clearHref()
 	}
 	for _, key := range KeptKeys {
 		if v := f.Query.Get(key); v != "" {
@@ -402,7 +404,7 @@ func (f OperationsFacts) href(change map[string]string) string {
 		}
 	}
 	if len(q) == 0 {
-		return f.Base
+		return f.clearHref()
 	}
 	return f.Base + "?" + q.Encode()
 }
@@ -473,7 +475,7 @@ func (f OperationsFacts) empty() *Empty {
 	if len(f.Filter.Chips) > 0 || f.Query.Get("view") != "" {
 		return &Empty{
 			Icon: "funnel-x", Title: "No runs match this filter", Text: "Nothing in this range fits all of its parts.",
-			Actions: []Button{{Label: "Clear filters", Href: f.Base, Variant: "primary"}, {Label: "Look at 7 days", Href: f.href(map[string]string{"range": "7d"})}},
+			Actions: []Button{{Label: "Clear filters", Href: f.clearHref(), Variant: "primary"}, {Label: "Look at 7 days", Href: f.href(map[string]string{"range": "7d"})}},
 		}
 	}
 	e := &Empty{Icon: "inbox", Title: "No operations in this range", Text: "Runs appear here the moment they are accepted, with what they read and how they ended."}

@@ -58,7 +58,7 @@ func samples() []Event {
 		TenantRegistered{Tenant: id(31), Number: 4, Workspace: id(10), ExternalID: id(33), Name: "Contoso", Domain: "contoso.example"},
 		TenantRenamed{Name: "Contoso Europe"},
 		TenantHeld{hold},
-		TenantReleased{},
+		TenantReleased{Reason: "The change freeze is over"},
 		DefaultConnectionChosen{Connection: 7},
 		ProviderConnectionCreated{
 			Connection: id(34), Number: 7, Workspace: id(10), Tenant: id(31), Provider: "microsoft", DisplayName: "Contoso production",

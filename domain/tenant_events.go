@@ -23,7 +23,9 @@ type TenantHeld struct {
 }
 
 // TenantReleased lifts the hold.
-type TenantReleased struct{}
+type TenantReleased struct {
+	Reason string `json:"reason,omitempty"`
+}
 
 // DefaultConnectionChosen names the connection that operations use when none is named.
 type DefaultConnectionChosen struct {

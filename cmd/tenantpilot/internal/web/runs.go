@@ -144,7 +144,7 @@ func (s *Server) operationsFacts(r request) (view.OperationsFacts, error) {
 	now := time.Now().UTC()
 	f := view.OperationsFacts{Base: "/admin/operations", Query: r.URL.Query(), Now: now, Me: r.actor().Ref.ID.String()}
 	f.Filter = view.ParseFilter(f.Query, f.Me, now)
-	f.MayStart, f.MayCancel = mayStartAny(r.actor()), r.actor().May(domain.CapRunCancel)
+	f.MayStart, f.MayCancel, f.MayHold = mayStartAny(r.actor()), r.actor().May(domain.CapRunCancel), r.actor().May(domain.CapHoldManage)
 	if id := r.v("tenantExternalId"); id != "" {
 		external, err := pathUUID(id)
 		if err != nil {
@@ -222,6 +222,9 @@ func (s *Server) readOperations(r request, f *view.OperationsFacts) (err error) 
 		return err
 	}
 	if f.Hours, err = s.Read.HoursSince(ctx, actor, tenant, f.Now.Truncate(time.Hour).Add(-23*time.Hour)); err != nil {
+		return err
+	}
+	if f.Held, err = s.Read.HeldTenants(ctx, actor, tenant, f.Now); err != nil {
 		return err
 	}
 	f.Behind, f.AsOf, err = s.Read.Lag(ctx)
@@ -395,6 +398,7 @@ func (s *Server) operationsParts(r request) ([]part, string, bool, error) {
 	list := view.PresentOperations(f)
 	send := []part{
 		{"stale", page.Staleness(list.Stale)},
+		{"holds", page.Holds(list.Held, list.Now)},
 		{"counters", page.Counters(list.Counters)},
 		{"tabs", page.Tabs(list.Tabs)},
 		{"lanes", page.Lanes(*list.Lanes)},

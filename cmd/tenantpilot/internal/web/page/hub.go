@@ -27,13 +27,14 @@ func columnLabel(key string) string {
 
 // columnClass says how a column is aligned and, by its own name, where a narrow screen puts it.
 func columnClass(key string) string {
+	if key == "progress" {
+		return "progress-cell"
+	}
 	classes := []string{"run-" + key}
 	c, _ := view.ColumnOf(key)
 	switch {
 	case c.End:
 		classes = append(classes, "end")
-	case key == "progress":
-		classes = append(classes, "progress-cell")
 	case key == "tenant" || key == "connection" || key == "initiator":
 		classes = append(classes, "clip")
 	}

@@ -793,7 +793,7 @@ func viewsMenu(views *view.SavedViews) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if views != nil {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 69, "<button type=\"button\" class=\"btn\" data-variant=\"outline\" popovertarget=\"views-menu\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 69, "<button type=\"button\" class=\"btn views-button\" data-variant=\"outline\" popovertarget=\"views-menu\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1229,7 +1229,7 @@ func columnMenu(menu *view.ColumnMenu) templ.Component {
 		}
 		ctx = templ.ClearChildren(ctx)
 		if menu != nil {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 108, "<button type=\"button\" class=\"btn\" data-variant=\"outline\" popovertarget=\"columns-menu\">")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 108, "<button type=\"button\" class=\"btn columns-button\" data-variant=\"outline\" popovertarget=\"columns-menu\">")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

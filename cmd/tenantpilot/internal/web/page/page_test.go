@@ -31,6 +31,11 @@ func samples() map[string]templ.Component {
 		"operations-empty":    operations(hub, emptyOperations()),
 		"operations-peek":     operations(hub, peekedOperations()),
 		"operations-selected": operations(hub, selectedOperations()),
+		"hold": page.HoldPage(shell("Hold Contoso?", "/admin/t/contoso/hold"), view.HoldForm{
+			Headline: "Hold Contoso?", Text: "Nothing starts on this tenant while it is on hold, neither by hand nor by schedule. What runs already goes on.",
+			Action: "/admin/t/contoso/hold", Back: "/admin/tenants/contoso.com", Submit: "Hold Contoso", Length: "24h", Error: "Say why.",
+			Lengths: []view.OptionChoice{{Value: "24h", Label: "For 24 hours"}, {Label: "Until it is released"}},
+		}),
 		"bulk-preview":        page.BulkPage(shell("Start 24 runs again?", "/admin/operations/bulk"), sampleBulk()),
 		"bulk-done":           page.BulkPage(shell("Cancelling was asked for", "/admin/operations/bulk/confirm"), doneBulk()),
 		"run-running":         page.RunPage(run("Run 4718"), runningRun()),

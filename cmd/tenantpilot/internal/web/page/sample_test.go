@@ -253,6 +253,7 @@ func sampleOperations() view.OperationsList {
 			Create: "/admin/views", AllHref: "?", Own: []view.SavedViewLink{{Label: "Failed this week", Href: "?outcome=failed", Default: true, Current: true}},
 			Shared: []view.SavedViewLink{{Label: "Nightly directory", Href: "?trigger=schedule", Owner: "Ana Ruiz", Shared: true}},
 		},
+		Held: []view.Held{{Tenant: tenantLink(3), Reason: "Customer's change freeze", Since: ago(45 * time.Minute), Until: now.Add(time.Hour), ReleaseHref: "/p/hold"}},
 		ColumnMenu: &view.ColumnMenu{Action: "/admin/operations", ResetHref: "?", Columns: []view.ColumnChoice{
 			{Key: "tenant", Label: "Tenant", Shown: true, Place: 1}, {Key: "started", Label: "Started", Shown: true, Place: 2}, {Key: "reason", Label: "Reason code", Place: 3},
 		}},

@@ -161,7 +161,7 @@
     if (source.matches('[data-start]')) one('[type="submit"]', source).setAttribute('aria-busy', 'true');
   });
   document.addEventListener('htmx:after:swap', (e) => {
-    if (e.detail.ctx.sourceElement?.matches('[data-dialog]')) one('#start-title')?.focus();
+    if (e.detail.ctx.sourceElement?.matches('[data-dialog]')) (one('#dialog-body [autofocus]') ?? one('#start-title'))?.focus();
   });
   document.addEventListener('htmx:finally:request', (e) => {
     one('[aria-busy]', e.detail.ctx.sourceElement)?.removeAttribute('aria-busy');

@@ -48,7 +48,7 @@
   let seen = ''; // what the peeked run's row said when the panel was read
   const peeked = () => one('[data-peeked]');
   const rowOf = (number) => one(`#run-${CSS.escape(number)}`);
-  const rowText = (number) => all('.run-status .status, .run-progress', rowOf(number) ?? undefined).map((el) => el.textContent).join();
+  const rowText = (number) => all('.run-status .status, .progress-cell', rowOf(number) ?? undefined).map((el) => el.textContent).join();
   function closePeek() {
     const panel = peeked();
     if (!panel) return;

@@ -44,7 +44,10 @@ type OperationsList struct {
 	// Columns are the optional columns, in order; ColumnMenu changes them.
 	Columns    []string
 	ColumnMenu *ColumnMenu
-	Views      *SavedViews
+	// Held are the tenants on hold. Buttons are what can be done with the tenant of a tenant-scoped hub.
+	Held    []Held
+	Buttons []Button
+	Views   *SavedViews
 	// SortHref turns the order of the list around; Oldest says that it is oldest first.
 	SortHref string
 	Oldest   bool

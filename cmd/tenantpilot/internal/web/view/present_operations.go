@@ -37,6 +37,8 @@ type OperationsFacts struct {
 	Me       string // the viewer's id, for "started by me"
 
 	Views     []projections.SavedView
+	Held      []projections.HeldTenant
+	MayHold   bool
 	MayCancel bool
 	Peek      *Peek
 	// Matching are the numbers of all runs of the filter, at most one more than BulkLimit; nil when the page has them all.
@@ -313,7 +315,7 @@ func PresentOperations(f OperationsFacts) OperationsList {
 		Counters: f.counters(), Tabs: f.tabs(), Ranges: f.ranges(), RefreshHref: f.href(map[string]string{"select": ""}),
 		Qualifiers: []string{"status:", "outcome:", "operation:", "tenant:", "connection:", "initiator:me", "trigger:", "reason:"},
 		Peek:       f.Peek, Bulk: f.bulk(), Columns: f.Filter.Columns, Oldest: f.Filter.Oldest,
-		Views: f.savedViews(), ColumnMenu: f.columnMenu(),
+		Views: f.savedViews(), ColumnMenu: f.columnMenu(), Held: f.held(),
 	}
 	l.SortHref = f.href(map[string]string{"sort": map[bool]string{false: "oldest", true: ""}[l.Oldest]})
 	if len(f.Filter.Chips) > 0 {
@@ -326,6 +328,11 @@ func PresentOperations(f OperationsFacts) OperationsList {
 	}
 	if f.Tenant != nil {
 		l.Tenant = &Link{f.Tenant.Name, TenantHref(f.Tenant.ExternalID.String())}
+		if f.MayHold {
+			b := HoldButton(f.Tenant.ExternalID.String(), len(f.Held) > 0)
+			b.Href += "?back=" + url.QueryEscape(f.Base)
+			l.Buttons = append(l.Buttons, b)
+		}
 	}
 	for _, line := range f.Lines {
 		row := PresentRunRow(line, f.Now)
@@ -531,6 +538,12 @@ func (f OperationsFacts) lanes() *Lanes {
 		}
 		to := lane(r.Connection, r.ConnectionLabel, r.TenantName)
 		to.Marks = append(to.Marks, mark)
+	}
+	for _, h := range f.Held {
+		if h.Connection != nil {
+			to := lane(*h.Connection, h.ConnectionLabel, h.Name)
+			to.Holds = append(to.Holds, LaneHold{From: h.Since, To: at(h.Until), Reason: h.Reason})
+		}
 	}
 	slices.SortStableFunc(l.Lanes, func(a, b Lane) int { return weight(b) - weight(a) })
 	if n := len(l.Lanes); n > lanesShown {

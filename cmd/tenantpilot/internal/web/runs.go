@@ -242,6 +242,7 @@ func (s *Server) run(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	f.Base, f.Query = r.URL.Path, r.URL.Query()
 	detail := view.PresentRun(f)
 	return answer{
 		media: runMedia, value: detail, title: detail.Operation + " #" + strconv.FormatInt(detail.RunID, 10),
@@ -250,6 +251,9 @@ func (s *Server) run(r request) (answer, error) {
 			inTenant(projections.Tenant{Name: line.TenantName, ExternalID: line.TenantExternal})(shell)
 			if !detail.Ended() {
 				shell.LiveHref = view.RunHref(line.Number) + "/stream"
+				if r.URL.RawQuery != "" {
+					shell.LiveHref += "?" + r.URL.RawQuery
+				}
 			}
 		},
 	}, nil
@@ -458,6 +462,7 @@ func (s *Server) runParts(r request) ([]part, string, bool, error) {
 	if err != nil {
 		return nil, "", false, err
 	}
+	f.Base, f.Query = strings.TrimSuffix(r.URL.Path, "/stream"), r.URL.Query()
 	d := view.PresentRun(f)
 	send := []part{
 		{"run-header", page.RunHeader(d)},

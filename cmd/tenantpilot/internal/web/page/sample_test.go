@@ -322,7 +322,9 @@ func runningRun() view.RunDetail {
 		},
 		AxesAtAdmission: healthy, AxesNow: healthy,
 		WaitedBehind: []view.Link{{Label: "Run 4719, policy sync, Kim Larsen", Href: "/admin/operations/4719"}},
-		EventFilters: []view.Choice{{Label: "All", Href: "?events=all", Current: true}, {Label: "Pending", Href: "?events=pending"}, {Label: "Failed", Href: "?events=failed"}},
+		EventFilters: []view.Choice{{Label: "All", Href: "?events=all", Current: true}, {Label: "Pending", Href: "?events=pending"}, {Label: "Problems", Href: "?events=problems"}},
+		EventOrders:  []view.Choice{{Label: "Oldest first", Href: "?", Current: true}, {Label: "Newest first", Href: "?order=newest"}},
+		IdleChoices:  []view.Choice{{Label: "All time", Href: "?", Current: true}, {Label: "Hide idle time", Href: "?idle=hide"}},
 		Steps: []view.GanttBar{
 			{Label: "Sign in", From: ago(6 * time.Minute), To: ago(358 * time.Second), Tone: view.Positive},
 			{Label: "Managed devices", From: ago(358 * time.Second), To: ago(190 * time.Second), Tone: view.Positive},

@@ -45,13 +45,17 @@ type RunDetail struct {
 	// Path is the state diagram, in order; steps that are skipped are left out.
 	Path []PathStep `json:"-"`
 
-	AxesAtAdmission Axes       `json:"-"`
-	AxesNow         Axes       `json:"-"`
-	WaitedBehind    []Link     `json:"-"`
-	Events          []Event    `json:"-"`
-	EventFilters    []Choice   `json:"-"`
-	Steps           []GanttBar `json:"-"`
-	Items           []Item     `json:"-"`
+	AxesAtAdmission Axes     `json:"-"`
+	AxesNow         Axes     `json:"-"`
+	WaitedBehind    []Link   `json:"-"`
+	Events          []Event  `json:"-"`
+	EventFilters    []Choice `json:"-"`
+	EventOrders     []Choice `json:"-"`
+	IdleChoices     []Choice `json:"-"`
+	// IdleHidden is how long the steps waited that are left out; the others are drawn side by side then.
+	IdleHidden time.Duration `json:"-"`
+	Steps      []GanttBar    `json:"-"`
+	Items      []Item        `json:"-"`
 	// ItemsNote says what is not shown, such as "First 100 of 412 items".
 	ItemsNote string `json:"-"`
 	Related   []Fact `json:"-"`
@@ -108,6 +112,8 @@ type GanttBar struct {
 	From  time.Time
 	To    time.Time
 	Tone  Tone
+	// Idle says that the run waited.
+	Idle bool
 }
 
 // Item is one thing the run read or wrote.

@@ -140,7 +140,7 @@ func TestAnAttemptHasOneAnswer(t *testing.T) {
 	must(t, w.handlers[0].HoldTenant(t.Context(), commands.HoldTenant{Actor: w.actor(domain.RoleOwner), Tenant: w.tenant.ExternalID, Reason: "freeze"}))
 	refused, err := w.handlers[0].Start(t.Context(), blocked)
 	must(t, err)
-	must(t, w.handlers[1].ReleaseTenant(t.Context(), commands.ReleaseTenant{Actor: w.actor(domain.RoleOwner), Tenant: w.tenant.ExternalID}))
+	must(t, w.handlers[1].ReleaseTenant(t.Context(), commands.ReleaseTenant{Actor: w.actor(domain.RoleOwner), Tenant: w.tenant.ExternalID, Reason: "over"}))
 	still, err := w.handlers[1].Start(t.Context(), blocked)
 	must(t, err)
 	if refused.Reason != domain.ReasonTenantOnHold || still.Reason != refused.Reason || !still.Replayed {

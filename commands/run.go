@@ -107,14 +107,7 @@ type CancelRun struct {
 func (h *Handler) CancelRun(ctx context.Context, c CancelRun) (int64, error) {
 	receipt, err := h.transact(ctx, request{actor: c.Actor, affinity: c.Run, trigger: domain.TriggerOperator},
 		func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
-			s, run, err := loadRun(ctx, u, c.Run)
-			if err != nil {
-				return err
-			}
-			if err := c.Actor.Authorize(s.Tenant.Workspace, run.Tenant, domain.CapRunCancel); err != nil {
-				return err
-			}
-			events, ended, err := run.RequestCancel(c.Actor.Ref)
+			s, run, events, ended, err := decideCancel(ctx, u, c)
 			if err != nil {
 				return err
 			}
@@ -125,6 +118,38 @@ func (h *Handler) CancelRun(ctx context.Context, c CancelRun) (int64, error) {
 			return nil
 		})
 	return receipt.Seq, err
+}
+
+// CancelForecast is what a CancelRun would do now: nothing, when somebody asked before; end the run at once, when no worker has begun it;
+// otherwise ask the worker to stop.
+type CancelForecast struct{ Already, Ends bool }
+
+// ForecastCancel answers what CancelRun would do now, from the same decision, and records nothing. It refuses what CancelRun refuses.
+func (h *Handler) ForecastCancel(ctx context.Context, c CancelRun) (CancelForecast, error) {
+	var f CancelForecast
+	_, err := h.transact(ctx, request{actor: c.Actor, affinity: c.Run}, func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
+		_, _, events, ended, err := decideCancel(ctx, u, c)
+		f = CancelForecast{Already: len(events) == 0, Ends: ended}
+		return err
+	})
+	if err != nil {
+		return CancelForecast{}, err // f may still be written to: see transact
+	}
+	return f, nil
+}
+
+// decideCancel authorizes in the fixed order (run: 404; capability: 403) and asks the run.
+func decideCancel(ctx context.Context, u *eventstore.Unit, c CancelRun) (
+	s domain.Situation, run domain.Run, events []domain.Event, ended bool, err error,
+) {
+	if s, run, err = loadRun(ctx, u, c.Run); err != nil {
+		return s, run, nil, false, err
+	}
+	if err = c.Actor.Authorize(s.Tenant.Workspace, run.Tenant, domain.CapRunCancel); err != nil {
+		return s, run, nil, false, err
+	}
+	events, ended, err = run.RequestCancel(c.Actor.Ref)
+	return s, run, events, ended, err
 }
 
 func (h *Handler) transactRun(

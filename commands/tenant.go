@@ -70,11 +70,14 @@ func (h *Handler) HoldTenant(ctx context.Context, c HoldTenant) error {
 type ReleaseTenant struct {
 	Actor  domain.Actor
 	Tenant uuid.UUID // directory id
+	Reason string
 }
 
 // ReleaseTenant carries a ReleaseTenant out.
 func (h *Handler) ReleaseTenant(ctx context.Context, c ReleaseTenant) error {
-	return h.onTenant(ctx, c.Actor, c.Tenant, domain.CapHoldManage, domain.Tenant.Release)
+	return h.onTenant(ctx, c.Actor, c.Tenant, domain.CapHoldManage, func(t domain.Tenant) ([]domain.Event, error) {
+		return t.Release(c.Reason)
+	})
 }
 
 // RenameTenant gives a tenant another label.

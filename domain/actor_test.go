@@ -136,7 +136,7 @@ func TestAbsentAndHiddenLookTheSame(t *testing.T) {
 	hidden := (Actor{}).Authorize(sampleID("workspace"), uuid.Nil, CapView)
 	_, unknown := LookupOperation("no.such.operation")
 	_, unreleased := LookupOperation(OpRestoreExecute)
-	_, absent := Tenant{}.Release()
+	_, absent := Tenant{}.Release("over")
 	for _, err := range []error{hidden, unknown, unreleased, absent} {
 		if !reflect.DeepEqual(err, error(ErrNotFound())) {
 			t.Errorf("got %#v, want %#v", err, ErrNotFound())

@@ -61,7 +61,7 @@ func samples() []Event {
 		TenantRegistered{Tenant: id(31), Number: 4, Workspace: id(10), ExternalID: id(33), Name: "Contoso", Domain: "contoso.example"},
 		TenantRenamed{Name: "Contoso Europe"},
 		TenantHeld{hold},
-		TenantReleased{},
+		TenantReleased{Reason: "The change freeze is over"},
 		DefaultConnectionChosen{Connection: 7},
 		ProviderConnectionCreated{
 			Connection: id(34), Number: 7, Workspace: id(10), Tenant: id(31), Provider: "microsoft", DisplayName: "Contoso production",
@@ -233,7 +233,7 @@ func namesShape(typ, base, version string) bool {
 
 // retiredSamples are the stored shapes that are no longer written, by name: what each sample reads as.
 func retiredSamples() map[string]Event {
-	return map[string]Event{"ConsentGranted": ConsentGranted{Evidence: EvidenceUnknown}}
+	return map[string]Event{"ConsentGranted": ConsentGranted{Evidence: EvidenceUnknown}, "TenantReleased": TenantReleased{}}
 }
 
 // TestRetiredEventsAreReadInThePresentShape: the corpus of names that were ever stored decodes, upcasts and evolves.

@@ -369,7 +369,7 @@ func (c *console) Hold(t *rapid.T) {
 	case 1:
 		c.append(t, c.connections[n].ID, ConnectionHeld{Hold{"Ceremony", until}})
 	default:
-		c.decide(t, c.tenant.ID)(c.tenant.Release())
+		c.decide(t, c.tenant.ID)(c.tenant.Release("over"))
 		c.append(t, c.connections[n].ID, ConnectionReleased{})
 	}
 }
@@ -410,7 +410,7 @@ func (c *console) Ready(t *rapid.T) { c.open(t, c.anyConnection(t)) }
 
 func (c *console) open(t *rapid.T, n int) {
 	id := c.connections[n].ID
-	c.decide(t, c.tenant.ID)(c.tenant.Release())
+	c.decide(t, c.tenant.ID)(c.tenant.Release("over"))
 	c.append(t, id, ConnectionReleased{}, MigrationReviewCompleted{})
 	c.decide(t, id)(c.connections[n].SetEnabled(true, ""))
 	c.decide(t, id)(c.connections[n].RotateCredential(Credential{Kind: "secret", Fingerprint: c.newID().String()}))

@@ -92,22 +92,31 @@ func (t Tenant) PutOnHold(reason string, until time.Time) ([]Event, error) {
 	if !t.Exists() {
 		return nil, ErrNotFound()
 	}
-	reason, err := displayName("/reason", reason)
+	reason, err := holdReason(reason)
 	if err != nil {
 		return nil, err
 	}
 	return []Event{TenantHeld{Hold{Reason: reason, Until: until.UTC()}}}, nil
 }
 
-// Release lifts the hold.
-func (t Tenant) Release() ([]Event, error) {
+// Release lifts the hold, for a reason.
+func (t Tenant) Release(reason string) ([]Event, error) {
 	if !t.Exists() {
 		return nil, ErrNotFound()
 	}
-	if t.Hold.Reason == "" {
-		return nil, nil
+	reason, err := holdReason(reason)
+	if err != nil || t.Hold.Reason == "" {
+		return nil, err
 	}
-	return []Event{TenantReleased{}}, nil
+	return []Event{TenantReleased{Reason: reason}}, nil
+}
+
+// holdReason is a text of at most 120 characters on one line.
+func holdReason(s string) (string, error) {
+	if strings.TrimSpace(s) == "" {
+		return "", InvalidField("/reason", "required", "Say why.")
+	}
+	return displayName("/reason", s)
 }
 
 // Rename gives the tenant another label.

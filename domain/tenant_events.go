@@ -23,7 +23,9 @@ type TenantHeld struct {
 }
 
 // TenantReleased lifts the hold.
-type TenantReleased struct{}
+type TenantReleased struct {
+	Reason string `json:"reason,omitempty"` // empty only for what was stored before reasons were asked for
+}
 
 // TenantGrouped says which groups the tenant is in, in place of those before.
 type TenantGrouped struct {
@@ -45,7 +47,7 @@ func (TenantRenamed) EventName() string { return "TenantRenamed" }
 func (TenantHeld) EventName() string { return "TenantHeld" }
 
 // EventName implements Event.
-func (TenantReleased) EventName() string { return "TenantReleased" }
+func (TenantReleased) EventName() string { return "TenantReleased.v2" }
 
 // EventName implements Event.
 func (DefaultConnectionChosen) EventName() string { return "DefaultConnectionChosen" }

@@ -67,6 +67,9 @@ func TestTenantHold(t *testing.T) {
 	hold := func(reason string) func(Tenant) ([]Event, error) {
 		return func(t Tenant) ([]Event, error) { return t.PutOnHold(reason, until) }
 	}
+	release := func(reason string) func(Tenant) ([]Event, error) {
+		return func(t Tenant) ([]Event, error) { return t.Release(reason) }
+	}
 	held := TenantHeld{Hold{Reason: "Freeze", Until: until}}
 	runScenarios(t, []scenario[Tenant]{
 		{name: "hold", given: []Event{registered()}, when: hold(" Freeze"), then: []Event{held}},
@@ -76,9 +79,10 @@ func TestTenantHold(t *testing.T) {
 		},
 		{name: "a hold needs a reason", given: []Event{registered()}, when: hold(""), refused: "/reason required"},
 		{name: "no tenant to hold", when: hold("Freeze"), refused: "not_found"},
-		{name: "release", given: []Event{registered(), held}, when: Tenant.Release, then: []Event{TenantReleased{}}},
-		{name: "nothing to release", given: []Event{registered(), held, TenantReleased{}}, when: Tenant.Release},
-		{name: "no tenant to release", when: Tenant.Release, refused: "not_found"},
+		{name: "release", given: []Event{registered(), held}, when: release(" Over"), then: []Event{TenantReleased{Reason: "Over"}}},
+		{name: "a release needs a reason", given: []Event{registered(), held}, when: release(" "), refused: "/reason required"},
+		{name: "nothing to release", given: []Event{registered(), held, TenantReleased{}}, when: release("Over")},
+		{name: "no tenant to release", when: release("Over"), refused: "not_found"},
 	})
 }
 

@@ -26,6 +26,14 @@ func (consentGrantedV1) EventName() string { return "ConsentGranted" }
 
 func (consentGrantedV1) upcast() Event { return ConsentGranted{Evidence: EvidenceUnknown} }
 
+// tenantReleasedV1 did not say why.
+type tenantReleasedV1 struct{}
+
+// EventName implements Event.
+func (tenantReleasedV1) EventName() string { return "TenantReleased" }
+
+func (tenantReleasedV1) upcast() Event { return TenantReleased{} }
+
 // evolveVersion grows whenever an Evolve folds the same events to another state. TestEvolveVersion holds it against the states that the
 // corpus folds to.
 const evolveVersion = 2

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenantpilot/domain"
@@ -47,8 +48,9 @@ type RunFilter struct {
 	From, To   time.Time
 	Text       string // run number, or part of operation, tenant or summary
 	Limit      int    // 1 to 200, default 50
-	After      Cursor // older than
-	Before     Cursor // newer than
+	Oldest     bool   // oldest first
+	After      Cursor // further down the list than: older, or newer with Oldest
+	Before     Cursor // further up the list than
 }
 
 // Cursor is a place in a list that is ordered by time and number.
@@ -194,19 +196,24 @@ func escapeLike(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(s)
 }
 
-// ListRuns reads a page of runs, newest first, and whether there are newer and older ones.
-func (r Reader) ListRuns(ctx context.Context, actor domain.Actor, f RunFilter) (lines []RunLine, newer, older bool, err error) {
+// ListRuns reads a page of runs, newest first unless the filter says otherwise, and whether there are some above and below it.
+func (r Reader) ListRuns(ctx context.Context, actor domain.Actor, f RunFilter) (lines []RunLine, above, below bool, err error) {
 	if f.Limit <= 0 || f.Limit > 200 {
 		f.Limit = 50
 	}
 	q := f.conditions(actor)
-	order := `desc`
+	down, up := `desc`, `asc`
+	further, nearer := `<`, `>`
+	if f.Oldest {
+		down, up, further, nearer = up, down, nearer, further
+	}
+	order := down
 	switch {
 	case !f.Before.IsZero():
-		q.and(`(r.accepted_at, r.number) > (` + q.arg(f.Before.At) + `, ` + q.arg(f.Before.Number) + `)`)
-		order = `asc`
+		q.and(`(r.accepted_at, r.number) ` + nearer + ` (` + q.arg(f.Before.At) + `, ` + q.arg(f.Before.Number) + `)`)
+		order = up
 	case !f.After.IsZero():
-		q.and(`(r.accepted_at, r.number) < (` + q.arg(f.After.At) + `, ` + q.arg(f.After.Number) + `)`)
+		q.and(`(r.accepted_at, r.number) ` + further + ` (` + q.arg(f.After.At) + `, ` + q.arg(f.After.Number) + `)`)
 	}
 	rows, err := r.pool.Query(ctx, `select `+runColumns+`, `+runNames+` from runs r`+runJoins+` where `+q.String()+
 		` order by r.accepted_at `+order+`, r.number `+order+` limit `+q.arg(f.Limit+1), q.args...)
@@ -223,6 +230,21 @@ func (r Reader) ListRuns(ctx context.Context, actor domain.Actor, f RunFilter) (
 		return lines, more, true, nil
 	}
 	return lines, !f.After.IsZero(), more, nil
+}
+
+// MatchingRuns reads the numbers of all runs of a filter, wherever its page begins, newest first, at most limit.
+func (r Reader) MatchingRuns(ctx context.Context, actor domain.Actor, f RunFilter, limit int) ([]int64, error) {
+	q := f.conditions(actor)
+	rows, err := r.pool.Query(ctx, `select r.number from runs r join tenants t on t.tenant = r.tenant where `+q.String()+
+		` order by r.accepted_at desc, r.number desc limit `+q.arg(limit), q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("read matching runs: %w", err)
+	}
+	numbers, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	if err != nil {
+		return nil, fmt.Errorf("read matching runs: %w", err)
+	}
+	return numbers, nil
 }
 
 // RunByNumber reads a run that an actor sees; ErrNoRow otherwise.

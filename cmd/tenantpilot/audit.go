@@ -9,6 +9,6 @@ func auditCommand() *cobra.Command {
 
 The database is TENANTPILOT_DATABASE_URL (the auditor's role), or else the running demo's.`,
 	}
-	cmd.AddCommand(auditEventsCommand(), auditExplainCommand(), auditStateCommand())
+	cmd.AddCommand(auditEventsCommand(), auditExplainCommand(), auditStateCommand(), auditEraseCommand())
 	return cmd
 }

@@ -95,6 +95,9 @@ func ofTenant(e domain.Event) string {
 	case domain.TenantHeld:
 		return "Put the tenant on hold" + hold(e.Hold)
 	case domain.TenantReleased:
+		if e.Reason != "" {
+			return "Lifted the tenant's hold: " + strings.TrimSuffix(e.Reason, ".") + "."
+		}
 		return "Lifted the tenant's hold."
 	case domain.TenantGrouped:
 		return "Put the tenant into these groups: " + list(e.Groups) + "."

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -25,7 +26,12 @@ func TestWhoMayDoWhat(t *testing.T) {
 	views := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 200, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	lists := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 200, "limited": 200, "stranger": 200, "platform": 404, "nobody": 404}
 	cancels := want{"readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
-	htmlOnly := map[string]bool{"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true}
+	holds := want{"owner": 200, "manager": 403, "operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
+	noHolds := maps.Clone(holds)
+	delete(noHolds, "owner")
+	htmlOnly := map[string]bool{
+		"/admin/t/" + own + "/hold": true, "/admin/t/" + own + "/release": true,
+		"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true}
 	checks := map[string]want{
 		"POST " + startPath(c.contoso, domain.OpGroupsSync):                   starts,
 		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                 starts,
@@ -38,6 +44,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /admin/t/" + own + "/start":                                      views,
 		"POST " + runPath(run.RunNumber) + "/cancel":                          cancels,
 		"GET /admin/operations":                                               lists,
+		"GET /admin/t/" + own + "/hold":                                       holds,
+		"GET /admin/t/" + own + "/release":                                    holds,
+		"POST /admin/t/" + own + "/hold":                                      noHolds,
+		"POST /admin/t/" + own + "/release":                                   noHolds,
 		"GET /admin/tenants":                                                  lists,
 		"GET /admin/notifications":                                            lists,
 		"GET /admin/attempts":                                                 lists,
@@ -142,6 +152,9 @@ func TestAbsentAndHiddenAreTheSameBytes(t *testing.T) {
 		{"GET", replayPath("run", run.RunNumber), replayPath("run", run.RunNumber+1_000_000)},
 		{"GET", replayPath("connection", c.conn.Number), replayPath("connection", 999_999)},
 		{"GET", c.eventOf(t, c.conn.ID), "/admin/audit/99999"},
+		{"GET", "/admin/t/" + hidden + "/hold", "/admin/t/" + absent.ExternalID.String() + "/hold"},
+		{"POST", "/admin/t/" + hidden + "/hold", "/admin/t/" + absent.ExternalID.String() + "/hold"},
+		{"POST", "/admin/t/" + hidden + "/release", "/admin/t/" + absent.ExternalID.String() + "/release"},
 		{"GET", "/admin/tenants/" + hidden, "/admin/tenants/" + absent.ExternalID.String()},
 		{"GET", "/admin/t/" + hidden + "/operations", "/admin/t/" + absent.ExternalID.String() + "/operations"},
 		{"GET", "/admin/t/" + hidden + "/start", "/admin/t/" + absent.ExternalID.String() + "/start"},

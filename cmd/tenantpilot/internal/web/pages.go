@@ -116,10 +116,16 @@ func (s *Server) tenant(r request) (answer, error) {
 func (s *Server) tenantPage(r request, t projections.Tenant, connections []projections.Connection) (view.TenantPage, error) {
 	p := view.TenantPage{
 		Now: time.Now().UTC(), Label: t.Name, Domain: t.Domain, EntraID: t.ExternalID.String(), Summary: view.PresentSummary(t, connections),
-		RunsHref: "/admin/t/" + t.ExternalID.String() + "/operations", Hold: t.HoldReason,
+		RunsHref: "/admin/t/" + t.ExternalID.String() + "/operations",
 	}
-	if t.HoldUntil != nil {
-		p.Until = *t.HoldUntil
+	if onHold(t) {
+		p.Hold = t.HoldReason
+		if t.HoldUntil != nil {
+			p.Until = *t.HoldUntil
+		}
+	}
+	if r.actor().May(domain.CapHoldManage) {
+		p.Buttons = append(p.Buttons, view.HoldButton(t.ExternalID.String(), onHold(t)))
 	}
 	start := "/admin/t/" + t.ExternalID.String() + "/start"
 	for _, o := range domain.Catalogue() {

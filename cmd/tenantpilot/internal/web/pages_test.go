@@ -145,7 +145,7 @@ func TestTheRunPageFromAnswerToEvidence(t *testing.T) {
 	b, p := c.browser(t, "operator"), c.program(t, "readonly")
 	for i, says := range [][]string{
 		{"Succeeded", "12 groups read", "Manager", "Took the connection", "Groups (12)"},
-		{"Failed", string(domain.ReasonProviderUnavailable), "req-1", "503", "Run again"},
+		{"Failed", string(domain.ReasonProviderUnavailable), "req-1", "503", "Retry", "&amp;selectionKey=all_groups_v1"},
 		{"Cancelled", "Cancelling was asked for"},
 		{"Queued", "hx-sse:connect", "/cancel"},
 	} {

@@ -303,7 +303,7 @@ func (s *Server) shell(r request, a answer) (view.Shell, error) {
 	}
 	shell.Nav = view.MainNav(r.URL.Path, func(href string) bool { return slices.Contains(pages, href) })
 	shell.NotificationsHref = "/admin/notifications"
-	if slices.ContainsFunc(domain.Catalogue(), func(o domain.Operation) bool { return r.actor().May(o.Capability) }) {
+	if mayStartAny(r.actor()) {
 		shell.StartHref = "/admin/start"
 	}
 	var err error

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,9 +27,15 @@ func (s *Server) operations(r request) (answer, error) {
 	if typed, ok := r.URL.Query()["filter"]; ok {
 		return answer{redirect: filterHref(r.URL, typed[0])}, nil
 	}
+	if r.URL.Query().Has("columns") {
+		return answer{redirect: r.URL.Path + "?" + view.ChosenColumns(r.URL.Query()).Encode()}, nil
+	}
 	f, err := s.operationsFacts(r)
 	if err != nil {
 		return answer{}, err
+	}
+	if v, ok := view.DefaultView(f.Views); ok && r.URL.RawQuery == "" && f.Tenant == nil && prefersHTML(r.Request) {
+		return answer{redirect: view.ViewHref(f.Base, v)}, nil
 	}
 	if len(f.Filter.Unknown) > 0 && !prefersHTML(r.Request) {
 		var fields []view.FieldError
@@ -38,6 +45,9 @@ func (s *Server) operations(r request) (answer, error) {
 		return answer{}, invalid("unknown_parameter", "The query has parameters that are no filters.", fields...)
 	}
 	if f.Lines, f.Newer, f.Older, err = s.Read.ListRuns(r.Context(), r.actor(), f.Filter.RunFilter); err != nil {
+		return answer{}, err
+	}
+	if err := s.readMatching(r, &f); err != nil {
 		return answer{}, err
 	}
 	list := view.PresentOperations(f)
@@ -56,6 +66,9 @@ func (s *Server) operations(r request) (answer, error) {
 			}
 			shell.LiveHref = liveHref(f)
 		},
+	}
+	if f.Peek != nil {
+		a.fragment = page.PeekPanel(f.Peek, f.Now)
 	}
 	return a, nil
 }
@@ -95,6 +108,7 @@ func liveHref(f view.OperationsFacts) string {
 	for k, v := range f.Query {
 		q[k] = v
 	}
+	q.Del("select")
 	if len(f.Lines) > 0 {
 		rows := make([]string, len(f.Lines))
 		for i, l := range f.Lines {
@@ -102,7 +116,7 @@ func liveHref(f view.OperationsFacts) string {
 		}
 		q.Set(paramRows, strings.Join(rows, "."))
 	}
-	if !f.Newer {
+	if !f.Newer && !f.Filter.Oldest {
 		top := projections.Cursor{At: f.Filter.From, Number: 1} // of an empty page everything is news
 		if len(f.Lines) > 0 {
 			top = f.Lines[0].Cursor()
@@ -115,7 +129,7 @@ func liveHref(f view.OperationsFacts) string {
 // filterHref turns what was typed into the filter box into the list's own address, so that the filter is the URL.
 func filterHref(u *url.URL, typed string) string {
 	q := view.FilterQuery(typed)
-	for _, key := range []string{"range", "window", "view"} {
+	for _, key := range view.KeptKeys {
 		if v := u.Query().Get(key); v != "" {
 			q.Set(key, v)
 		}
@@ -130,9 +144,7 @@ func (s *Server) operationsFacts(r request) (view.OperationsFacts, error) {
 	now := time.Now().UTC()
 	f := view.OperationsFacts{Base: "/admin/operations", Query: r.URL.Query(), Now: now, Me: r.actor().Ref.ID.String()}
 	f.Filter = view.ParseFilter(f.Query, f.Me, now)
-	for _, o := range domain.Catalogue() {
-		f.MayStart = f.MayStart || r.actor().May(o.Capability)
-	}
+	f.MayStart, f.MayCancel, f.MayHold = mayStartAny(r.actor()), r.actor().May(domain.CapRunCancel), r.actor().May(domain.CapHoldManage)
 	if id := r.v("tenantExternalId"); id != "" {
 		external, err := pathUUID(id)
 		if err != nil {
@@ -146,7 +158,49 @@ func (s *Server) operationsFacts(r request) (view.OperationsFacts, error) {
 	} else if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
 		return f, notFound()
 	}
+	if err := s.readPeek(r, &f); err != nil {
+		return f, err
+	}
+	var err error
+	if f.Views, err = s.Read.SavedViews(r.Context(), r.actor(), "operations"); err != nil {
+		return f, err
+	}
 	return f, s.readOperations(r, &f)
+}
+
+func mayStartAny(actor domain.Actor) bool {
+	return slices.ContainsFunc(domain.Catalogue(), func(o domain.Operation) bool { return actor.May(o.Capability) })
+}
+
+// readPeek reads the run beside the list. One that is not there and one that the viewer does not see are the same panel.
+func (s *Server) readPeek(r request, f *view.OperationsFacts) error {
+	if f.Filter.Peek == 0 {
+		return nil
+	}
+	f.Peek = &view.Peek{Number: f.Filter.Peek, Href: view.RunHref(f.Filter.Peek), CloseHref: f.CloseHref()}
+	line, err := s.Read.RunByNumber(r.Context(), r.actor(), f.Filter.Peek)
+	if errors.Is(err, projections.ErrNoRow) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	facts, err := s.runFacts(r, line)
+	if err != nil {
+		return err
+	}
+	detail := view.PresentRun(facts)
+	f.Peek.Run = &detail
+	return nil
+}
+
+// readMatching reads which runs the filter has where the page does not show them all and the viewer could select them.
+func (s *Server) readMatching(r request, f *view.OperationsFacts) (err error) {
+	if (!f.Newer && !f.Older) || (!f.MayCancel && !f.MayStart) || !prefersHTML(r.Request) {
+		return nil
+	}
+	f.Matching, err = s.Read.MatchingRuns(r.Context(), r.actor(), f.Filter.RunFilter, view.BulkLimit+1)
+	return err
 }
 
 // lanesStep is how often the window of the lanes moves on: a plot that moved with every look would be sent again with every look.
@@ -174,6 +228,9 @@ func (s *Server) readOperations(r request, f *view.OperationsFacts) (err error) 
 	if f.Waiting, err = s.Read.Waiting(ctx, actor, tenant, 0); err != nil {
 		return err
 	}
+	if f.Held, err = s.Read.HeldTenants(ctx, actor, tenant, f.Now); err != nil {
+		return err
+	}
 	f.Behind, f.AsOf, err = s.Read.Lag(ctx)
 	return err
 }
@@ -189,6 +246,7 @@ func (s *Server) run(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	f.Base, f.Query = r.URL.Path, r.URL.Query()
 	detail := view.PresentRun(f)
 	return answer{
 		media: runMedia, value: detail, title: detail.Operation + " #" + strconv.FormatInt(detail.RunID, 10),
@@ -197,6 +255,9 @@ func (s *Server) run(r request) (answer, error) {
 			inTenant(projections.Tenant{Name: line.TenantName, ExternalID: line.TenantExternal})(shell)
 			if !detail.Ended() {
 				shell.LiveHref = view.RunHref(line.Number) + "/stream"
+				if r.URL.RawQuery != "" {
+					shell.LiveHref += "?" + r.URL.RawQuery
+				}
 			}
 		},
 	}, nil
@@ -349,6 +410,7 @@ func (s *Server) operationsParts(r request) ([]part, string, bool, error) {
 	list := view.PresentOperations(f)
 	send := []part{
 		{"stale", page.Staleness(list.Stale)},
+		{"holds", page.Holds(list.Held, list.Now)},
 		{"counters", page.Counters(list.Counters)},
 		{"waiting-starts", page.WaitingStarts(list.Waiting, list.Now)},
 		{"tabs", page.Tabs(list.Tabs)},
@@ -358,7 +420,10 @@ func (s *Server) operationsParts(r request) ([]part, string, bool, error) {
 	there := make(map[int64]bool, len(list.Rows))
 	for _, row := range list.Rows {
 		there[row.ID] = true
-		send = append(send, part{rowID(row.ID), page.RunRow(row, list.Now)})
+		send = append(send, part{rowID(row.ID), page.RunRow(row, list.Columns, list.Now)})
+	}
+	if list.Peek != nil {
+		send = append(send, part{"peek-" + strconv.FormatInt(list.Peek.Number, 10), page.PeekBody(*list.Peek, list.Now)})
 	}
 	for _, number := range rows {
 		if !there[number] { // no longer theirs to see
@@ -406,6 +471,7 @@ func (s *Server) runParts(r request) ([]part, string, bool, error) {
 	if err != nil {
 		return nil, "", false, err
 	}
+	f.Base, f.Query = strings.TrimSuffix(r.URL.Path, "/stream"), r.URL.Query()
 	d := view.PresentRun(f)
 	send := []part{
 		{"run-header", page.RunHeader(d)},

@@ -2,6 +2,9 @@ package page
 
 import "tenantpilot/cmd/tenantpilot/internal/web/view"
 
+// paces are how often a page with a stream changes; the keys are app.js's.
+var paces = []struct{ key, label string }{{"live", "Live"}, {"5", "Every 5 s"}, {"30", "Every 30 s"}, {"manual", "By hand"}}
+
 type shortcut struct {
 	keys []string
 	does string
@@ -11,9 +14,17 @@ type shortcut struct {
 func shortcutList(shell view.Shell) []shortcut {
 	list := []shortcut{
 		{[]string{"/"}, "Filter the list"},
-		{[]string{"j"}, "Next row"},
-		{[]string{"k"}, "Previous row"},
+		{[]string{"j", "↓"}, "Next row"},
+		{[]string{"k", "↑"}, "Previous row"},
 		{[]string{"Enter"}, "Open the row"},
+		{[]string{"o", "Space"}, "Peek at the row"},
+		{[]string{"Esc"}, "Close the peek"},
+		{[]string{"x"}, "Select the row"},
+		{[]string{"X"}, "Select up to the row"},
+		{[]string{"["}, "Previous item of the list"},
+		{[]string{"]"}, "Next item of the list"},
+		{[]string{"n"}, "Next problem of a run"},
+		{[]string{"e"}, "Open all events of a run"},
 		{[]string{"c"}, "Copy the row's or page's id"},
 	}
 	if shell.StartHref != "" {

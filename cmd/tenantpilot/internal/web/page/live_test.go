@@ -17,6 +17,7 @@ import (
 
 	"tenantpilot/cmd/tenantpilot/internal/browsertest"
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
 )
 
 // startRoutes answer as the console's handlers do: fragments for requests from
@@ -149,7 +150,7 @@ func TestLiveUpdates(t *testing.T) {
 	row := sampleRows()[1]
 	progress := func(confirmed int) templ.Component {
 		row.Progress.Confirmed = confirmed
-		return page.Partial("run-4718", page.RunRow(row, now))
+		return page.Partial("run-4718", page.RunRow(row, view.DefaultColumns, now))
 	}
 	shows := func(text string) string {
 		return `document.querySelector('#run-4718').textContent.includes('` + text + `')`
@@ -234,8 +235,8 @@ func TestKeysThemeAndCopy(t *testing.T) {
 	tab.Run(chromedp.KeyEvent("t"))
 	tab.Until(`document.activeElement.value.endsWith('t') && document.documentElement.dataset.theme === 'dark'`)
 
-	for _, pop := range []string{"tenants", "viewer"} {
-		tab.Run(chromedp.Click(`[popovertarget="` + pop + `"]`))
+	for _, pop := range []string{"tenants", "viewer", "live-menu", "views-menu", "columns-menu"} {
+		tab.Run(chromedp.Click(`:is(.btn, .avatar-button)[popovertarget="` + pop + `"]`))
 		tab.Until(`document.querySelector('#` + pop + `').matches(':popover-open')`)
 		tab.Axe()
 		tab.Screenshot(filepath.Join(dir, pop+"-desk-dark.png"))

@@ -120,6 +120,62 @@ func sampleRows() []view.RunRow {
 	return append(rows, check, cancelled, backup, roles)
 }
 
+func selectableRows() []view.RunRow {
+	rows := sampleRows()
+	for i := range rows {
+		rows[i].Selectable, rows[i].PeekHref = true, fmt.Sprintf("?peek=%d", rows[i].ID)
+	}
+	return rows
+}
+
+func peekedOperations() view.OperationsList {
+	list, run := sampleOperations(), runningRun()
+	list.Peek = &view.Peek{Number: 4718, Run: &run, Href: "/admin/operations/4718", CloseHref: "?"}
+	return list
+}
+
+func selectedOperations() view.OperationsList {
+	list := sampleOperations()
+	for i := range list.Rows {
+		list.Rows[i].Selected = true
+	}
+	list.Views.Open = &view.OpenView{Name: "Failed this week", Modified: true, Action: "/admin/views/1", DiscardHref: "?"}
+	list.Columns, list.Oldest = []string{"reason", "trigger", "ended", "tenant", "started"}, true
+	return list
+}
+
+func sampleBulk() view.BulkPage {
+	row := func(n int64, i int, operation, text string, b view.Badge) view.BulkRow {
+		return view.BulkRow{
+			Number: n, Run: view.Link{Label: fmt.Sprintf("#%d", n), Href: fmt.Sprintf("/admin/operations/%d", n)}, Operation: operation,
+			Tenant: tenantLink(i), Connection: sampleTenants[i].connection, Badge: b, Text: text,
+		}
+	}
+	rows := []view.BulkRow{
+		row(4713, 5, "Inventory sync", "Will start now", view.BulkWillStart),
+		row(4714, 1, "Policy sync", "Busy until about 14:12 UTC", view.BulkWillWait),
+		row(4718, 0, "Inventory sync", "Will join run 4718", view.BulkWillJoin),
+		row(4712, 3, "Admin roles scan", "Will be blocked: admin consent was revoked", view.BulkWillBlock),
+		row(4711, 7, "Connection check", "You can see this but not do it. It needs the capability provider.verify.", view.BulkNotAllowed),
+		{Number: 4600, Run: view.Link{Label: "#4600"}, Badge: view.BulkNotFound, Text: "There is nothing here that you can see."},
+	}
+	rows[2].Link = &view.Link{Label: "View run", Href: "/admin/operations/4718"}
+	return view.BulkPage{
+		Now: now, Headline: "Start 24 runs again?", Text: "The list is as you selected it; runs that came since are not in it.", Sums: view.CountBadges(rows),
+		Column: "What will happen", Rows: rows, Confirm: "Start 24 runs again", Variant: "primary", Action: "/admin/operations/bulk/confirm",
+		Type: 24, Error: "Type 24. Nothing was done.", Back: "/admin/operations",
+	}
+}
+
+func doneBulk() view.BulkPage {
+	p := sampleBulk()
+	p.Headline, p.Text, p.Confirm, p.Column, p.Rows = "Cancelling was asked for", "", "", "What happened", p.Rows[:2]
+	p.Rows[0].Badge, p.Rows[0].Text = view.BulkEnded, "No worker had begun it."
+	p.Rows[1].Badge, p.Rows[1].Text = view.BulkStopping, "It ends at its next provider call."
+	p.Sums = view.CountBadges(p.Rows)
+	return p
+}
+
 func sampleLanes() *view.Lanes {
 	lane := func(i int) view.Lane {
 		return view.Lane{ConnectionID: int64(70 + i), Tenant: sampleTenants[i].name, Label: sampleTenants[i].connection, Href: connectionLink(i).Href}
@@ -193,7 +249,16 @@ func sampleOperations() view.OperationsList {
 		},
 		Ranges:     []view.Choice{{Label: "1 h", Href: "?range=1h"}, {Label: "24 h", Href: "?range=24h", Current: true}, {Label: "7 d", Href: "?range=7d"}},
 		Qualifiers: []string{"status:", "outcome:failed", "tenant:contoso", "-reason:throttled"},
-		Lanes:      sampleLanes(), Hours: sampleHours(), Rows: sampleRows(), Older: "?after=4708",
+		Lanes:      sampleLanes(), Hours: sampleHours(), Rows: selectableRows(), Older: "?after=4708", Columns: view.DefaultColumns, SortHref: "?sort=oldest",
+		Views: &view.SavedViews{
+			Create: "/admin/views", AllHref: "?", Own: []view.SavedViewLink{{Label: "Failed this week", Href: "?outcome=failed", Default: true, Current: true}},
+			Shared: []view.SavedViewLink{{Label: "Nightly directory", Href: "?trigger=schedule", Owner: "Ana Ruiz", Shared: true}},
+		},
+		Held: []view.Held{{Tenant: tenantLink(3), Reason: "Customer's change freeze", Since: ago(45 * time.Minute), Until: now.Add(time.Hour), ReleaseHref: "/p/hold"}},
+		ColumnMenu: &view.ColumnMenu{Action: "/admin/operations", ResetHref: "?", Columns: []view.ColumnChoice{
+			{Key: "tenant", Label: "Tenant", Shown: true, Place: 1}, {Key: "started", Label: "Started", Shown: true, Place: 2}, {Key: "reason", Label: "Reason code", Place: 3},
+		}},
+		Bulk: &view.Bulk{Action: "/admin/operations/bulk", Back: "/admin/operations", Cancel: true, Start: true, MatchingHref: "?select=all", Matching: 158},
 	}
 }
 
@@ -258,7 +323,9 @@ func runningRun() view.RunDetail {
 		},
 		AxesAtAdmission: healthy, AxesNow: healthy,
 		WaitedBehind: []view.Link{{Label: "Run 4719, policy sync, Kim Larsen", Href: "/admin/operations/4719"}},
-		EventFilters: []view.Choice{{Label: "All", Href: "?events=all", Current: true}, {Label: "Pending", Href: "?events=pending"}, {Label: "Failed", Href: "?events=failed"}},
+		EventFilters: []view.Choice{{Label: "All", Href: "?events=all", Current: true}, {Label: "Pending", Href: "?events=pending"}, {Label: "Problems", Href: "?events=problems"}},
+		EventOrders:  []view.Choice{{Label: "Oldest first", Href: "?", Current: true}, {Label: "Newest first", Href: "?order=newest"}},
+		IdleChoices:  []view.Choice{{Label: "All time", Href: "?", Current: true}, {Label: "Hide idle time", Href: "?idle=hide"}},
 		Steps: []view.GanttBar{
 			{Label: "Sign in", From: ago(6 * time.Minute), To: ago(358 * time.Second), Tone: view.Positive},
 			{Label: "Managed devices", From: ago(358 * time.Second), To: ago(190 * time.Second), Tone: view.Positive},

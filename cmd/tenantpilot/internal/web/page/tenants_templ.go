@@ -417,7 +417,7 @@ func TenantPage(shell view.Shell, tenant view.TenantPage) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			} else {
-				templ_7745c5c3_Err = runTable(tenant.Runs, tenant.Now).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = runTable(view.OperationsList{Rows: tenant.Runs, Columns: view.DefaultColumns, Now: tenant.Now}).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

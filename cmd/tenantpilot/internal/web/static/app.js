@@ -90,15 +90,22 @@
   let since = null;
   let resume = null;
   let resumed = Promise.resolve();
+  const holds = new Set(); // why the page does not follow: user, selection, pace
+  const paces = ['live', '5', '30', 'manual'];
+  let pace = paces.includes(store.get('pace')) ? store.get('pace') : 'live';
+  const paceText = { 5: 'Every 5 s', 30: 'Every 30 s', manual: 'By hand' };
 
   function show() {
     const live = one('#live');
     if (!live) return;
-    const state = resume ? 'paused' : navigator.onLine ? connection : 'offline';
+    const paused = holds.has('user') || holds.has('selection');
+    const state = connection === 'ended' ? 'ended' : paused ? 'paused' : navigator.onLine ? connection : 'offline';
     live.dataset.state = state;
-    const text = state === 'reconnecting' ? `Reconnecting since ${wording.hm(since)}` : states[state];
+    const text = state === 'reconnecting' ? `Reconnecting since ${wording.hm(since)}`
+      : state === 'live' && pace !== 'live' ? paceText[pace] : states[state];
     one('[data-live-text]', live).textContent = text;
     live.setAttribute('aria-label', `Updates: ${text}`);
+    for (const choice of all('[data-pace]')) choice.setAttribute('aria-pressed', String(choice.dataset.pace === pace));
   }
   function connected(state) {
     if (state === 'reconnecting' && connection !== 'reconnecting') since = new Date();
@@ -114,6 +121,27 @@
       resume = null;
     }
     show();
+  }
+  function hold(why, on) {
+    if (on) holds.add(why); else holds.delete(why);
+    pause(holds.size > 0);
+    show();
+  }
+  const toggle = () => hold('user', !holds.has('user'));
+  document.addEventListener('tp:hold', (e) => hold(e.detail.why, e.detail.on));
+
+  // A slower pace holds the messages and lets those that wait through at each beat.
+  let beat = 0;
+  function letThrough() {
+    hold('pace', false);
+    setTimeout(() => hold('pace', pace !== 'live'), 700);
+  }
+  function setPace(wanted) {
+    pace = wanted;
+    store.set('pace', pace);
+    clearInterval(beat);
+    hold('pace', pace !== 'live');
+    if (Number(pace)) beat = setInterval(letThrough, Number(pace) * 1000);
   }
   document.addEventListener('htmx:sse:after:connection', () => connected('live'));
   document.addEventListener('htmx:sse:before:connection', (e) => { if (e.detail.connection.attempt > 0) connected('reconnecting'); });
@@ -134,7 +162,7 @@
     if (source.matches('[data-start]')) one('[type="submit"]', source).setAttribute('aria-busy', 'true');
   });
   document.addEventListener('htmx:after:swap', (e) => {
-    if (e.detail.ctx.sourceElement?.matches('[data-dialog]')) one('#start-title')?.focus();
+    if (e.detail.ctx.sourceElement?.matches('[data-dialog]')) (one('#dialog-body [autofocus]') ?? one('#start-title'))?.focus();
   });
   document.addEventListener('htmx:finally:request', (e) => {
     one('[aria-busy]', e.detail.ctx.sourceElement)?.removeAttribute('aria-busy');
@@ -173,7 +201,9 @@
     else if (on('[data-theme-switch]')) switchTheme();
     else if (on('[data-time-switch]')) switchTime();
     else if (on('[data-help]')) help();
-    else if (on('#live')) pause(!resume);
+    else if (on('#live')) toggle();
+    else if (on('[data-pace]')) setPace(on('[data-pace]').dataset.pace);
+    else if (on('[data-update]')) letThrough();
     else if (on('[data-close]')) on('dialog').close();
   });
   document.addEventListener('input', (e) => {
@@ -208,10 +238,11 @@
     j: () => move(1),
     k: () => move(-1),
     c: copyHere,
-    r: () => pause(!resume),
+    r: toggle,
     t: switchTheme,
     u: switchTime,
   };
+  const onRow = () => document.activeElement.matches('.row-link');
   let going = 0;
 
   // --- Time machine: travelling replaces the view and leaves the slider where the focus is.
@@ -277,14 +308,18 @@
 
   document.addEventListener('keydown', (e) => {
     if (!shortcutsOn() || e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;
-    if (e.target.closest('input, select, textarea, [contenteditable], dialog')) return;
+    if (e.target.closest('input:not([type="checkbox"]), select, textarea, [contenteditable], dialog')) return;
     if (e.key === 'g') { going = Date.now(); return; }
     const selector = `[${Date.now() - going < 1500 ? 'data-go' : 'data-key'}="${CSS.escape(e.key)}"]`;
     going = 0;
     if (press(selector)) e.preventDefault();
     else if (keys[e.key]) { e.preventDefault(); keys[e.key](); }
+    else if (e.key === 'ArrowDown' && onRow()) { e.preventDefault(); move(1); }
+    else if (e.key === 'ArrowUp' && onRow()) { e.preventDefault(); move(-1); }
+    else document.dispatchEvent(new CustomEvent('tp:key', { detail: e })); // for the page's own scripts
   });
 
   tick();
+  if (pace !== 'live' && one('#stream')) setPace(pace);
   show();
 })();

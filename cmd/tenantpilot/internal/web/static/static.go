@@ -23,7 +23,7 @@ import (
 // Prefix is the path below which Handler serves.
 const Prefix = "/static/"
 
-//go:embed app.css app.js theme.js favicon.svg manifest.json vendor
+//go:embed app.css app.js hub.css hub.js theme.js favicon.svg manifest.json vendor
 var files embed.FS
 
 type asset struct {

@@ -38,6 +38,20 @@ type OperationsList struct {
 	// rendered; RefreshHref shows them.
 	NewRows     int
 	RefreshHref string
+	// Peek is the run shown beside the list, nil for none.
+	Peek *Peek
+	// Bulk is what can be done with selected rows, nil when the viewer's role allows nothing.
+	Bulk *Bulk
+	// Columns are the optional columns, in order; ColumnMenu changes them.
+	Columns    []string
+	ColumnMenu *ColumnMenu
+	// Held are the tenants on hold. Buttons are what can be done with the tenant of a tenant-scoped hub.
+	Held    []Held
+	Buttons []Button
+	Views   *SavedViews
+	// SortHref turns the order of the list around; Oldest says that it is oldest first.
+	SortHref string
+	Oldest   bool
 }
 
 // Counter is a number that is also a filter.
@@ -99,6 +113,11 @@ type RunRow struct {
 	QueuedAt    time.Time
 	StartedAt   time.Time
 	EndedAt     time.Time
+	// PeekHref shows the run beside the list; empty offers no peek.
+	PeekHref string
+	// Selectable rows have a box; Selected is checked when the page is made.
+	Selectable bool
+	Selected   bool
 }
 
 // Initiator is who or what started a run.

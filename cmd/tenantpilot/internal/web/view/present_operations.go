@@ -1,6 +1,7 @@
 package view
 
 import (
+	"maps"
 	"net/url"
 	"slices"
 	"strconv"
@@ -36,6 +37,14 @@ type OperationsFacts struct {
 	AsOf     time.Time
 	MayStart bool
 	Me       string // the viewer's id, for "started by me"
+
+	Views     []projections.SavedView
+	Held      []projections.HeldTenant
+	MayHold   bool
+	MayCancel bool
+	Peek      *Peek
+	// Matching are the numbers of all runs of the filter, at most one more than BulkLimit; nil when the page has them all.
+	Matching []int64
 	Now      time.Time
 }
 
@@ -47,13 +56,21 @@ type ParsedFilter struct {
 	Range   string   // "1h", "24h", "7d"
 	Window  string   // of the swimlanes: "60m", "6h", "24h"
 	Text    string   // the filter as typed
+	Peek    int64    // the run shown beside the list
+	Columns []string
+	All     bool // all runs of the filter are selected
 }
 
 // filterKeys are the parameters that filter, in the order of their chips.
 var filterKeys = []string{"status", "outcome", "operation", "tenant", "connection", "initiator", "trigger", "reason", "q"}
 
 // presentation parameters are not part of the filter.
-var plainKeys = []string{"range", "window", "limit", "after", "before", "view", "from", "to", "filter", "format"}
+var plainKeys = []string{
+	"range", "window", "limit", "after", "before", "view", "from", "to", "filter", "format", "peek", "cols", "sort", "select", "saved",
+}
+
+// momentKeys are the parameters that say where in the list somebody looks, which a link to another list leaves out.
+var momentKeys = []string{"after", "before", "peek", "select", "format"}
 
 // ParseFilter reads the list's parameters. Unknown ones are kept as red chips rather than ignored.
 func ParseFilter(q url.Values, me string, now time.Time) ParsedFilter {
@@ -153,6 +170,24 @@ func (f *ParsedFilter) takePlain(q url.Values) {
 		}
 		f.Limit = n
 		return true
+	})
+	read("peek", func(v string) bool {
+		n, err := strconv.ParseInt(v, 10, 64)
+		f.Peek = n
+		return err == nil && n > 0
+	})
+	read("sort", func(v string) bool {
+		f.Oldest = v == "oldest"
+		return f.Oldest
+	})
+	read("select", func(v string) bool {
+		f.All = v == "all"
+		return f.All
+	})
+	f.Columns = DefaultColumns
+	read("cols", func(v string) (ok bool) {
+		f.Columns, ok = ParseColumns(v)
+		return ok
 	})
 }
 
@@ -279,34 +314,44 @@ func terms(s string) []string {
 func PresentOperations(f OperationsFacts) OperationsList {
 	l := OperationsList{
 		Now: f.Now, Action: f.Base, Query: f.Filter.Text, Chips: f.chips(),
-		Counters: f.counters(), Tabs: f.tabs(), Ranges: f.ranges(), RefreshHref: f.href(nil),
+		Counters: f.counters(), Tabs: f.tabs(), Ranges: f.ranges(), RefreshHref: f.href(map[string]string{"select": ""}),
 		Qualifiers: []string{"status:", "outcome:", "operation:", "tenant:", "connection:", "initiator:me", "trigger:", "reason:"},
+		Peek:       f.Peek, Bulk: f.bulk(), Columns: f.Filter.Columns, Oldest: f.Filter.Oldest,
+		Views: f.savedViews(), ColumnMenu: f.columnMenu(), Held: f.held(),
 	}
+	l.SortHref = f.href(map[string]string{"sort": map[bool]string{false: "oldest", true: ""}[l.Oldest]})
 	if len(f.Filter.Chips) > 0 {
-		l.ClearHref = f.Base
+		l.ClearHref = f.clearHref()
 	}
-	for _, key := range []string{"range", "window", "view"} {
+	for _, key := range KeptKeys {
 		if v := f.Query.Get(key); v != "" {
 			l.Keep = append(l.Keep, Field{key, v})
 		}
 	}
 	if f.Tenant != nil {
 		l.Tenant = &Link{f.Tenant.Name, TenantHref(f.Tenant.ExternalID.String())}
+		if f.MayHold {
+			b := HoldButton(f.Tenant.ExternalID.String(), len(f.Held) > 0)
+			b.Href += "?back=" + url.QueryEscape(f.Base)
+			l.Buttons = append(l.Buttons, b)
+		}
 	}
 	for _, line := range f.Lines {
-		l.Rows = append(l.Rows, PresentRunRow(line, f.Now))
+		row := PresentRunRow(line, f.Now)
+		row.PeekHref, row.Selectable, row.Selected = f.PeekHref(line.Number), l.Bulk != nil, f.Filter.All
+		l.Rows = append(l.Rows, row)
 	}
 	if n := len(f.Lines); n > 0 {
 		if f.Newer {
-			l.Newer = f.href(map[string]string{"before": f.Lines[0].Cursor().String(), "after": ""})
+			l.Newer = f.anew(map[string]string{"before": f.Lines[0].Cursor().String()})
 		}
 		if f.Older {
-			l.Older = f.href(map[string]string{"after": f.Lines[n-1].Cursor().String(), "before": ""})
+			l.Older = f.anew(map[string]string{"after": f.Lines[n-1].Cursor().String()})
 		}
 	} else {
 		l.Empty = f.empty()
 	}
-	l.ExportHref = f.href(map[string]string{"format": "csv", "after": "", "before": ""})
+	l.ExportHref = f.anew(map[string]string{"format": "csv"})
 	l.Lanes = f.lanes()
 	l.Waiting = PresentWaiting(f.Waiting, f.Can)
 	l.Hours = f.hours()
@@ -342,6 +387,19 @@ func PresentRunRow(line projections.RunLine, now time.Time) RunRow {
 	return row
 }
 
+// KeptKeys are the parameters that stay when another filter is typed.
+var KeptKeys = []string{"range", "window", "view", "cols", "sort", "saved"}
+
+// anew is the list from its beginning with some parameters changed.
+func (f OperationsFacts) anew(change map[string]string) string {
+	all := map[string]string{}
+	for _, key := range momentKeys {
+		all[key] = ""
+	}
+	maps.Copy(all, change)
+	return f.href(all)
+}
+
 // href is the page with some parameters changed; an empty value leaves the parameter out.
 func (f OperationsFacts) href(change map[string]string) string {
 	q := url.Values{}
@@ -356,7 +414,7 @@ func (f OperationsFacts) href(change map[string]string) string {
 		}
 	}
 	if len(q) == 0 {
-		return f.Base
+		return f.clearHref()
 	}
 	return f.Base + "?" + q.Encode()
 }
@@ -373,8 +431,9 @@ func (f OperationsFacts) chips() []Chip {
 				q.Add(k, v)
 			}
 		}
-		q.Del("after")
-		q.Del("before")
+		for _, key := range momentKeys {
+			q.Del(key)
+		}
 		chips[i].RemoveHref = strings.TrimSuffix(f.Base+"?"+q.Encode(), "?")
 	}
 	return chips
@@ -404,8 +463,7 @@ func (f OperationsFacts) counters() []Counter {
 
 func (f OperationsFacts) tabs() []Choice {
 	tab := func(label, name string, n int) Choice {
-		change := map[string]string{"view": name, "after": "", "before": ""}
-		return Choice{Label: label, Href: f.href(change), Current: f.Query.Get("view") == name, Count: &n}
+		return Choice{Label: label, Href: f.anew(map[string]string{"view": name}), Current: f.Query.Get("view") == name, Count: &n}
 	}
 	return []Choice{
 		tab("All", "", f.Counts.All), tab("Running & queued", "active", f.Counts.Running+f.Counts.Queued),
@@ -417,8 +475,8 @@ func (f OperationsFacts) tabs() []Choice {
 func (f OperationsFacts) ranges() []Choice {
 	var choices []Choice
 	for _, r := range [][2]string{{"1h", "1 h"}, {"24h", "24 h"}, {"7d", "7 d"}} {
-		change := map[string]string{"range": r[0], "from": "", "to": "", "after": "", "before": ""}
-		choices = append(choices, Choice{Label: r[1], Href: f.href(change), Current: f.Filter.Range == r[0]})
+		change := map[string]string{"range": r[0], "from": "", "to": ""}
+		choices = append(choices, Choice{Label: r[1], Href: f.anew(change), Current: f.Filter.Range == r[0]})
 	}
 	return choices
 }
@@ -427,7 +485,7 @@ func (f OperationsFacts) empty() *Empty {
 	if len(f.Filter.Chips) > 0 || f.Query.Get("view") != "" {
 		return &Empty{
 			Icon: "funnel-x", Title: "No runs match this filter", Text: "Nothing in this range fits all of its parts.",
-			Actions: []Button{{Label: "Clear filters", Href: f.Base, Variant: "primary"}, {Label: "Look at 7 days", Href: f.href(map[string]string{"range": "7d"})}},
+			Actions: []Button{{Label: "Clear filters", Href: f.clearHref(), Variant: "primary"}, {Label: "Look at 7 days", Href: f.href(map[string]string{"range": "7d"})}},
 		}
 	}
 	e := &Empty{Icon: "inbox", Title: "No operations in this range", Text: "Runs appear here the moment they are accepted, with what they read and how they ended."}
@@ -483,6 +541,12 @@ func (f OperationsFacts) lanes() *Lanes {
 		}
 		to := lane(r.Connection, r.ConnectionLabel, r.TenantName)
 		to.Marks = append(to.Marks, mark)
+	}
+	for _, h := range f.Held {
+		if h.Connection != nil {
+			to := lane(*h.Connection, h.ConnectionLabel, h.Name)
+			to.Holds = append(to.Holds, LaneHold{From: h.Since, To: at(h.Until), Reason: h.Reason})
+		}
 	}
 	slices.SortStableFunc(l.Lanes, func(a, b Lane) int { return weight(b) - weight(a) })
 	if n := len(l.Lanes); n > lanesShown {

@@ -3,6 +3,7 @@ package view
 import (
 	"encoding/json"
 	"fmt"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -28,6 +29,9 @@ type RunFacts struct {
 	May                 func(domain.NextStepAction) bool
 	AttemptID           string // nonce for "run again"
 	Now                 time.Time
+	// Base and Query are the page's address, for the links of the timeline; of a peek there are none.
+	Base  string
+	Query url.Values
 }
 
 // TenantHref is the page of a tenant.
@@ -66,6 +70,7 @@ func PresentRun(f RunFacts) RunDetail {
 		d.Behind = PresentWaiting(f.Waiting, f.Can)
 	}
 	d.Events, d.Steps = events(f.Timeline, f.Now)
+	f.timeline(&d)
 	d.Items = items(r.Items)
 	d.Related = f.related()
 	return d
@@ -188,13 +193,23 @@ func (f RunFacts) buttons() []Button {
 		buttons = append(buttons, b)
 	}
 	if f.MayStart && r.Status == domain.Completed {
-		buttons = append(buttons, Button{
-			Label: "Run again", Icon: "play", Dialog: true, Variant: "primary", Key: "s",
-			Href: "/admin/t/" + f.Line.TenantExternal.String() + "/start?operation=" + string(r.Operation) +
-				"&providerConnectionId=" + strconv.FormatInt(r.Connection, 10),
-		})
+		again := Button{Label: "Retry", Icon: "rotate-cw", Dialog: true, Variant: "primary", Key: "s", Href: f.againHref()}
+		if r.Outcome != nil && *r.Outcome == domain.Succeeded {
+			again.Label, again.Icon = "Run again", "play"
+		}
+		buttons = append(buttons, again)
 	}
 	return buttons
+}
+
+// againHref is the start form filled in as this run was.
+func (f RunFacts) againHref() string {
+	r := f.Line.Run
+	q := url.Values{"operation": {string(r.Operation)}, "providerConnectionId": {strconv.FormatInt(r.Connection, 10)}}
+	for name, value := range r.Inputs {
+		q.Set(name, value)
+	}
+	return "/admin/t/" + f.Line.TenantExternal.String() + "/start?" + q.Encode()
 }
 
 func path(r projections.Run) []PathStep {
@@ -310,25 +325,25 @@ func events(timeline []projections.TimelineEvent, now time.Time) ([]Event, []Gan
 }
 
 func stepBars(bars []GanttBar, e domain.Event, at time.Time) []GanttBar {
-	open := func(label string) []GanttBar {
+	open := func(label string, idle bool) []GanttBar {
 		if n := len(bars); n > 0 && bars[n-1].To.IsZero() {
 			if bars[n-1].Label == label {
 				return bars
 			}
 			bars[n-1].To = at
 		}
-		return append(bars, GanttBar{Label: label, From: at, Tone: Active})
+		return append(bars, GanttBar{Label: label, From: at, Tone: Active, Idle: idle})
 	}
 	switch e := e.(type) {
 	case domain.RunAccepted:
-		return open("Queued")
+		return open("Queued", true)
 	case domain.RunStarted:
-		return open("Begin")
+		return open("Begin", false)
 	case domain.RunProgressed:
 		if e.WaitingFor != "" {
-			return open("Waiting for the provider")
+			return open("Waiting for the provider", true)
 		}
-		return open(e.Step)
+		return open(e.Step, false)
 	case domain.RunCompleted:
 		if n := len(bars); n > 0 && bars[n-1].To.IsZero() {
 			bars[n-1].To, bars[n-1].Tone = at, OutcomeBadge(string(e.Outcome)).Tone

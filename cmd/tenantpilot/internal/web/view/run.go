@@ -52,8 +52,12 @@ type RunDetail struct {
 	Behind       []Reservation `json:"-"`
 	Events       []Event       `json:"-"`
 	EventFilters []Choice      `json:"-"`
-	Steps        []GanttBar    `json:"-"`
-	Items        []Item        `json:"-"`
+	EventOrders  []Choice      `json:"-"`
+	IdleChoices  []Choice      `json:"-"`
+	// IdleHidden is how long the steps waited that are left out; the others are drawn side by side then.
+	IdleHidden time.Duration `json:"-"`
+	Steps      []GanttBar    `json:"-"`
+	Items      []Item        `json:"-"`
 	// ItemsNote says what is not shown, such as "First 100 of 412 items".
 	ItemsNote string `json:"-"`
 	Related   []Fact `json:"-"`
@@ -110,6 +114,8 @@ type GanttBar struct {
 	From  time.Time
 	To    time.Time
 	Tone  Tone
+	// Idle says that the run waited.
+	Idle bool
 }
 
 // Item is one thing the run read or wrote.

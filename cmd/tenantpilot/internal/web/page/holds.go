@@ -1,0 +1,10 @@
+package page
+
+import "tenantpilot/cmd/tenantpilot/internal/web/view"
+
+func holdVariant(f view.HoldForm) string {
+	if f.Release {
+		return "primary"
+	}
+	return "destructive"
+}

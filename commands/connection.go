@@ -105,6 +105,65 @@ func (h *Handler) RecordConsent(ctx context.Context, c RecordConsent) error {
 	})
 }
 
+// RequestConsent says that the customer of a connection is being asked for consent.
+type RequestConsent struct {
+	Actor      domain.Actor
+	Connection int64
+}
+
+// RequestConsent carries a RequestConsent out and returns the connection and its tenant, which the link to send is made of.
+func (h *Handler) RequestConsent(ctx context.Context, c RequestConsent) (domain.ProviderConnection, domain.Tenant, error) {
+	var conn domain.ProviderConnection
+	var about domain.Tenant
+	id := domain.ConnectionStream(c.Connection)
+	_, err := h.transact(ctx, request{actor: c.Actor, affinity: id, trigger: domain.TriggerOperator},
+		func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
+			var err error
+			if conn, _, err = connection(ctx, u, c.Actor, c.Connection); err != nil {
+				return err
+			}
+			if err := c.Actor.Authorize(conn.Workspace, conn.Tenant, domain.CapProviderManage); err != nil {
+				return err
+			}
+			if about, _, err = eventstore.Load[domain.Tenant](ctx, u, conn.Tenant); err != nil {
+				return err
+			}
+			events, err := conn.RequestConsent()
+			u.Append(id, events...)
+			return err
+		})
+	if err != nil {
+		return domain.ProviderConnection{}, domain.Tenant{}, err // the others may still be written to: see transact
+	}
+	return conn, about, nil
+}
+
+// FinishConsent records what the provider's callback said: a grant, or the reason why there is none.
+type FinishConsent struct {
+	Actor      domain.Actor
+	Connection int64
+	Refusal    domain.ReasonCode // "" is a grant
+}
+
+// FinishConsent carries a FinishConsent out and returns the receipt's seq (0 when nothing changed).
+func (h *Handler) FinishConsent(ctx context.Context, c FinishConsent) (int64, error) {
+	id := domain.ConnectionStream(c.Connection)
+	receipt, err := h.transact(ctx, request{actor: c.Actor, affinity: id, surface: "consent.callback", trigger: domain.TriggerOperator},
+		func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
+			conn, _, err := connection(ctx, u, c.Actor, c.Connection)
+			if err != nil {
+				return err
+			}
+			if err := c.Actor.Authorize(conn.Workspace, conn.Tenant, domain.CapProviderManage); err != nil {
+				return err
+			}
+			events, err := conn.FinishConsent(c.Refusal)
+			u.Append(id, events...)
+			return err
+		})
+	return receipt.Seq, err
+}
+
 // RecordVerification writes the verification axis and the permission truth of a connection.
 type RecordVerification struct {
 	Actor      domain.Actor

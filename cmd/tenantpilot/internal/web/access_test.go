@@ -24,8 +24,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 	starts := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	views := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 200, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	lists := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 200, "limited": 200, "stranger": 200, "platform": 404, "nobody": 404}
+	asks := want{"operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	cancels := want{"readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
-	htmlOnly := map[string]bool{"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true}
+	consent := consentPath(c.conn)
+	htmlOnly := map[string]bool{consent: true, consent + "/request": true, "/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true}
 	checks := map[string]want{
 		"POST " + startPath(c.contoso, domain.OpGroupsSync):                   starts,
 		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                 starts,
@@ -37,6 +39,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /admin/tenants/" + own:                                           views,
 		"GET /admin/t/" + own + "/start":                                      views,
 		"POST " + runPath(run.RunNumber) + "/cancel":                          cancels,
+		"GET " + consent:                                                      views,
+		"POST " + consent + "/request":                                        asks,
 		"GET /admin/operations":                                               lists,
 		"GET /admin/tenants":                                                  lists,
 		"GET /admin/notifications":                                            lists,
@@ -131,6 +135,8 @@ func TestAbsentAndHiddenAreTheSameBytes(t *testing.T) {
 		{"GET", runPath(run.RunNumber), runPath(run.RunNumber + 1_000_000)},
 		{"POST", runPath(run.RunNumber) + "/cancel", runPath(run.RunNumber+1_000_000) + "/cancel"},
 		{"GET", runPath(run.RunNumber) + "/stream", runPath(run.RunNumber+1_000_000) + "/stream"},
+		{"GET", consentPath(c.conn), consentPath(gone)},
+		{"POST", consentPath(c.conn) + "/request", consentPath(gone) + "/request"},
 		{"GET", "/admin/tenants/" + hidden, "/admin/tenants/" + absent.ExternalID.String()},
 		{"GET", "/admin/t/" + hidden + "/operations", "/admin/t/" + absent.ExternalID.String() + "/operations"},
 		{"GET", "/admin/t/" + hidden + "/start", "/admin/t/" + absent.ExternalID.String() + "/start"},

@@ -77,6 +77,9 @@ func TestConsentInTheBrowser(t *testing.T) {
 		}
 	}
 	tab.Until(`document.body.innerText.includes("Healthy")`)
+	tab.Open(f.BaseURL + "/admin/tenants/" + litware.ExternalID)
+	tab.Until(`document.body.innerText.includes("4 of 4 needed permissions granted")`)
+	look("truth")
 	if o := f.start(t, "consent_required", "directory_groups.sync"); o.Status != "accepted" {
 		t.Errorf("after consent: %+v", o)
 	}

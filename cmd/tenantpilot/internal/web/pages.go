@@ -135,7 +135,17 @@ func (s *Server) tenantPage(r request, t projections.Tenant, connections []proje
 		})
 	}
 	for _, c := range connections {
-		p.Connections = append(p.Connections, view.PresentConnection(c, t))
+		row := view.PresentConnection(c, t)
+		row.Buttons = view.VerificationButtons(c, t, r.actor().May, view.TenantHref(t.ExternalID.String()))
+		p.Connections = append(p.Connections, row)
+		if row.IsDefault {
+			used, err := s.Read.Exercises(r.Context(), t.ID, c.Number)
+			if err != nil {
+				return p, err
+			}
+			truth := view.ConnectionTruth(c, used, p.Now)
+			p.Permissions = &truth
+		}
 	}
 	lines, _, _, err := s.Read.ListRuns(r.Context(), r.actor(), projections.RunFilter{Tenant: t.ID, Limit: 8})
 	if err != nil {

@@ -80,13 +80,19 @@ func (s *Server) consentAnswer(name string, accepted bool) url.Values {
 		}
 	case t.Scenario == ScenarioConsentElsewhere:
 		return url.Values{"admin_consent": {"True"}, "tenant": {id(t.Seed, "other directory", 0)}}
+	}
+	t.accept(s.cfg.ConsentSpread)
+	return url.Values{"admin_consent": {"True"}, "tenant": {t.ID}, "scope": {"https://graph.microsoft.com/.default"}}
+}
+
+// accept makes consent take effect: at once, or in the scenario "consent_spreading" for sign-ins after so many.
+func (t *tenant) accept(spread int) {
+	switch {
 	case t.Scenario == ScenarioConsentSpreading:
-		t.spread = s.cfg.ConsentSpread
-		t.consented = true
+		t.consented, t.spread = true, spread
 	case slices.Contains(consentScenarios, t.Scenario):
 		t.Scenario = ScenarioHealthy
 	}
-	return url.Values{"admin_consent": {"True"}, "tenant": {t.ID}, "scope": {"https://graph.microsoft.com/.default"}}
 }
 
 // consentAsked checks a request as the sign-in service does: a directory it knows, an application, a reply address. Here only loopback

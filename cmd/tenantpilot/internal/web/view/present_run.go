@@ -25,7 +25,8 @@ type RunFacts struct {
 	// MayCancel and MayStart say what the viewer's role allows.
 	MayCancel, MayStart bool
 	May                 func(domain.NextStepAction) bool
-	AttemptID           string // nonce for "run again"
+	Finding             *projections.Finding // of a check that has ended
+	AttemptID           string               // nonce for "run again"
 	Now                 time.Time
 }
 
@@ -67,6 +68,10 @@ func PresentRun(f RunFacts) RunDetail {
 	d.Events, d.Steps = events(f.Timeline, f.Now)
 	d.Items = items(r.Items)
 	d.Related = f.related()
+	if f.Finding != nil {
+		report := CheckTruth(r, *f.Finding, f.Now)
+		d.Permissions = &report
+	}
 	return d
 }
 
@@ -151,6 +156,9 @@ func (f RunFacts) waiting(d *RunDetail) {
 		return
 	}
 	d.Waiting = &Waiting{For: "the provider", Until: *r.WaitingUntil}
+	if r.WaitingFor != nil && *r.WaitingFor == domain.ReasonProviderVerificationPending {
+		d.Waiting.For = "the new consent to spread at the provider"
+	}
 	if r.WaitingFor != nil && *r.WaitingFor == domain.ReasonProviderRateLimited {
 		d.Waiting.For = "the provider's throttle budget"
 	}

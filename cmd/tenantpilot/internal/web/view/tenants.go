@@ -103,6 +103,8 @@ type TenantPage struct {
 	Runs        []RunRow
 	RunsHref    string
 	Facts       []Fact
+	// Permissions is the truth about the default connection's; nil without one.
+	Permissions *PermissionTruth
 }
 
 // Readiness is the dry run of one operation. Status is a start outcome.

@@ -43,6 +43,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST " + consent + "/request":                                        asks,
 		"GET /admin/operations":                                               lists,
 		"GET /admin/tenants":                                                  lists,
+		"GET /admin/readiness":                                                lists,
 		"GET /admin/notifications":                                            lists,
 		"POST " + startPath(c.contoso, "restore.execute"):                     {"owner": 404, "operator": 404, "stranger": 404}, // not released
 		"POST " + startPath(c.contoso, "no.such.operation"):                   {"owner": 404, "readonly": 404},

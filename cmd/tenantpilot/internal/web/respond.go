@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,6 +40,7 @@ type answer struct {
 	media    string // vendor media type of value; empty when there is no JSON
 	value    any
 	csv      func(io.Writer) error // a list as a spreadsheet; nil when there is none
+	file     string                // the spreadsheet's name, default operations.csv
 	page     func(view.Shell) templ.Component
 	fragment templ.Component // for requests from inside a page; nil sends the page
 	title    string
@@ -243,7 +245,7 @@ func (s *Server) writeCSV(w http.ResponseWriter, r request, a answer) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	w.Header().Set("Content-Disposition", `attachment; filename="operations.csv"`)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+cmp.Or(a.file, "operations.csv")+`"`)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(buffer.Bytes())
 }
@@ -280,7 +282,7 @@ func (s *Server) writePage(w http.ResponseWriter, r request, a answer) {
 }
 
 // pages are the addresses of the navigation that exist.
-var pages = []string{"/admin/operations", "/admin/tenants", "/admin/notifications"}
+var pages = []string{"/admin/operations", "/admin/tenants", "/admin/notifications", "/admin/readiness"}
 
 // shell is the frame around a page: who is looking, where they can go.
 func (s *Server) shell(r request, a answer) (view.Shell, error) {

@@ -118,6 +118,8 @@ func (s *Server) routes() {
 	s.post(r, "/admin/provider-connections/{connection}/consent/request", "", s.requestConsent)
 	s.open(r, http.MethodGet, consentCallbackPath, s.consentCallback)
 
+	s.get(r, "/admin/readiness", s.readiness)
+
 	s.get(r, "/", s.home)
 	s.get(r, "/admin/tenants", s.tenants)
 	s.get(r, "/admin/tenants/{tenant}", s.tenant)

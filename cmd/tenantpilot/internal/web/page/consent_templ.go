@@ -284,7 +284,7 @@ func ConsentPage(shell view.Shell, c view.Consent) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "</div></section><section class=\"panel\" aria-labelledby=\"consent-permissions-title\"><div class=\"panel-head\"><h2 id=\"consent-permissions-title\">What is asked for</h2></div><p class=\"muted pad\">These are the permissions that the operations you can start need: all of them read, none of them writes. Microsoft's page lists everything that is set in the application's registration; it should not be more.</p><div class=\"scroll\" role=\"group\" aria-labelledby=\"consent-permissions-title\" tabindex=\"0\"><table class=\"grid\"><caption class=\"sr\">Permissions that are asked for</caption> <thead><tr><th scope=\"col\">Permission</th><th scope=\"col\">Needed by</th><th scope=\"col\">At the last check</th></tr></thead> <tbody>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 26, "</div></section><section class=\"panel\" aria-labelledby=\"consent-permissions-title\"><div class=\"panel-head\"><h2 id=\"consent-permissions-title\">What is asked for</h2></div><p class=\"muted pad\">These are the permissions that the operations you can start need. Microsoft's page lists everything that is set in the application's registration; it should not be more.</p><div class=\"scroll\" role=\"group\" aria-labelledby=\"consent-permissions-title\" tabindex=\"0\"><table class=\"grid\"><caption class=\"sr\">Permissions that are asked for</caption> <thead><tr><th scope=\"col\">Permission</th><th scope=\"col\">Needed by</th><th scope=\"col\">At the last check</th></tr></thead> <tbody>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -197,3 +197,32 @@ func (h *Handler) onConnection(
 	})
 	return err
 }
+
+// WarnOfExpiry records that the credential of a connection has come near its end, if it has and that was not recorded before. It returns the
+// days that it warned of, 0 when there was nothing to say. It may be called at any time, by any number of workers.
+func (h *Handler) WarnOfExpiry(ctx context.Context, workspace uuid.UUID, number int64) (int, error) {
+	var days int
+	id := domain.ConnectionStream(number)
+	_, err := h.transact(ctx, request{actor: domain.SystemActor(workspace), affinity: id, surface: "worker", trigger: domain.TriggerSystem},
+		func(ctx context.Context, u *eventstore.Unit, at time.Time) error {
+			conn, _, err := connection(ctx, u, domain.SystemActor(workspace), number)
+			if err != nil {
+				return err
+			}
+			stream := domain.ExpiryStream(conn.ID)
+			watch, _, err := eventstore.Load[domain.ExpiryWatch](ctx, u, stream)
+			if err != nil {
+				return err
+			}
+			days = 0
+			for _, e := range watch.Warn(conn, at) {
+				days = e.(domain.CredentialExpiring).Days
+				u.Append(stream, e)
+			}
+			return nil
+		})
+	if err != nil {
+		return 0, err // days may still be written to: see transact
+	}
+	return days, nil
+}

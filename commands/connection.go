@@ -111,31 +111,9 @@ type RequestConsent struct {
 	Connection int64
 }
 
-// RequestConsent carries a RequestConsent out and returns the connection and its tenant, which the link to send is made of.
-func (h *Handler) RequestConsent(ctx context.Context, c RequestConsent) (domain.ProviderConnection, domain.Tenant, error) {
-	var conn domain.ProviderConnection
-	var about domain.Tenant
-	id := domain.ConnectionStream(c.Connection)
-	_, err := h.transact(ctx, request{actor: c.Actor, affinity: id, trigger: domain.TriggerOperator},
-		func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
-			var err error
-			if conn, _, err = connection(ctx, u, c.Actor, c.Connection); err != nil {
-				return err
-			}
-			if err := c.Actor.Authorize(conn.Workspace, conn.Tenant, domain.CapProviderManage); err != nil {
-				return err
-			}
-			if about, _, err = eventstore.Load[domain.Tenant](ctx, u, conn.Tenant); err != nil {
-				return err
-			}
-			events, err := conn.RequestConsent()
-			u.Append(id, events...)
-			return err
-		})
-	if err != nil {
-		return domain.ProviderConnection{}, domain.Tenant{}, err // the others may still be written to: see transact
-	}
-	return conn, about, nil
+// RequestConsent carries a RequestConsent out and returns the receipt's seq (0 when nothing changed).
+func (h *Handler) RequestConsent(ctx context.Context, c RequestConsent) (int64, error) {
+	return h.onConsent(ctx, c.Actor, c.Connection, "console.consent", domain.ProviderConnection.RequestConsent)
 }
 
 // FinishConsent records what the provider's callback said: a grant, or the reason why there is none.
@@ -147,17 +125,25 @@ type FinishConsent struct {
 
 // FinishConsent carries a FinishConsent out and returns the receipt's seq (0 when nothing changed).
 func (h *Handler) FinishConsent(ctx context.Context, c FinishConsent) (int64, error) {
-	id := domain.ConnectionStream(c.Connection)
-	receipt, err := h.transact(ctx, request{actor: c.Actor, affinity: id, surface: "consent.callback", trigger: domain.TriggerOperator},
+	return h.onConsent(ctx, c.Actor, c.Connection, "consent.callback", func(conn domain.ProviderConnection) ([]domain.Event, error) {
+		return conn.FinishConsent(c.Refusal)
+	})
+}
+
+func (h *Handler) onConsent(
+	ctx context.Context, actor domain.Actor, number int64, surface string, decide func(domain.ProviderConnection) ([]domain.Event, error),
+) (int64, error) {
+	id := domain.ConnectionStream(number)
+	receipt, err := h.transact(ctx, request{actor: actor, affinity: id, surface: surface, trigger: domain.TriggerOperator},
 		func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
-			conn, _, err := connection(ctx, u, c.Actor, c.Connection)
+			conn, _, err := connection(ctx, u, actor, number)
 			if err != nil {
 				return err
 			}
-			if err := c.Actor.Authorize(conn.Workspace, conn.Tenant, domain.CapProviderManage); err != nil {
+			if err := actor.Authorize(conn.Workspace, conn.Tenant, domain.CapProviderManage); err != nil {
 				return err
 			}
-			events, err := conn.FinishConsent(c.Refusal)
+			events, err := decide(conn)
 			u.Append(id, events...)
 			return err
 		})

@@ -103,15 +103,11 @@ func (s *Server) presentConsent(r request, c projections.Connection, t projectio
 
 // requestConsent makes a link and shows it, once: what is kept of it is a hash.
 func (s *Server) requestConsent(r request) (answer, error) {
-	number, err := pathNumber(r.v("connection"))
+	c, t, err := s.connectionAndTenant(r)
 	if err != nil {
 		return answer{}, err
 	}
-	if err := r.ParseForm(); err != nil {
-		return answer{}, invalid("malformed_body", "The form could not be read.")
-	}
-	conn, tenant, err := s.Commands.RequestConsent(r.Context(), commands.RequestConsent{Actor: r.actor(), Connection: number})
-	if err != nil {
+	if err := r.actor().Authorize(c.Workspace, c.Tenant, domain.CapProviderManage); err != nil {
 		return answer{}, err
 	}
 	if r.viewer.Session() == "" || s.Consents == nil {
@@ -120,25 +116,38 @@ func (s *Server) requestConsent(r request) (answer, error) {
 			Detail: "A consent link is answered in a browser that is signed in. Sign in to the console and ask for it there.",
 		}
 	}
-	next := view.ConsentHref(number)
-	if wanted := auth.LocalPath(r.PostForm.Get("next")); wanted != "/" {
-		next = wanted
+	if err := r.ParseForm(); err != nil {
+		return answer{}, invalid("malformed_body", "The form could not be read.")
 	}
-	state, expires, err := s.Consents.Issue(r.Context(), consent.Request{
-		Session: r.viewer.Session(), Workspace: conn.Workspace, Person: r.actor().Ref.ID, Connection: number, Directory: tenant.ExternalID, Next: next,
-	})
-	if err != nil {
-		return answer{}, err
-	}
-	link, err := s.Provider.ConsentURL(tenant.ExternalID.String(), conn.AppID, s.callbackURL(r.Request), state)
-	if err != nil {
+	number, directory, back := c.Number, t.ExternalID.String(), s.callbackURL(r.Request)
+	if _, err := s.Provider.ConsentURL(directory, c.AppID, back, "any"); err != nil {
 		return answer{}, problem{
 			Status: http.StatusConflict, Code: "consent_link_impossible",
 			Detail: "No link can be made: the application id of the connection is not one of Microsoft's. Correct it first.",
 		}
 	}
-	c, t, err := s.connectionAndTenant(r)
+	seq, err := s.Commands.RequestConsent(r.Context(), commands.RequestConsent{Actor: r.actor(), Connection: number})
 	if err != nil {
+		return answer{}, err
+	}
+	next := view.ConsentHref(number)
+	if wanted := auth.LocalPath(r.PostForm.Get("next")); wanted != "/" {
+		next = wanted
+	}
+	state, expires, err := s.Consents.Issue(r.Context(), consent.Request{
+		Session: r.viewer.Session(), Workspace: c.Workspace, Person: r.actor().Ref.ID, Connection: number, Directory: t.ExternalID, Next: next,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	link, err := s.Provider.ConsentURL(directory, c.AppID, back, state)
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := s.Read.AwaitConnections(r.Context(), seq, 2*time.Second); err != nil {
+		return answer{}, err
+	}
+	if c, t, err = s.connectionAndTenant(r); err != nil {
 		return answer{}, err
 	}
 	p, err := s.presentConsent(r, c, t)

@@ -43,17 +43,17 @@ func checkConnection(ctx context.Context, x *execution) (result, error) {
 // checkUntilSpread checks until a fresh consent shows. The provider takes minutes to make consent known everywhere: until then its absence
 // is no finding, so the run goes on, and says what it waits for. Consent that is not fresh is checked once.
 func (x *execution) checkUntilSpread(ctx context.Context, conn graph.Connection) (graph.CheckResult, error) {
-	given, err := projections.ConsentAnsweredAt(ctx, x.worker.store.Pool(), x.begun.Connection.ID)
+	given, window, err := x.freshConsent(ctx)
 	if err != nil {
 		return graph.CheckResult{}, err
 	}
 	for pause := x.worker.cfg.ConsentPause; ; pause = min(2*pause, time.Minute) {
 		found, err := x.worker.graph.CheckConnection(ctx, conn, graph.CheckOptions{Call: x.call(ctx), Optional: wantedPermissions()})
-		if err != nil || given.IsZero() {
+		if err != nil {
 			return found, err
 		}
 		until := time.Now().Add(pause)
-		if until.After(given.Add(spreading(found, x.worker.cfg.ConsentWindow))) {
+		if until.After(given.Add(spreading(found, window))) {
 			return found, nil
 		}
 		if err := x.progress(ctx, "Waiting for the new consent to spread", 0, 0); err != nil {
@@ -64,6 +64,17 @@ func (x *execution) checkUntilSpread(ctx context.Context, conn graph.Connection)
 			return found, ctx.Err()
 		}
 	}
+}
+
+// freshConsent is when consent was given, and for how long after that it may not show. Who says "I already consented" is believed for a tenth
+// of the time that the provider's own answer is, counted from now.
+func (x *execution) freshConsent(ctx context.Context) (given time.Time, window time.Duration, err error) {
+	window = x.worker.cfg.ConsentWindow
+	given, err = projections.ConsentAnsweredAt(ctx, x.worker.store.Pool(), x.begun.Connection.ID)
+	if err == nil && x.begun.Run.Reconsent && given.Before(time.Now().Add(-window)) {
+		given, window = time.Now(), window/10
+	}
+	return given, window, err
 }
 
 // spreading is for how long after a consent a finding may only mean that it has not spread: all of the window where nothing works, a tenth

@@ -99,3 +99,55 @@ func TestARefusalOfAGrantedPermissionBlocks(t *testing.T) {
 		t.Errorf("the legacy spelling reads as %s", code)
 	}
 }
+
+// TestAConsentThatSomebodySaysWasGiven: without the provider's answer it is waited for too, but not for long.
+func TestAConsentThatSomebodySaysWasGiven(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, graphsim.Config{ConsentSpread: 2})
+	w.work(worker.Config{ConsentPause: 30 * time.Millisecond, ConsentWindow: 5 * time.Second})
+	again := func(tn tenant) domain.RunCompleted {
+		t.Helper()
+		r, err := w.commands.Start(t.Context(), commands.Start{
+			Actor: w.operator, Connection: tn.conn, Operation: domain.OpConnectionCheck, Trigger: domain.TriggerOperator, Reconsent: true,
+		})
+		w.must(err)
+		return w.ended(r.Run)
+	}
+	tn := w.unverified(graphsim.Tenant{Scenario: "consent_spreading"})
+	wantEnd(t, w.ended(tn.accepted(domain.OpConnectionCheck)), domain.Succeeded, "")
+	if c := tn.connection(); c.Consent != domain.ConsentRequired {
+		t.Fatalf("consent is %s", c.Consent)
+	}
+	tn.accept()
+	wantEnd(t, again(tn), domain.Succeeded, "")
+	if c := tn.connection(); c.Consent != domain.ConsentIsGiven || c.Verification != domain.VerificationHealthy {
+		t.Errorf("after \"I already consented\": consent %s, verification %s", c.Consent, c.Verification)
+	}
+	never := w.unverified(graphsim.Tenant{Scenario: "consent_required"})
+	began := time.Now()
+	wantEnd(t, again(never), domain.Succeeded, "")
+	if c := never.connection(); c.Consent != domain.ConsentRequired || time.Since(began) > 4*time.Second {
+		t.Errorf("a word that is not true: consent %s after %s", c.Consent, time.Since(began))
+	}
+}
+
+// TestNewGrantsGetANewToken: a token keeps the permissions that it was issued with, so after a check found others no worker uses an old one.
+func TestNewGrantsGetANewToken(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, graphsim.Config{})
+	tn := w.tenant(graphsim.Tenant{Groups: 20})
+	w.work(worker.Config{})
+	wantEnd(t, w.ended(tn.accepted(domain.OpGroupsSync)), domain.Succeeded, "")
+	wantEnd(t, w.ended(tn.accepted(domain.OpGroupsSync)), domain.Succeeded, "")
+	before := w.sim.Effects().Tenants[tn.id].TokenRequests
+	if before != 1 {
+		t.Fatalf("two runs asked for %d tokens, want one", before)
+	}
+	w.must(w.commands.RecordVerification(t.Context(), commands.RecordVerification{Actor: w.owner, Connection: tn.conn, Finding: domain.Finding{
+		State: domain.VerificationHealthy, Granted: append(graphsim.DefaultPermissions(), "Mail.Read"),
+	}}))
+	wantEnd(t, w.ended(tn.accepted(domain.OpGroupsSync)), domain.Succeeded, "")
+	if after := w.sim.Effects().Tenants[tn.id].TokenRequests; after != before+1 {
+		t.Errorf("after other grants %d more tokens were asked for, want one", after-before)
+	}
+}

@@ -87,6 +87,13 @@ func TestConsentInTheBrowser(t *testing.T) {
 	tab.Open(f.BaseURL + "/admin/tenants/" + litware.ExternalID)
 	tab.Until(`/(\d+) of \1 needed permissions granted/.test(document.body.innerText)`)
 	look("truth")
+	tab.Run(chromedp.Click(`section[aria-labelledby="runs-title"] .row-link`))
+	tab.Until(`location.pathname.startsWith("/admin/operations/") && document.querySelector("#run-permissions-title")`)
+	look("report")
+	gdi := f.tenant(t, "verification_pending")
+	tab.Open(f.BaseURL + "/admin/tenants/" + gdi.ExternalID)
+	tab.Until(`document.querySelector("[id^=connection-row]").innerText.includes("Refresh")`)
+	look("pending")
 	if o := f.start(t, "consent_required", "directory_groups.sync"); o.Status != "accepted" {
 		t.Errorf("after consent: %+v", o)
 	}

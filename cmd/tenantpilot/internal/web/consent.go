@@ -41,7 +41,7 @@ func (s *Server) consentPage(r request) (answer, error) {
 		return answer{}, err
 	}
 	if next := auth.LocalPath(r.URL.Query().Get("next")); next != "/" {
-		p.Next = next
+		p.Next, p.Here = next, p.Here+"?next="+url.QueryEscape(next)
 	}
 	return consentAnswer(p, t), nil
 }
@@ -155,7 +155,7 @@ func (s *Server) requestConsent(r request) (answer, error) {
 		return answer{}, err
 	}
 	made := view.PresentConsentLink(link, expires, t.Name, p.Permissions)
-	p.Link, p.Next = &made, next
+	p.Link, p.Next, p.Here = &made, next, p.Here+"?next="+url.QueryEscape(next)
 	return consentAnswer(p, t), nil
 }
 

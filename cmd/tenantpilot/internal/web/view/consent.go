@@ -25,6 +25,8 @@ type Consent struct {
 	Permissions  []ConsentPermission
 	// RequestHref makes a link; empty where the viewer may not.
 	RequestHref string
+	// Here is this page.
+	Here string
 	// Next is the local page to come back to after consent, sent with the request.
 	Next string
 	// Link is shown once, right after it was made.
@@ -84,6 +86,7 @@ func PresentConsent(c projections.Connection, t projections.Tenant, can func(dom
 	p := Consent{
 		Now: now, Connection: Link{Label: c.DisplayName}, Tenant: Link{t.Name, TenantHref(t.ExternalID.String())},
 		Directory: t.ExternalID.String(), AppID: c.AppID, Axes: state.Axes(), Sentence: consentSentence(c.Consent), Next: ConsentHref(c.Number),
+		Here: ConsentHref(c.Number),
 	}
 	if c.ConsentErrorReason != "" && c.Consent != domain.ConsentIsGiven {
 		reason := domain.ReasonFor(c.ConsentErrorReason)

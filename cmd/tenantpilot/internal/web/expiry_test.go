@@ -19,18 +19,26 @@ func (noCredentials) For(context.Context, domain.ProviderConnection) (graph.Secr
 	return graph.Secret{}, nil
 }
 
-// look lets workers look for expiring credentials again and again, for a while.
+// look lets workers look for expiring credentials until a look that began after this call has ended, and then some.
 func (c *console) look(t testing.TB, workers int) {
 	t.Helper()
 	client, err := graph.NewClient(graph.Config{})
 	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	done := make(chan error, workers)
+	var began time.Time
+	must(t, c.pool.QueryRow(t.Context(), `select clock_timestamp()`).Scan(&began))
 	for i := range workers {
 		w := worker.New(worker.Config{Name: "look-" + itoa(int64(i)), ExpiryLook: 50 * time.Millisecond}, c.store, c.commands, client, noCredentials{})
 		go func() { done <- w.Run(ctx) }()
 	}
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(25 * time.Millisecond) {
+		if c.count(t, `select count(*) from looks where name = 'credential_expiry' and due_at > $1::timestamptz + interval '150 milliseconds'`, began) == 1 {
+			break
+		}
+	}
+	cancel()
 	for range workers {
 		must(t, <-done)
 	}
@@ -41,7 +49,7 @@ func (c *console) look(t testing.TB, workers int) {
 func (c *console) notified(t testing.TB, name string, want int) {
 	t.Helper()
 	var n int
-	for deadline := time.Now().Add(8 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		n = c.count(t, `select count(*) from notifications where kind = 'credential_expiring' and person = $1`, c.people[name])
 		if n >= want && c.count(t, `select count(*) from messages_notifications m where m."offset" >
 				coalesce((select max(offset_acked) from message_offsets_notifications), 0)`) == 0 || time.Now().After(deadline) {

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"tenantpilot/domain"
@@ -18,15 +19,24 @@ func (w *Worker) watchExpiry(ctx context.Context) {
 	for ctx.Err() == nil {
 		due, err := projections.ClaimLook(ctx, w.store.Pool(), projections.LookExpiry, w.cfg.Name, expiryLease)
 		if due && err == nil {
-			if err = w.lookForExpiry(ctx); err == nil {
-				err = projections.FinishLook(ctx, w.store.Pool(), projections.LookExpiry, w.cfg.Name, w.cfg.ExpiryLook)
+			next := w.cfg.ExpiryLook
+			if err = w.lookForExpiry(ctx); err != nil {
+				next = 0 // broken off: whoever comes next begins anew
 			}
+			err = errors.Join(err, w.finishLook(ctx, next))
 		}
 		if err != nil && ctx.Err() == nil {
 			w.log.Warn("look for expiring credentials", "err", err)
 		}
 		sleep(ctx, min(time.Minute, w.cfg.ExpiryLook))
 	}
+}
+
+// finishLook hands the look back, also when the worker is stopping: else nobody would look until its lease is over.
+func (w *Worker) finishLook(ctx context.Context, next time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	return projections.FinishLook(ctx, w.store.Pool(), projections.LookExpiry, w.cfg.Name, next)
 }
 
 func (w *Worker) lookForExpiry(ctx context.Context) error {

@@ -104,9 +104,10 @@ var policy = map[string]rule{
 		},
 		why: "pgx: sessions and tokens are not events, their tables are auth's own",
 	},
+	internal + "consent": {may: []string{uuid, pgx}, why: "pgx: a link's state is a secret and not an event, its table is consent's own"},
 	internal + "web": {
 		may: []string{
-			"domain", "commands", "projections", internal + "auth", internal + "web/view", internal + "web/page",
+			"domain", "commands", "projections", internal + "auth", internal + "consent", internal + "web/view", internal + "web/page",
 			internal + "web/static", mux, templ, uuid, "github.com/prometheus/client_golang", "github.com/go-json-experiment/json",
 		},
 		why: "go-json-experiment: strict decoding (unknown and doubled members) that names the place",

@@ -105,6 +105,51 @@ func (h *Handler) RecordConsent(ctx context.Context, c RecordConsent) error {
 	})
 }
 
+// RequestConsent says that the customer of a connection is being asked for consent.
+type RequestConsent struct {
+	Actor      domain.Actor
+	Connection int64
+}
+
+// RequestConsent carries a RequestConsent out and returns the receipt's seq (0 when nothing changed).
+func (h *Handler) RequestConsent(ctx context.Context, c RequestConsent) (int64, error) {
+	return h.onConsent(ctx, c.Actor, c.Connection, "console.consent", domain.ProviderConnection.RequestConsent)
+}
+
+// FinishConsent records what the provider's callback said: a grant, or the reason why there is none.
+type FinishConsent struct {
+	Actor      domain.Actor
+	Connection int64
+	Refusal    domain.ReasonCode // "" is a grant
+}
+
+// FinishConsent carries a FinishConsent out and returns the receipt's seq (0 when nothing changed).
+func (h *Handler) FinishConsent(ctx context.Context, c FinishConsent) (int64, error) {
+	return h.onConsent(ctx, c.Actor, c.Connection, "consent.callback", func(conn domain.ProviderConnection) ([]domain.Event, error) {
+		return conn.FinishConsent(c.Refusal)
+	})
+}
+
+func (h *Handler) onConsent(
+	ctx context.Context, actor domain.Actor, number int64, surface string, decide func(domain.ProviderConnection) ([]domain.Event, error),
+) (int64, error) {
+	id := domain.ConnectionStream(number)
+	receipt, err := h.transact(ctx, request{actor: actor, affinity: id, surface: surface, trigger: domain.TriggerOperator},
+		func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
+			conn, _, err := connection(ctx, u, actor, number)
+			if err != nil {
+				return err
+			}
+			if err := actor.Authorize(conn.Workspace, conn.Tenant, domain.CapProviderManage); err != nil {
+				return err
+			}
+			events, err := decide(conn)
+			u.Append(id, events...)
+			return err
+		})
+	return receipt.Seq, err
+}
+
 // RecordVerification writes the verification axis and the permission truth of a connection.
 type RecordVerification struct {
 	Actor      domain.Actor
@@ -137,4 +182,33 @@ func (h *Handler) onConnection(
 		return err
 	})
 	return err
+}
+
+// WarnOfExpiry records that the credential of a connection has come near its end, if it has and that was not recorded before. It returns the
+// days that it warned of, 0 when there was nothing to say. It may be called at any time, by any number of workers.
+func (h *Handler) WarnOfExpiry(ctx context.Context, workspace uuid.UUID, number int64) (int, error) {
+	var days int
+	id := domain.ConnectionStream(number)
+	_, err := h.transact(ctx, request{actor: domain.SystemActor(workspace), affinity: id, surface: "worker", trigger: domain.TriggerSystem},
+		func(ctx context.Context, u *eventstore.Unit, at time.Time) error {
+			conn, _, err := connection(ctx, u, domain.SystemActor(workspace), number)
+			if err != nil {
+				return err
+			}
+			stream := domain.ExpiryStream(conn.ID)
+			watch, _, err := eventstore.Load[domain.ExpiryWatch](ctx, u, stream)
+			if err != nil {
+				return err
+			}
+			days = 0
+			for _, e := range watch.Warn(conn, at) {
+				days = e.(domain.CredentialExpiring).Days
+				u.Append(stream, e)
+			}
+			return nil
+		})
+	if err != nil {
+		return 0, err // days may still be written to: see transact
+	}
+	return days, nil
 }

@@ -64,6 +64,7 @@ var registry, zeros = registryOf(
 	of[RunStarted], of[RunProgressed], of[RunItemsRecorded], of[RunCancelRequested], of[RunAwaitingApproval],
 	of[RunRecovered], of[RunCompleted],
 	of[StartReserved], of[ReservationEnded], of[PersonDescribed], of[PersonErased],
+	of[CredentialExpiring],
 )
 
 type decoder func(payload []byte) (Event, error)

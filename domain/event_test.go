@@ -73,6 +73,10 @@ func samples() []Event {
 		ConnectionHeld{hold},
 		ConnectionReleased{},
 		CredentialRotated{Credential{Kind: "certificate", Fingerprint: "9f2c41d07ab8", ExpiresAt: now.AddDate(1, 0, 0)}},
+		CredentialExpiring{
+			Connection: 7, Tenant: id(31), Days: 14,
+			Credential: Credential{Kind: "certificate", Fingerprint: "9f2c41d07ab8", ExpiresAt: now.AddDate(0, 0, 13)},
+		},
 		ConsentRequested{Reason: ReasonProviderConsentMissing},
 		ConsentGranted{Evidence: EvidenceCheck, Run: id(41)},
 		ConsentFailed{Reason: ReasonProviderConsentDenied},
@@ -276,7 +280,7 @@ func TestEvolveVersion(t *testing.T) {
 	states := map[string]any{
 		"Workspace": Fold(Workspace{}, samples()...), "Tenant": Fold(Tenant{}, samples()...), "Run": Fold(Run{}, samples()...),
 		"ProviderConnection": Fold(ProviderConnection{}, samples()...), "Reservations": Fold(Reservations{}, samples()...),
-		"Person": Fold(Person{}, samples()...),
+		"Person": Fold(Person{}, samples()...), "ExpiryWatch": Fold(ExpiryWatch{}, samples()...),
 	}
 	got, err := json.MarshalIndent(map[string]any{"evolveVersion": evolveVersion, "states": states}, "", "  ")
 	if err != nil {
@@ -409,6 +413,7 @@ func TestEveryEventMovesOneAggregateOrIsListed(t *testing.T) {
 			"Workspace": moves(Workspace{}, e) || moves(workspace, e), "Tenant": moves(Tenant{}, e) || moves(tenant, e),
 			"ProviderConnection": moves(ProviderConnection{}, e) || moves(connection, e), "Run": moves(Run{}, e) || moves(run, e),
 			"Person":       moves(Person{}, e),
+			"ExpiryWatch":  moves(ExpiryWatch{}, e),
 			"Reservations": moves(Reservations{}, e) || moves(waiting, e),
 		} {
 			if ok {

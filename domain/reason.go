@@ -267,6 +267,7 @@ func ParseReasonCode(text string) (ReasonCode, bool) {
 const (
 	hrefConnection     = "/admin/provider-connections/{connection}"
 	hrefConnectionEdit = "/admin/provider-connections/{connection}/edit"
+	hrefConsent        = "/admin/provider-connections/{connection}/consent"
 	hrefTenant         = "/admin/tenants/{tenant}"
 	hrefOperations     = "/admin/t/{tenant}/operations"
 	hrefRun            = "/admin/operations/{run}"
@@ -350,7 +351,7 @@ var reasonTable = []Reason{
 		Message: "The directory that answered is not the one this connection is for, so nothing was changed. Check which directory the consent was given in.",
 		NextSteps: []NextStep{
 			{"Check tenant id", "Compare the connection's directory id with the customer's.", hrefConnectionEdit, StepReview},
-			{"Request consent again", "Send the link to an administrator of the right directory.", hrefConnection, StepConsent},
+			{"Request consent again", "Send the link to an administrator of the right directory.", hrefConsent, StepConsent},
 		},
 		Axis: ReasonAxisVerification, AxisState: "blocked",
 	},
@@ -411,7 +412,7 @@ var reasonTable = []Reason{
 		Short:   "Admin consent has not been given.",
 		Message: "An administrator of the tenant has to consent to our application before operations can run.",
 		NextSteps: []NextStep{
-			{"Request admin consent", "Send the consent link to an administrator of the tenant.", hrefConnection, StepConsent},
+			{"Request admin consent", "Send the consent link to an administrator of the tenant.", hrefConsent, StepConsent},
 			{"Check again", "Use this when consent was already given in the customer's portal.", hrefConnection, StepVerify},
 		},
 		Axis: ReasonAxisConsent, AxisState: "required",
@@ -421,7 +422,7 @@ var reasonTable = []Reason{
 		Short:   "Admin consent was not completed.",
 		Message: "The last consent attempt ended with an error. Request consent again; a new link is valid for 15 minutes.",
 		NextSteps: []NextStep{
-			{"Request admin consent", "Create a new consent link.", hrefConnection, StepConsent},
+			{"Request admin consent", "Create a new consent link.", hrefConsent, StepConsent},
 			{"Open connection", "Read what the last attempt answered.", hrefConnection, StepLink},
 		},
 		Axis: ReasonAxisConsent, AxisState: "failed",
@@ -431,7 +432,7 @@ var reasonTable = []Reason{
 		Short:   "Admin consent was revoked.",
 		Message: "Consent had been given and is no longer there: an administrator of the tenant removed it or deleted the enterprise application.",
 		NextSteps: []NextStep{
-			{"Request admin consent", "Send a new consent link to an administrator of the tenant.", hrefConnection, StepConsent},
+			{"Request admin consent", "Send a new consent link to an administrator of the tenant.", hrefConsent, StepConsent},
 			{"Contact the tenant's administrator", "Ask whether the removal was intended.", "", StepContactAdmin},
 		},
 		Axis: ReasonAxisConsent, AxisState: "revoked",
@@ -442,7 +443,7 @@ var reasonTable = []Reason{
 		Message: "The consent page was answered with a refusal. Agree with the customer which permissions are needed before asking again.",
 		NextSteps: []NextStep{
 			{"Contact the tenant's administrator", "Explain the requested permissions.", "", StepContactAdmin},
-			{"Request admin consent", "Create a new consent link.", hrefConnection, StepConsent},
+			{"Request admin consent", "Create a new consent link.", hrefConsent, StepConsent},
 		},
 		Axis: ReasonAxisConsent, AxisState: "failed",
 	},
@@ -451,7 +452,7 @@ var reasonTable = []Reason{
 		Short:   "The application is not installed in the tenant.",
 		Message: "The tenant has no enterprise application for ours. It is created when an administrator consents.",
 		NextSteps: []NextStep{
-			{"Request admin consent", "Consenting installs the application.", hrefConnection, StepConsent},
+			{"Request admin consent", "Consenting installs the application.", hrefConsent, StepConsent},
 			{"Check tenant id", "A wrong directory id looks the same.", hrefConnectionEdit, StepReview},
 		},
 		Axis: ReasonAxisConsent, AxisState: "required",
@@ -461,7 +462,7 @@ var reasonTable = []Reason{
 		Short:   "Partner access to the tenant is missing.",
 		Message: "The tenant has not authorised our application for delegated partner access. Renew the partner relationship or request consent directly.",
 		NextSteps: []NextStep{
-			{"Request admin consent", "Ask an administrator of the tenant directly.", hrefConnection, StepConsent},
+			{"Request admin consent", "Ask an administrator of the tenant directly.", hrefConsent, StepConsent},
 			{"Contact the tenant's administrator", "Check the partner relationship.", "", StepContactAdmin},
 		},
 		Axis: ReasonAxisConsent, AxisState: "required",
@@ -471,7 +472,7 @@ var reasonTable = []Reason{
 		Short:   "The consent link is no longer valid.",
 		Message: "The link was already used, is older than 15 minutes, or belongs to another session. Nothing was changed.",
 		NextSteps: []NextStep{
-			{"Request admin consent", "Create a new consent link.", hrefConnection, StepConsent},
+			{"Request admin consent", "Create a new consent link.", hrefConsent, StepConsent},
 		},
 	},
 	// Verification.
@@ -517,7 +518,7 @@ var reasonTable = []Reason{
 		Short:   "A required permission has not been granted.",
 		Message: "The tenant has not granted all application permissions this operation needs. An administrator of the tenant can grant them by consenting again.",
 		NextSteps: []NextStep{
-			{"Request admin consent", "The new link asks for the missing permissions too.", hrefConnection, StepConsent},
+			{"Request admin consent", "The new link asks for the missing permissions too.", hrefConsent, StepConsent},
 			{"Check again", "New permissions can take some minutes to take effect.", hrefConnection, StepVerify},
 		},
 		Axis: ReasonAxisVerification, AxisState: "blocked",

@@ -104,7 +104,7 @@ func statesOfAxis(a ReasonAxis) []string {
 
 func TestNextStepsAreUsable(t *testing.T) {
 	t.Parallel()
-	routes := []string{"", hrefConnection, hrefConnectionEdit, hrefTenant, hrefOperations, hrefRun, hrefOnboarding}
+	routes := []string{"", hrefConnection, hrefConsent, hrefConnectionEdit, hrefTenant, hrefOperations, hrefRun, hrefOnboarding}
 	actions := []NextStepAction{
 		StepLink, StepConsent, StepVerify, StepEnable, StepRotateCredential, StepCreateConnection,
 		StepReview, StepReleaseHold, StepRetry, StepWait, StepContactOwner, StepContactAdmin,

@@ -15,7 +15,7 @@ import (
 )
 
 // Notifier is a process manager: it tells the initiator of a run, and nobody else, that it was queued and how it ended. For runs that a
-// schedule or the system started it tells nobody. It publishes a message in the transaction that moves past its cause; the message is
+// schedule or the system started it tells nobody. Of a credential that comes near its end it tells those who can replace it. It publishes a message in the transaction that moves past its cause; the message is
 // turned into a row by DeliverNotification.
 type Notifier struct{}
 
@@ -39,6 +39,10 @@ type notice struct {
 	Reason    domain.ReasonCode    `json:"reason"`
 	CreatedAt time.Time            `json:"created_at"`
 	ReadAt    *time.Time           `json:"read_at"`
+	// Of a credential that comes near its end; null for runs.
+	Connection *int64     `json:"connection"`
+	Until      *time.Time `json:"until"`
+	Days       *int       `json:"days"`
 }
 
 // Apply implements Projection.
@@ -47,12 +51,17 @@ func (Notifier) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	if err != nil {
 		return err
 	}
-	var messages []*message.Message
+	notices, err := expiryNotices(ctx, tx, events)
+	if err != nil {
+		return err
+	}
 	for _, e := range events {
-		n, ok := noticeOf(e, accepted)
-		if !ok {
-			continue
+		if n, ok := noticeOf(e, accepted); ok {
+			notices = append(notices, n)
 		}
+	}
+	var messages []*message.Message
+	for _, n := range notices {
 		payload, err := json.Marshal(n)
 		if err != nil {
 			return fmt.Errorf("notify: %w", err)
@@ -121,6 +130,35 @@ func noticeOf(e Event, accepted map[uuid.UUID]domain.RunAccepted) (notice, bool)
 	return n, true
 }
 
+// expiryNotices tells the managers and owners who see a tenant that a credential of it comes near its end. A credential that many connections
+// share is told of once for each threshold: the id says so.
+func expiryNotices(ctx context.Context, tx pgx.Tx, events []Event) ([]notice, error) {
+	var notices []notice
+	for _, e := range events {
+		d, ok := e.Data.(domain.CredentialExpiring)
+		if !ok {
+			continue
+		}
+		rows, err := tx.Query(ctx, `select person from members where workspace = $1 and role = any($2) and (tenants is null or $3 = any(tenants))`,
+			e.Workspace, []domain.Role{domain.RoleManager, domain.RoleOwner}, d.Tenant)
+		if err != nil {
+			return nil, fmt.Errorf("find managers: %w", err)
+		}
+		managers, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil {
+			return nil, fmt.Errorf("find managers: %w", err)
+		}
+		for _, person := range managers {
+			about := fmt.Sprintf("expiry/%s/%s/%d/%d", e.Workspace, d.Credential.Fingerprint, d.Credential.ExpiresAt.Unix(), d.Days)
+			notices = append(notices, notice{
+				ID: uuid.NewSHA1(person, []byte(about)), Workspace: e.Workspace, Tenant: d.Tenant, Person: person, Kind: "credential_expiring",
+				CreatedAt: e.RecordedAt, Connection: &d.Connection, Until: &d.Credential.ExpiresAt, Days: &d.Days,
+			})
+		}
+	}
+	return notices, nil
+}
+
 // DeliverNotification handles a message of eventstore.TopicNotifications: it writes the row in the transaction that acknowledges it.
 func DeliverNotification(msg *message.Message) error {
 	tx, ok := eventstore.TxFrom(msg.Context())
@@ -146,11 +184,14 @@ type Notification struct {
 	Reason    domain.ReasonCode
 	CreatedAt time.Time
 	ReadAt    *time.Time
+	// Of a credential that comes near its end; nil for runs.
+	Connection *int64
+	Until      *time.Time
 }
 
 // ListNotifications reads a person's newest notifications in a workspace.
 func ListNotifications(ctx context.Context, pool querier, actor domain.Actor, limit int) ([]Notification, error) {
-	rows, err := pool.Query(ctx, `select id, tenant, kind, run_number, operation, outcome, reason, created_at, read_at from notifications
+	rows, err := pool.Query(ctx, `select id, tenant, kind, run_number, operation, outcome, reason, created_at, read_at, connection, until from notifications
 		where person = $1 and workspace = $2 order by created_at desc, id limit $3`, actor.Ref.ID, actor.Workspace, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list notifications: %w", err)

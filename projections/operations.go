@@ -518,6 +518,11 @@ func (r Reader) AwaitRuns(ctx context.Context, seq int64, d time.Duration) (bool
 	return Await(ctx, r.pool, seq, d, Runs{})
 }
 
+// AwaitConnections waits until the connections and runs read models have an append, at most for d.
+func (r Reader) AwaitConnections(ctx context.Context, seq int64, d time.Duration) (bool, error) {
+	return Await(ctx, r.pool, seq, d, Connections{}, Runs{})
+}
+
 // Lag is how many events the runs read model is behind, those that have no position yet included, and since when its state is.
 func (r Reader) Lag(ctx context.Context) (behind int64, asOf time.Time, err error) {
 	err = r.pool.QueryRow(ctx, `select greatest(0, s.head - c.position) + (select coalesce(sum(cardinality(seqs)), 0) from pending),

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/consent"
 	"tenantpilot/cmd/tenantpilot/internal/graph"
 	"tenantpilot/cmd/tenantpilot/internal/web"
 	"tenantpilot/cmd/tenantpilot/internal/worker"
@@ -35,8 +36,9 @@ type options struct {
 	graphURL       string
 	platformSecret string
 	demo           bool
-	behindTLS      bool // cookies are bound to the host and never sent in the clear
-	lazyDisk       bool // tests: accept a server that does not flush
+	publicURL      string // where browsers reach the console; empty: wherever they say
+	behindTLS      bool   // cookies are bound to the host and never sent in the clear
+	lazyDisk       bool   // tests: accept a server that does not flush
 	log            *slog.Logger
 }
 
@@ -131,6 +133,7 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	console, err := web.New(web.Config{
 		Read: projections.NewConsoleReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
 		Metrics: a.metrics, Changed: a.store.Sequenced, Draining: a.draining, Ready: a.ready,
+		Provider: a.graph, Consents: consent.New(a.pool, nil), PublicURL: a.options.publicURL, BehindTLS: a.options.behindTLS,
 	})
 	if err != nil {
 		return fmt.Errorf("make console: %w", err)

@@ -25,6 +25,8 @@ type config struct {
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:8080"`
 	// BehindTLS says that browsers reach the console over TLS: cookies are then bound to the host and never sent in the clear.
 	BehindTLS bool `env:"BEHIND_TLS"`
+	// PublicURL is where browsers reach the console, such as https://console.example: consent is answered there. Empty: wherever they say.
+	PublicURL string `env:"PUBLIC_URL"`
 	// LoginURL and GraphURL replace Microsoft's endpoints, for a simulator. Both or neither.
 	LoginURL string `env:"LOGIN_URL"`
 	GraphURL string `env:"GRAPH_URL"`

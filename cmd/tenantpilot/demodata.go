@@ -46,7 +46,8 @@ type demoConnection struct {
 	missing      []string // permissions not granted
 	disabled     string   // why
 	expired      bool
-	check        bool // start a check once the worker runs
+	expiresIn    time.Duration // of a credential of its own; zero is the platform's, which lasts
+	check        bool          // start a check once the worker runs
 }
 
 // demoRun is a run of the past.
@@ -166,7 +167,8 @@ func demoTenants() []demoTenant {
 			},
 		},
 		{
-			workspace: demoMSP, name: "Alpine Ski House", domain: "alpine.example", scenario: "healthy", groups: 150, roles: 95, connection: healthy(),
+			workspace: demoMSP, name: "Alpine Ski House", domain: "alpine.example", scenario: "healthy", groups: 150, roles: 95,
+			connection: &demoConnection{consent: domain.ConsentIsGiven, verification: domain.VerificationHealthy, expiresIn: 12 * 24 * h},
 			history: []demoRun{
 				check(13*h, kim), groups(12*h, 28*s, kim, 150, "150 groups read, nothing written."),
 				groups(55*m, 2*m, kim, 150, "150 groups read, nothing written."), failed(14*m, 40*s, domain.OpRoleDefinitionsSync, kim, domain.ReasonProviderUnavailable),

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -128,6 +129,9 @@ func (s *seeder) tell(ctx context.Context, t seededTenant) error {
 	actor := domain.SystemActor(demoID("workspace", t.workspace))
 	day := s.at(s.now.Add(-28 * 24 * time.Hour))
 	credential := domain.Credential{Kind: "secret", Fingerprint: "platform-2026", ExpiresAt: s.now.Add(200 * 24 * time.Hour).Truncate(time.Hour)}
+	if c := t.connection; c.expiresIn > 0 {
+		credential.Fingerprint, credential.ExpiresAt = "own-2026-"+strconv.FormatInt(t.conn, 10), s.now.Add(c.expiresIn).Truncate(time.Hour)
+	}
 	if err := day.RotateCredential(ctx, commands.RotateCredential{Actor: actor, Connection: t.conn, Credential: credential}); err != nil {
 		return err
 	}

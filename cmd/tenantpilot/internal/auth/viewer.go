@@ -27,6 +27,10 @@ type Viewer struct {
 	credential credential
 }
 
+// Session names the session that let the viewer in, by the hash it is stored under; "" for tokens, which have none. Whoever signs in anew
+// has another.
+func (v Viewer) Session() string { return v.credential.session }
+
 // credential is what let a viewer in, by its hash: one of the two, or neither for a viewer made by hand.
 type credential struct {
 	token   []byte

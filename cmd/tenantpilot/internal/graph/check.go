@@ -120,20 +120,35 @@ func (k *check) run(ctx context.Context) error {
 	return nil
 }
 
-// ownReads lists, among what is lacking, the permissions of the check's own reads that were refused.
+// ownReads tells of the check's own reads as of probes, and lists among what is lacking the permissions of those that were refused.
 func (k *check) ownReads() {
 	r := &k.result
-	for permission, refused := range map[string]bool{permDirectory: r.TenantID == "", permApplication: !r.GrantsReadable} {
-		switch {
-		case !refused || slices.Contains(r.Missing, permission) || slices.Contains(r.Refused, permission):
-		case slices.Contains(k.call.Granted, permission) || slices.Contains(r.Granted, permission):
-			r.Refused = append(r.Refused, permission)
-		default:
-			r.Missing = append(r.Missing, permission)
+	for _, own := range []struct {
+		permission, operation string
+		refused               bool
+	}{
+		{permApplication, contractAppRoles, !r.GrantsReadable},
+		{permDirectory, contractOrganization, r.TenantID == ""},
+	} {
+		if slices.ContainsFunc(r.Probes, func(p Probe) bool { return p.Permission == own.permission && p.Operation != "" }) {
+			continue // it was asked for as well
 		}
+		p := Probe{Permission: own.permission, Operation: own.operation, Outcome: ProbeOK}
+		switch {
+		case !own.refused:
+		case slices.Contains(k.call.Granted, own.permission) || slices.Contains(r.Granted, own.permission):
+			p.Outcome, p.Reason = ProbeRefused, domain.ReasonProviderPermissionDenied
+			r.Refused = append(r.Refused, own.permission)
+		default:
+			p.Outcome, p.Reason = ProbeMissing, domain.ReasonProviderPermissionMissing
+			r.Missing = append(r.Missing, own.permission)
+		}
+		r.Probes = append(slices.DeleteFunc(r.Probes, func(old Probe) bool { return old.Permission == own.permission }), p)
 	}
-	slices.Sort(r.Missing)
-	slices.Sort(r.Refused)
+	for _, list := range []*[]string{&r.Missing, &r.Refused} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
 }
 
 // identity asks the directory who it is. A refusal for lack of permission is evidence; the check goes on.

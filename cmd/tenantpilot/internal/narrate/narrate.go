@@ -135,6 +135,8 @@ func ofConnection(e domain.Event) string {
 			text += ", valid until " + Instant(e.Credential.ExpiresAt)
 		}
 		return text + "; the verification starts over."
+	case domain.CredentialExpiring:
+		return fmt.Sprintf("The credential of connection %d ends within %s.", e.Connection, Count(e.Days, "day"))
 	case domain.ScopeAcquired:
 		return fmt.Sprintf("Run %d (%s) took the connection's protected scope.", e.RunNumber, operation(e.Operation))
 	case domain.ScopeReleased:

@@ -25,11 +25,14 @@ func TestWhoMayDoWhat(t *testing.T) {
 	starts := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	views := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 200, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	lists := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 200, "limited": 200, "stranger": 200, "platform": 404, "nobody": 404}
+	asks := want{"operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	cancels := want{"readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	holds := want{"owner": 200, "manager": 403, "operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	noHolds := maps.Clone(holds)
 	delete(noHolds, "owner")
+	consent := consentPath(c.conn)
 	htmlOnly := map[string]bool{
+		consent: true, consent + "/request": true,
 		"/admin/t/" + own + "/hold": true, "/admin/t/" + own + "/release": true,
 		"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true}
 	checks := map[string]want{
@@ -43,12 +46,15 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /admin/tenants/" + own:                                           views,
 		"GET /admin/t/" + own + "/start":                                      views,
 		"POST " + runPath(run.RunNumber) + "/cancel":                          cancels,
+		"GET " + consent:                                                      views,
+		"POST " + consent + "/request":                                        asks,
 		"GET /admin/operations":                                               lists,
 		"GET /admin/t/" + own + "/hold":                                       holds,
 		"GET /admin/t/" + own + "/release":                                    holds,
 		"POST /admin/t/" + own + "/hold":                                      noHolds,
 		"POST /admin/t/" + own + "/release":                                   noHolds,
 		"GET /admin/tenants":                                                  lists,
+		"GET /admin/readiness":                                                lists,
 		"GET /admin/notifications":                                            lists,
 		"GET /admin/attempts":                                                 lists,
 		"GET /admin/audit":                                                    lists,
@@ -155,6 +161,8 @@ func TestAbsentAndHiddenAreTheSameBytes(t *testing.T) {
 		{"GET", "/admin/t/" + hidden + "/hold", "/admin/t/" + absent.ExternalID.String() + "/hold"},
 		{"POST", "/admin/t/" + hidden + "/hold", "/admin/t/" + absent.ExternalID.String() + "/hold"},
 		{"POST", "/admin/t/" + hidden + "/release", "/admin/t/" + absent.ExternalID.String() + "/release"},
+		{"GET", consentPath(c.conn), consentPath(gone)},
+		{"POST", consentPath(c.conn) + "/request", consentPath(gone) + "/request"},
 		{"GET", "/admin/tenants/" + hidden, "/admin/tenants/" + absent.ExternalID.String()},
 		{"GET", "/admin/t/" + hidden + "/operations", "/admin/t/" + absent.ExternalID.String() + "/operations"},
 		{"GET", "/admin/t/" + hidden + "/start", "/admin/t/" + absent.ExternalID.String() + "/start"},

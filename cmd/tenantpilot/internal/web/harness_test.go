@@ -22,6 +22,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/consent"
+	"tenantpilot/cmd/tenantpilot/internal/graph"
 	"tenantpilot/cmd/tenantpilot/internal/web"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
@@ -100,8 +102,11 @@ func newConsole(t testing.TB) *console {
 	c.auth = auth.New(c.pool, auth.Config{Log: log})
 	draining, drain := context.WithCancel(context.Background())
 	c.drain = drain
+	provider, err := graph.NewClient(graph.Config{})
+	must(t, err)
 	c.web, err = web.New(web.Config{
 		Read: projections.NewConsoleReader(c.pool), Commands: c.commands, Auth: c.auth, Log: log, Version: "test", Metrics: c.metrics,
+		Provider: provider, Consents: consent.New(c.pool, nil),
 		Changed: c.store.Sequenced, Draining: draining, Ready: func(context.Context) map[string]error { return c.faults },
 	})
 	must(t, err)

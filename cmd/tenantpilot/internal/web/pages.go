@@ -146,7 +146,17 @@ func (s *Server) tenantPage(r request, t projections.Tenant, connections []proje
 		})
 	}
 	for _, c := range connections {
-		p.Connections = append(p.Connections, view.PresentConnection(c, t))
+		row := view.PresentConnection(c, t)
+		row.Buttons = view.VerificationButtons(c, t, r.actor().May, view.TenantHref(t.ExternalID.String()))
+		p.Connections = append(p.Connections, row)
+		if row.IsDefault {
+			used, err := s.Read.Exercises(r.Context(), t.ID, c.Number)
+			if err != nil {
+				return p, err
+			}
+			truth := view.ConnectionTruth(c, used, p.Now)
+			p.Permissions = &truth
+		}
 	}
 	lines, _, _, err := s.Read.ListRuns(r.Context(), r.actor(), projections.RunFilter{Tenant: t.ID, Limit: 8})
 	if err != nil {
@@ -175,24 +185,28 @@ func (s *Server) notifications(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	names := make(map[uuid.UUID]string, len(tenants))
+	names, hrefs := make(map[uuid.UUID]string, len(tenants)), make(map[uuid.UUID]string, len(tenants))
 	for _, t := range tenants {
-		names[t.ID] = t.Name
+		names[t.ID], hrefs[t.ID] = t.Name, view.TenantHref(t.ExternalID.String())
 	}
 	list := view.Notifications{Now: time.Now().UTC()}
 	seen := map[int64]bool{}
 	for i, n := range found {
-		if seen[n.RunNumber] {
+		if n.RunNumber != 0 && seen[n.RunNumber] {
 			continue // the newest state of a run only
 		}
 		seen[n.RunNumber] = true
-		list.Items = append(list.Items, view.PresentNotification(n, names, i+1, list.Now))
+		item := view.PresentNotification(n, names, i+1, list.Now)
+		if item.Href == "" {
+			item.Href = hrefs[n.Tenant]
+		}
+		list.Items = append(list.Items, item)
 		if n.ReadAt == nil {
 			list.MarkAllHref = "/admin/notifications/read"
 		}
 	}
 	if len(list.Items) == 0 {
-		list.Empty = &view.Empty{Icon: "bell", Title: "Nothing new", Text: "You are told only about operations you started."}
+		list.Empty = &view.Empty{Icon: "bell", Title: "Nothing new", Text: "You are told about operations you started, and about credentials that end soon if you can replace them."}
 	}
 	return answer{title: "Notifications", page: func(shell view.Shell) templ.Component { return page.NotificationsPage(shell, list) }}, nil
 }

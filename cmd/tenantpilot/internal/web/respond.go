@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -39,7 +40,7 @@ type answer struct {
 	media    string // vendor media type of value; empty when there is no JSON
 	value    any
 	csv      func(io.Writer) error // a list as a spreadsheet; nil when there is none
-	csvName  string                // of the spreadsheet's file; empty is operations.csv
+	file     string                // the spreadsheet's name, default operations.csv
 	page     func(view.Shell) templ.Component
 	fragment templ.Component // for requests from inside a page; nil sends the page
 	title    string
@@ -244,11 +245,7 @@ func (s *Server) writeCSV(w http.ResponseWriter, r request, a answer) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	name := a.csvName
-	if name == "" {
-		name = "operations.csv"
-	}
-	w.Header().Set("Content-Disposition", `attachment; filename="`+name+`"`)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+cmp.Or(a.file, "operations.csv")+`"`)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(buffer.Bytes())
 }
@@ -287,6 +284,7 @@ func (s *Server) writePage(w http.ResponseWriter, r request, a answer) {
 // pages are the addresses of the navigation that exist.
 var pages = []string{
 	"/admin/operations", "/admin/tenants", "/admin/notifications", "/admin/settings", "/admin/attempts", "/admin/audit",
+	"/admin/readiness",
 }
 
 // shell is the frame around a page: who is looking, where they can go.
@@ -439,7 +437,7 @@ var codes = map[string]int{
 	"not_found": 404, "forbidden": 403, "other_tenant": 403, "cross_origin": 403, "invalid_input": 400, "malformed_body": 400, "malformed_key": 400,
 	"unknown_parameter": 400, "idempotency_key_reused": 422, "too_large": 413, "unsupported_media_type": 415, "not_acceptable": 406,
 	"method_not_allowed": 405, "invalid_token": 401, "not_signed_in": 401, "sign_in_unavailable": 503, "run_ended": 409, "unavailable": 503,
-	"internal_error": 500,
+	"internal_error": 500, "session_required": 409, "consent_link_impossible": 409,
 }
 
 // problemPage says what a problem's code means; problem documents link here.

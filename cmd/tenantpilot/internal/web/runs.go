@@ -336,6 +336,15 @@ func (s *Server) runFacts(r request, line projections.RunLine) (f view.RunFacts,
 	if f.Usually, err = s.Read.Usually(ctx, line.Tenant, line.Operation); err != nil {
 		return f, err
 	}
+	if line.Operation == domain.OpConnectionCheck && line.Status == domain.Completed {
+		found, ok, err := s.Read.FindingOf(ctx, line.Run)
+		if err != nil {
+			return f, err
+		}
+		if ok {
+			f.Finding = &found
+		}
+	}
 	f.Can = r.actor().May
 	if f.Waiting, err = s.Read.Waiting(ctx, r.actor(), line.Tenant, line.Connection); err != nil {
 		return f, err
@@ -478,6 +487,7 @@ func (s *Server) runParts(r request) ([]part, string, bool, error) {
 		{"run-outcome", page.RunOutcome(d)},
 		{"run-path", page.RunPath(d)},
 		{"run-scope", page.RunScope(d)},
+		{"run-permissions", page.RunPermissions(d)},
 		{"run-timeline", page.RunTimeline(d)},
 		{"run-items", page.RunItems(d)},
 		{"run-related", page.RunRelated(d)},

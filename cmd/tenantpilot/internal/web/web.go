@@ -22,6 +22,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/consent"
 	"tenantpilot/cmd/tenantpilot/internal/web/static"
 	"tenantpilot/commands"
 	"tenantpilot/projections"
@@ -40,6 +41,12 @@ type Config struct {
 	Changed func() <-chan struct{}
 	// Draining ends when the process begins to stop: streams end then. nil never ends.
 	Draining context.Context
+	// Provider and Consents make links that ask a customer for consent, and know them again. Without them nobody can ask.
+	Provider ConsentProvider
+	Consents *consent.Store
+	// PublicURL is where browsers reach the console, scheme and host; empty takes it from each request, with BehindTLS as https.
+	PublicURL string
+	BehindTLS bool
 	// Ready says, by name, what is wrong; a nil error is a check that passed, and one that
 	// says StillReady is only shown. Without it the console is always ready.
 	Ready func(context.Context) map[string]error
@@ -115,6 +122,12 @@ func (s *Server) routes() {
 	s.get(r, "/admin/t/{tenantExternalId}/operations", s.operations)
 	r.HandleFunc("/admin/t/{tenantExternalId}/operations/stream", s.stream(s.operationsParts)).Methods(http.MethodGet)
 	s.get(r, "/admin/t/{tenantExternalId}/operations/{operationRunId}", s.run)
+
+	s.get(r, "/admin/provider-connections/{connection}/consent", s.consentPage)
+	s.post(r, "/admin/provider-connections/{connection}/consent/request", "", s.requestConsent)
+	s.open(r, http.MethodGet, consentCallbackPath, s.consentCallback)
+
+	s.get(r, "/admin/readiness", s.readiness)
 
 	s.get(r, "/", s.home)
 	s.get(r, "/admin/tenants", s.tenants)

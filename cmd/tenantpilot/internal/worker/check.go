@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"tenantpilot/cmd/tenantpilot/internal/graph"
 	"tenantpilot/domain"
+	"tenantpilot/projections"
 )
 
 // checkConnection finds out whether the connection works: it signs in afresh, looks who answers, reads what is granted and tries a cheap
@@ -19,7 +21,7 @@ func checkConnection(ctx context.Context, x *execution) (result, error) {
 	if err != nil {
 		return result{}, err
 	}
-	found, err := x.worker.graph.CheckConnection(ctx, conn, graph.CheckOptions{Call: x.call(ctx), Optional: wantedPermissions()})
+	found, err := x.checkUntilSpread(ctx, conn)
 	if err != nil {
 		return result{}, err
 	}
@@ -36,6 +38,56 @@ func checkConnection(ctx context.Context, x *execution) (result, error) {
 		r.facts = diagnostics(found.Failure)
 	}
 	return r, nil
+}
+
+// checkUntilSpread checks until a fresh consent shows. The provider takes minutes to make consent known everywhere: until then its absence
+// is no finding, so the run goes on, and says what it waits for. Consent that is not fresh is checked once.
+func (x *execution) checkUntilSpread(ctx context.Context, conn graph.Connection) (graph.CheckResult, error) {
+	given, window, err := x.freshConsent(ctx)
+	if err != nil {
+		return graph.CheckResult{}, err
+	}
+	for pause := x.worker.cfg.ConsentPause; ; pause = min(2*pause, time.Minute) {
+		found, err := x.worker.graph.CheckConnection(ctx, conn, graph.CheckOptions{Call: x.call(ctx), Optional: wantedPermissions()})
+		if err != nil {
+			return found, err
+		}
+		until := time.Now().Add(pause)
+		if until.After(given.Add(spreading(found, window))) {
+			return found, nil
+		}
+		if err := x.progress(ctx, "Waiting for the new consent to spread", 0, 0); err != nil {
+			return found, err
+		}
+		x.waits(ctx, until, domain.ReasonProviderVerificationPending)
+		if sleep(ctx, pause); ctx.Err() != nil {
+			return found, ctx.Err()
+		}
+	}
+}
+
+// freshConsent is when consent was given, and for how long after that it may not show. Who says "I already consented" is believed for a tenth
+// of the time that the provider's own answer is, counted from now.
+func (x *execution) freshConsent(ctx context.Context) (given time.Time, window time.Duration, err error) {
+	window = x.worker.cfg.ConsentWindow
+	given, err = projections.ConsentAnsweredAt(ctx, x.worker.store.Pool(), x.begun.Connection.ID)
+	if err == nil && x.begun.Run.Reconsent && given.Before(time.Now().Add(-window)) {
+		given, window = time.Now(), window/10
+	}
+	return given, window, err
+}
+
+// spreading is for how long after a consent a finding may only mean that it has not spread: all of the window where nothing works, a tenth
+// of it where single permissions are missing, because the consent may not have been for them. Zero is a finding that stands.
+func spreading(found graph.CheckResult, window time.Duration) time.Duration {
+	family := domain.ReasonFor(found.Reason).Family
+	switch {
+	case found.State == graph.CheckBlocked && (family == domain.FamilyConsent || family == domain.FamilyPermission):
+		return window
+	case found.State == graph.CheckDegraded && family == domain.FamilyPermission:
+		return window / 10
+	}
+	return 0
 }
 
 // wantedPermissions are those of all operations that can be started: each is checked, and lacking one blocks that operation only.
@@ -80,7 +132,11 @@ func probeItems(found graph.CheckResult) []domain.Item {
 	var items []domain.Item
 	for _, p := range found.Probes {
 		item := domain.Item{Key: p.Permission, Name: p.Permission, Type: "permission", Intent: "read", Result: domain.ItemConfirmed, Reason: p.Reason}
-		if p.Outcome != graph.ProbeOK && p.Outcome != graph.ProbeNotProbed {
+		switch p.Outcome {
+		case graph.ProbeOK:
+		case graph.ProbeNotProbed:
+			item.Intent = "look up" // it is granted; nothing was read with it
+		default:
 			item.Result = domain.ItemRefused
 		}
 		items = append(items, item)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -225,8 +226,10 @@ func (x *execution) connection(ctx context.Context) (graph.Connection, error) {
 		return graph.Connection{}, &graph.Error{Code: domain.ReasonProviderCredentialMissing, Operation: "credential"}
 	}
 	return graph.Connection{
-		EntraTenantID: x.begun.Tenant.ExternalID.String(), AppID: c.AppID, Credential: secret, CredentialVersion: c.Credential.Fingerprint,
-		ConsentGranted: c.Consent == domain.ConsentIsGiven,
+		EntraTenantID: x.begun.Tenant.ExternalID.String(), AppID: c.AppID, Credential: secret,
+		// A token keeps the permissions that it was issued with, and other workers have tokens too: other grants, another token.
+		CredentialVersion: c.Credential.Fingerprint + " " + strings.Join(c.Granted, " "),
+		ConsentGranted:    c.Consent == domain.ConsentIsGiven,
 	}, nil
 }
 

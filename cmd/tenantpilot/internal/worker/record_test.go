@@ -47,7 +47,7 @@ func TestARunsRowTellsHowItEnded(t *testing.T) {
 		confirmed int
 		summary   string
 	}{
-		{domain.OpConnectionCheck, 2, `^Connection checked: everything needed is granted and works\.$`},
+		{domain.OpConnectionCheck, 4, `^Connection checked: everything needed is granted and works\.$`},
 		{domain.OpRoleDefinitionsSync, 1, `^60 role definitions read, nothing written\.$`},
 		{domain.OpGroupsSync, 1, `^90 groups read, nothing written\.$`},
 		{domain.OpGroupsSync, 1, `^\d+ changes read, \d+ groups known, nothing written\.$`},

@@ -29,7 +29,12 @@ type Config struct {
 	Concurrency int           // runs at a time, default 4
 	Lease       time.Duration // how long a silent worker keeps a run, default 15 s; heartbeats come three times as often
 	Poll        time.Duration // the longest time between looks at the queue, default 1 s
-	Log         *slog.Logger
+	// ConsentWindow is how long after a consent its absence at the provider means nothing yet, default 10 min; ConsentPause the first pause
+	// between looks, default 5 s, doubled each time up to a minute.
+	ConsentWindow, ConsentPause time.Duration
+	// ExpiryLook is the time between looks at credentials that come near their end, of all workers together, default 6 h.
+	ExpiryLook time.Duration
+	Log        *slog.Logger
 }
 
 // Credentials finds the secret that a connection signs in with. It is asked once per run; the secret is kept nowhere.
@@ -58,6 +63,15 @@ func New(cfg Config, store *eventstore.Store, handler *commands.Handler, client 
 	if cfg.Poll <= 0 {
 		cfg.Poll = time.Second
 	}
+	if cfg.ConsentWindow <= 0 {
+		cfg.ConsentWindow = 10 * time.Minute
+	}
+	if cfg.ExpiryLook <= 0 {
+		cfg.ExpiryLook = 6 * time.Hour
+	}
+	if cfg.ConsentPause <= 0 {
+		cfg.ConsentPause = 5 * time.Second
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -74,6 +88,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	var busy sync.WaitGroup
 	defer busy.Wait()
 	busy.Go(func() { w.admitReservations(ctx) })
+	busy.Go(func() { w.watchExpiry(ctx) })
 	for pause := w.cfg.Poll; ; {
 		select {
 		case slots <- struct{}{}:

@@ -169,7 +169,7 @@ func checkWritesWhatItFound(t *testing.T, w *world) {
 			t.Errorf("%s: connection is %s %q, consent %s, scope held %v; want %s %q %s", c.scenario,
 				conn.Verification, conn.VerificationReason, conn.Consent, conn.Scope.Held(), c.verification, c.reason, c.consent)
 		}
-		if c.scenario == "healthy" && (end.Counts.Confirmed != len(w.items(run)) || len(w.items(run)) != 2) {
+		if c.scenario == "healthy" && (end.Counts.Confirmed != len(w.items(run)) || len(w.items(run)) != 4) {
 			t.Errorf("items of a healthy check: %+v", w.items(run))
 		}
 	}

@@ -107,6 +107,7 @@ type change struct {
 	Groups          *int      `json:"groups"`
 	RoleDefinitions *int      `json:"roleDefinitions"`
 	Permissions     *[]string `json:"permissions"`
+	Consent         bool      `json:"consent"` // an administrator accepts, as on the consent page
 	RevokeTokens    bool      `json:"revokeTokens"`
 }
 
@@ -160,7 +161,7 @@ func (s *Server) changeTenant(w http.ResponseWriter, r *http.Request, args []str
 	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, 64<<10))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
-		problem(w, http.StatusBadRequest, "The body is not a JSON object of known fields: scenario, hold, latencyMs, groups, roleDefinitions, permissions, revokeTokens.", nil)
+		problem(w, http.StatusBadRequest, "The body is not a JSON object of known fields: scenario, hold, latencyMs, groups, roleDefinitions, permissions, consent, revokeTokens.", nil)
 		return
 	}
 	if _, err := d.Token(); err != io.EOF {
@@ -176,7 +177,7 @@ func (s *Server) changeTenant(w http.ResponseWriter, r *http.Request, args []str
 	}
 	s.mu.Lock()
 	if t := s.tenants[key(args[0])]; t != nil {
-		in.apply(t)
+		in.apply(t, s.cfg.ConsentSpread)
 	}
 	v, ok := s.view(args[0])
 	s.mu.Unlock()
@@ -205,9 +206,12 @@ func (c change) check() (detail string, extra map[string]any) {
 }
 
 // apply changes the tenant. Other groups make saved delta links worthless, so they expire.
-func (c change) apply(t *tenant) {
+func (c change) apply(t *tenant, spread int) {
 	if c.Scenario != nil {
 		t.Scenario = *c.Scenario
+	}
+	if c.Consent {
+		t.accept(spread)
 	}
 	if c.LatencyMs != nil {
 		latency := time.Duration(*c.LatencyMs) * time.Millisecond
@@ -242,7 +246,7 @@ func (s *Server) setHold(tenantID string, on bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.tenants[key(tenantID)]; t != nil {
-		change{Hold: &on}.apply(t)
+		change{Hold: &on}.apply(t, 0)
 	}
 }
 

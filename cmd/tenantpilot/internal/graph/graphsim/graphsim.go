@@ -42,6 +42,9 @@ type Config struct {
 	ThrottleBurst     int
 	ThrottleAddresses int
 
+	// ConsentSpread is how many sign-ins do not see a fresh consent yet in the scenario "consent_spreading"; default 2.
+	ConsentSpread int
+
 	// TokenLifetime is how long access tokens are good; default 75 minutes, Microsoft's average.
 	TokenLifetime time.Duration
 
@@ -66,6 +69,7 @@ func (c Config) withDefaults() Config {
 	setTime(&c.RetryAfter, 5*time.Second)
 	setInt(&c.ThrottleBurst, 2)
 	setInt(&c.ThrottleAddresses, 3)
+	setInt(&c.ConsentSpread, 2)
 	setTime(&c.TokenLifetime, 75*time.Minute)
 	if c.HostileURL == "" {
 		c.HostileURL = "https://graph.microsoft.com.attacker.example/v1.0/groups/delta?$skiptoken=x"

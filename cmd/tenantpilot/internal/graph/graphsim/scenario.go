@@ -19,6 +19,9 @@ const (
 	ScenarioNoConsent           = "no_consent"           // AADSTS65001
 	ScenarioConsentRequired     = "consent_required"     // the same by its demo name
 	ScenarioConsentRevoked      = "consent_revoked"      // AADSTS65001 where consent had been given
+	ScenarioConsentDenied       = "consent_denied"       // AADSTS65001, and the consent page refuses whatever is clicked
+	ScenarioConsentElsewhere    = "consent_elsewhere"    // AADSTS65001, and the consent page answers for another directory
+	ScenarioConsentSpreading    = "consent_spreading"    // AADSTS65001, and for some sign-ins after consent still
 	ScenarioAppNotInstalled     = "app_not_installed"    // AADSTS700016
 	ScenarioAppDisabled         = "app_disabled"         // AADSTS7000112
 	ScenarioVerificationBlocked = "verification_blocked" // AADSTS53003
@@ -41,7 +44,8 @@ func Scenarios() []string {
 	all := []string{
 		ScenarioHealthy, ScenarioSlow, ScenarioThrottled, ScenarioThrottledNoHeader, ScenarioForbidden,
 		ScenarioExpiredSecret, ScenarioCredentialExpired, ScenarioWrongSecret, ScenarioNoConsent,
-		ScenarioConsentRequired, ScenarioConsentRevoked, ScenarioAppNotInstalled, ScenarioAppDisabled,
+		ScenarioConsentRequired, ScenarioConsentRevoked, ScenarioConsentDenied, ScenarioConsentElsewhere, ScenarioConsentSpreading,
+		ScenarioAppNotInstalled, ScenarioAppDisabled,
 		ScenarioVerificationBlocked, ScenarioPermissionMissing, ScenarioLicenseMissing, ScenarioUnavailable,
 		ScenarioHang, ScenarioMalformed, ScenarioOversized, ScenarioHostileNextLink, ScenarioRedirect,
 		ScenarioDeltaExpired, ScenarioOtherDirectory, ScenarioDisabled, ScenarioNoConnection,
@@ -77,6 +81,9 @@ var tokenRefusals = map[string]refusal{
 	ScenarioNoConsent:           noConsent,
 	ScenarioConsentRequired:     noConsent,
 	ScenarioConsentRevoked:      noConsent,
+	ScenarioConsentDenied:       noConsent,
+	ScenarioConsentElsewhere:    noConsent,
+	ScenarioConsentSpreading:    noConsent,
 	ScenarioAppNotInstalled:     unknownApp,
 	ScenarioAppDisabled:         {http.StatusBadRequest, "unauthorized_client", 7000112, "Application '{app}' is disabled."},
 	ScenarioVerificationBlocked: {http.StatusBadRequest, "invalid_grant", 53003, "Access to '{app}' has been blocked by Conditional Access policies of '{tenant}'."},
@@ -93,6 +100,9 @@ type tenant struct {
 	generation int // how many rounds of changes the groups have seen
 	epoch      int // delta links of an earlier epoch are expired
 
+	consented bool // scenario consent_spreading: accepted
+	spread    int  // and this many sign-ins do not see it yet
+
 	notBefore time.Time // the latest Retry-After instant given out
 	waiting   int       // answers held back at present
 }
@@ -108,6 +118,7 @@ func (t *tenant) release() {
 func (t *tenant) reset() {
 	t.release()
 	t.Tenant, t.latency, t.generation, t.notBefore = t.registered, nil, 0, time.Time{}
+	t.consented, t.spread = false, 0
 	t.epoch++
 }
 

@@ -33,6 +33,8 @@ func (s *Server) table() []route {
 	return []route{
 		at(http.MethodPost, `/([^/]+)/oauth2/v2\.0/token`, s.serveToken),
 		at(http.MethodGet, `/([^/]+)/v2\.0/\.well-known/openid-configuration`, s.serveDiscovery),
+		at(http.MethodGet, `/([^/]+)/v2\.0/adminconsent`, s.serveConsent),
+		at(http.MethodPost, `/([^/]+)/v2\.0/adminconsent`, s.answerConsent),
 		get(`/v1\.0/organization`, "Directory.Read.All", (*request).organization),
 		get(`/v1\.0/servicePrincipals\(appId='([^']+)'\)`, "", (*request).servicePrincipal),
 		get(`/v1\.0/servicePrincipals/([^/]+)/appRoleAssignments`, "Application.Read.All", (*request).appRoleAssignments),
@@ -98,6 +100,11 @@ func (t *tenant) judge(grant, appID, secret string) (refusal, bool) {
 		return missingSecret, true
 	case t.Secret != "" && secret != t.Secret:
 		return wrongSecret, true
+	case t.consented && t.spread > 0:
+		t.spread--
+		return noConsent, true
+	case t.consented:
+		return refusal{}, false
 	}
 	no, refused := tokenRefusals[t.Scenario]
 	return no, refused

@@ -240,6 +240,9 @@ func (f *ParsedFilter) take(key string, values []string, me string) {
 		if key == "initiator" && value == "me" {
 			value = me
 		}
+		if code, ok := domain.ParseReasonCode(value); ok && key == "reason" {
+			value = string(code) // legacy spellings are read, and never written
+		}
 		if negated {
 			none = append(none, value)
 		} else {

@@ -27,7 +27,8 @@ type RunFacts struct {
 	// MayCancel and MayStart say what the viewer's role allows.
 	MayCancel, MayStart bool
 	May                 func(domain.NextStepAction) bool
-	AttemptID           string // nonce for "run again"
+	Finding             *projections.Finding // of a check that has ended
+	AttemptID           string               // nonce for "run again"
 	Now                 time.Time
 	// Base and Query are the page's address, for the links of the timeline; of a peek there are none.
 	Base  string
@@ -73,6 +74,10 @@ func PresentRun(f RunFacts) RunDetail {
 	f.timeline(&d)
 	d.Items = items(r.Items)
 	d.Related = f.related()
+	if f.Finding != nil {
+		report := CheckTruth(r, *f.Finding, f.Now)
+		d.Permissions = &report
+	}
 	return d
 }
 
@@ -157,6 +162,9 @@ func (f RunFacts) waiting(d *RunDetail) {
 		return
 	}
 	d.Waiting = &Waiting{For: "the provider", Until: *r.WaitingUntil}
+	if r.WaitingFor != nil && *r.WaitingFor == domain.ReasonProviderVerificationPending {
+		d.Waiting.For = "the new consent to spread at the provider"
+	}
 	if r.WaitingFor != nil && *r.WaitingFor == domain.ReasonProviderRateLimited {
 		d.Waiting.For = "the provider's throttle budget"
 	}

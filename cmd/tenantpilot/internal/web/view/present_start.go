@@ -213,6 +213,9 @@ func stepHref(s domain.NextStep, reason domain.Reason, tenant string) string {
 		}
 		return href
 	}
+	if s.ActionType == domain.StepConsent {
+		return s.Href
+	}
 	for _, prefix := range []string{"/admin/tenants", "/admin/t/", "/admin/operations", "/admin/notifications"} {
 		if strings.HasPrefix(s.Href, prefix) {
 			return s.Href

@@ -16,6 +16,7 @@ func PresentConnection(c projections.Connection, tenant projections.Tenant) Conn
 		ID: c.Number, TenantLabel: Text(tenant.Name), DisplayName: c.DisplayName, Provider: c.Provider, ConnectionType: c.ConnectionType,
 		IsDefault: tenant.DefaultConnection != nil && *tenant.DefaultConnection == c.Number, State: canonicalState(c), CheckedAt: at(c.LastCheckedAt),
 	}
+	row.Expiry = ExpiryOf(c)
 	if c.ScopeRunNumber != nil {
 		row.Scope = &Link{"run " + strconv.FormatInt(*c.ScopeRunNumber, 10), RunHref(*c.ScopeRunNumber)}
 	}
@@ -104,7 +105,10 @@ func PresentTenantRow(t projections.Tenant, connections []projections.Connection
 }
 
 // PresentNotification is one line of a person's notifications.
-func PresentNotification(n projections.Notification, tenants map[uuid.UUID]string, index int, _ time.Time) Notification {
+func PresentNotification(n projections.Notification, tenants map[uuid.UUID]string, index int, now time.Time) Notification {
+	if n.Kind == "credential_expiring" && n.Connection != nil && n.Until != nil {
+		return presentExpiry(n, tenants, index, now)
+	}
 	label := domain.OperationByType(n.Operation).Label
 	out := Notification{
 		ID: int64(index), Href: RunHref(n.RunNumber), Tenant: tenants[n.Tenant], At: n.CreatedAt, Unread: n.ReadAt == nil,

@@ -61,6 +61,8 @@ type RunDetail struct {
 	// ItemsNote says what is not shown, such as "First 100 of 412 items".
 	ItemsNote string `json:"-"`
 	Related   []Fact `json:"-"`
+	// Permissions is the report of a check that has ended; nil for other runs.
+	Permissions *PermissionTruth `json:"-"`
 }
 
 // ProtectedScope is what the run held alone. Its JSON is the contract's free object.

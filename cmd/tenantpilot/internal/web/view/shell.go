@@ -82,6 +82,7 @@ func MainNav(path string, has func(href string) bool) []NavGroup {
 	all := []NavGroup{
 		{Label: "Monitor", Items: []NavItem{
 			{Label: "Operations", Icon: "activity", Href: "/admin/operations", Key: "o"},
+			{Label: "Readiness", Icon: "circle-check", Href: "/admin/readiness"},
 			{Label: "Attempts", Icon: "list-checks", Href: "/admin/attempts"},
 			{Label: "Audit & replay", Icon: "history", Href: "/admin/audit", Key: "a"},
 		}},

@@ -39,6 +39,8 @@ type ConnectionRow struct {
 	Href string `json:"-"`
 	// CheckedAt is the last check as an instant.
 	CheckedAt time.Time `json:"-"`
+	// Expiry is how long the credential is still good; nil when that is not known.
+	Expiry *CredentialExpiry `json:"-"`
 	// Scope says who holds the connection now; nil is free.
 	Scope   *Link    `json:"-"`
 	Buttons []Button `json:"-"`
@@ -103,6 +105,8 @@ type TenantPage struct {
 	Runs        []RunRow
 	RunsHref    string
 	Facts       []Fact
+	// Permissions is the truth about the default connection's; nil without one.
+	Permissions *PermissionTruth
 }
 
 // Readiness is the dry run of one operation. Status is a start outcome.

@@ -1,0 +1,259 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/google/uuid"
+
+	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/consent"
+	"tenantpilot/cmd/tenantpilot/internal/web/page"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
+	"tenantpilot/commands"
+	"tenantpilot/domain"
+	"tenantpilot/projections"
+)
+
+const consentCallbackPath = "/consent/callback"
+
+// ConsentProvider makes links to the provider's consent page and reads what it answers. It talks to nobody.
+type ConsentProvider interface {
+	// ConsentURL is the page for an administrator of a directory, which answers to redirect with state.
+	ConsentURL(directory, appID, redirect, state string) (string, error)
+	// ReadConsentAnswer returns the directory that an answer names, a claim to be compared, and why there is no consent; "" is a grant.
+	ReadConsentAnswer(query url.Values) (directory string, refusal domain.ReasonCode)
+}
+
+// consentPage says what consent is needed for and how it stands.
+func (s *Server) consentPage(r request) (answer, error) {
+	c, t, err := s.connectionAndTenant(r)
+	if err != nil {
+		return answer{}, err
+	}
+	p, err := s.presentConsent(r, c, t)
+	if err != nil {
+		return answer{}, err
+	}
+	if next := auth.LocalPath(r.URL.Query().Get("next")); next != "/" {
+		p.Next, p.Here = next, p.Here+"?next="+url.QueryEscape(next)
+	}
+	return consentAnswer(p, t), nil
+}
+
+func consentAnswer(p view.Consent, t projections.Tenant) answer {
+	return answer{
+		title: "Admin consent for " + t.Name, shell: inTenant(t),
+		page: func(shell view.Shell) templ.Component { return page.ConsentPage(shell, p) },
+	}
+}
+
+func (s *Server) connectionAndTenant(r request) (projections.Connection, projections.Tenant, error) {
+	number, err := pathNumber(r.v("connection"))
+	if err != nil {
+		return projections.Connection{}, projections.Tenant{}, err
+	}
+	c, err := s.Read.Connection(r.Context(), r.actor(), number)
+	if err != nil {
+		return c, projections.Tenant{}, err
+	}
+	tenants, err := s.Read.Tenants(r.Context(), r.actor())
+	if err != nil {
+		return c, projections.Tenant{}, err
+	}
+	for _, t := range tenants {
+		if t.ID == c.Tenant {
+			return c, t, nil
+		}
+	}
+	return c, projections.Tenant{}, notFound()
+}
+
+func (s *Server) presentConsent(r request, c projections.Connection, t projections.Tenant) (view.Consent, error) {
+	now := time.Now().UTC()
+	p := view.PresentConsent(c, t, r.actor().May, uuid.NewString(), now)
+	if s.Consents == nil {
+		p.RequestHref = ""
+		return p, nil
+	}
+	sent, found, err := s.Consents.Latest(r.Context(), r.actor().Workspace, c.Number)
+	if err != nil || !found {
+		return p, err
+	}
+	name, err := s.Read.PersonName(r.Context(), sent.Person)
+	if err != nil {
+		return p, err
+	}
+	p.Sent = &view.ConsentSent{By: name, At: sent.RequestedAt, Expires: sent.ExpiresAt, State: "open"}
+	switch {
+	case sent.Elsewhere:
+		p.Sent.State = "elsewhere"
+	case !sent.AnsweredAt.IsZero():
+		p.Sent.State = "answered"
+	case !now.Before(sent.ExpiresAt):
+		p.Sent.State = "expired"
+	}
+	return p, nil
+}
+
+// requestConsent makes a link and shows it, once: what is kept of it is a hash.
+func (s *Server) requestConsent(r request) (answer, error) {
+	c, t, err := s.connectionAndTenant(r)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := r.actor().Authorize(c.Workspace, c.Tenant, domain.CapProviderManage); err != nil {
+		return answer{}, err
+	}
+	if r.viewer.Session() == "" || s.Consents == nil {
+		return answer{}, problem{
+			Status: http.StatusConflict, Code: "session_required",
+			Detail: "A consent link is answered in a browser that is signed in. Sign in to the console and ask for it there.",
+		}
+	}
+	if err := r.ParseForm(); err != nil {
+		return answer{}, invalid("malformed_body", "The form could not be read.")
+	}
+	number, directory, back := c.Number, t.ExternalID.String(), s.callbackURL(r.Request)
+	if _, err := s.Provider.ConsentURL(directory, c.AppID, back, "any"); err != nil {
+		return answer{}, problem{
+			Status: http.StatusConflict, Code: "consent_link_impossible",
+			Detail: "No link can be made: the application id of the connection is not one of Microsoft's. Correct it first.",
+		}
+	}
+	seq, err := s.Commands.RequestConsent(r.Context(), commands.RequestConsent{Actor: r.actor(), Connection: number})
+	if err != nil {
+		return answer{}, err
+	}
+	next := view.ConsentHref(number)
+	if wanted := auth.LocalPath(r.PostForm.Get("next")); wanted != "/" {
+		next = wanted
+	}
+	state, expires, err := s.Consents.Issue(r.Context(), consent.Request{
+		Session: r.viewer.Session(), Workspace: c.Workspace, Person: r.actor().Ref.ID, Connection: number, Directory: t.ExternalID, Next: next,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	link, err := s.Provider.ConsentURL(directory, c.AppID, back, state)
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := s.Read.AwaitConnections(r.Context(), seq, 2*time.Second); err != nil {
+		return answer{}, err
+	}
+	if c, t, err = s.connectionAndTenant(r); err != nil {
+		return answer{}, err
+	}
+	p, err := s.presentConsent(r, c, t)
+	if err != nil {
+		return answer{}, err
+	}
+	made := view.PresentConsentLink(link, expires, t.Name, p.Permissions)
+	p.Link, p.Next, p.Here = &made, next, p.Here+"?next="+url.QueryEscape(next)
+	return consentAnswer(p, t), nil
+}
+
+// callbackURL is where the provider sends the browser back to; it has to be one of the application's reply addresses.
+func (s *Server) callbackURL(r *http.Request) string {
+	if s.PublicURL != "" {
+		return strings.TrimSuffix(s.PublicURL, "/") + consentCallbackPath
+	}
+	scheme := "http"
+	if r.TLS != nil || s.BehindTLS {
+		scheme = "https"
+	}
+	return scheme + "://" + r.Host + consentCallbackPath
+}
+
+// consentCallback is where the provider sends the administrator's browser. What it says is a claim: the state decides whether it is listened
+// to, the directory has to be the expected one, and a grant is believed only after the check that is queued here.
+func (s *Server) consentCallback(r request) (answer, error) {
+	query := r.URL.Query()
+	if s.Consents == nil || query.Get("state") == "" {
+		return s.consentIgnored(r, consent.ErrInvalid), nil
+	}
+	asked, err := s.Consents.Burn(r.Context(), query.Get("state"), r.viewer.Session())
+	if errors.Is(err, consent.ErrInvalid) || errors.Is(err, consent.ErrElsewhere) {
+		return s.consentIgnored(r, err), nil
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	if r.actor().Workspace != asked.Workspace { // another one was chosen meanwhile
+		return s.consentIgnored(r, consent.ErrElsewhere), nil
+	}
+	directory, refusal := s.Provider.ReadConsentAnswer(query)
+	if refusal == "" && directory != strings.ToLower(asked.Directory.String()) {
+		refusal = domain.ReasonTenantTargetMismatch
+	}
+	seq, err := s.Commands.FinishConsent(r.Context(), commands.FinishConsent{Actor: r.actor(), Connection: asked.Connection, Refusal: refusal})
+	if err != nil {
+		return answer{}, err
+	}
+	s.Log.Info("consent answered", "connection", asked.Connection, "refusal", string(refusal), "request_id", requestIDOf(r.Context()))
+	if refusal == "" {
+		checked, err := s.queueCheck(r.Context(), r.actor(), asked.Connection)
+		if err != nil {
+			return answer{}, err
+		}
+		seq = max(seq, checked)
+	}
+	if _, err := s.Read.AwaitConnections(r.Context(), seq, 2*time.Second); err != nil {
+		return answer{}, err
+	}
+	return answer{redirect: asked.Next}, nil
+}
+
+// queueCheck starts the check that proves a consent. Where the connection is in use, a check of before the consent included, it waits for it
+// to be free; where something else is in the way the page of the connection says so.
+func (s *Server) queueCheck(ctx context.Context, actor domain.Actor, connection int64) (int64, error) {
+	start := commands.Start{
+		Actor: actor, Operation: domain.OpConnectionCheck, Connection: connection, Surface: "consent.callback",
+		Trigger: domain.TriggerOperator, Reconsent: true,
+	}
+	result, err := s.Commands.Start(ctx, start)
+	if err != nil || (result.Outcome != domain.Deduped && result.Outcome != domain.Busy) {
+		return result.Seq, err
+	}
+	_, seq, err := s.Commands.Reserve(ctx, commands.Reserve{Start: start})
+	if refusal, ok := domain.AsRefusal(err); ok && refusal.Kind == domain.Conflict { // it has just become free
+		result, err = s.Commands.Start(ctx, start)
+		seq = result.Seq
+	}
+	return seq, err
+}
+
+// consentIgnored is what a browser sees whose answer is not listened to. An administrator of the customer, who opened the link that was sent
+// to them, ends here: they are told that their part is done.
+func (s *Server) consentIgnored(r request, why error) answer {
+	shown := view.ConsentAnswer{
+		Tone: view.Warning, Icon: "triangle-alert", Title: "This consent link is no longer valid", Text: "Nothing was recorded.",
+		Code:  string(domain.ReasonConsentStateInvalid),
+		Steps: []string{"The link was already used, is older than 15 minutes, or was never made here.", "Make a new link on the page of the connection."},
+	}
+	if errors.Is(why, consent.ErrElsewhere) {
+		shown.Tone, shown.Icon = view.Neutral, "info"
+		shown.Title, shown.Text = "Thank you, you can close this page", "This browser did not ask for the consent, so nothing was recorded here."
+		shown.Steps = []string{
+			"If you accepted: tell the person who sent you the link. They press \"I already consented, re-check\" and see it confirmed.",
+			"If you declined: nothing happens.",
+		}
+	}
+	s.Log.Warn("consent answer ignored", "why", why.Error(), "request_id", requestIDOf(r.Context()))
+	if r.viewer.Name != "" {
+		shown.Link = &view.Link{Label: "Go to tenants", Href: "/admin/tenants"}
+	}
+	return answer{
+		title: shown.Title, status: http.StatusBadRequest,
+		page: func(shell view.Shell) templ.Component {
+			shell.Viewer, shell.Nav, shell.Tenants, shell.StartHref = view.Viewer{}, nil, nil, ""
+			return page.ConsentAnswerPage(shell, shown)
+		},
+	}
+}

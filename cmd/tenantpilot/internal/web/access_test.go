@@ -34,7 +34,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 	htmlOnly := map[string]bool{
 		consent: true, consent + "/request": true,
 		"/admin/t/" + own + "/hold": true, "/admin/t/" + own + "/release": true,
-		"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true}
+		"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true,
+	}
 	checks := map[string]want{
 		"POST " + startPath(c.contoso, domain.OpGroupsSync):                   starts,
 		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                 starts,

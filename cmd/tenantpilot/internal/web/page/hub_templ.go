@@ -801,7 +801,7 @@ func viewsMenu(views *view.SavedViews) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 70, "Saved views")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 70, "Views")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

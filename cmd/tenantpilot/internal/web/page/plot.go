@@ -2,6 +2,7 @@ package page
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -63,6 +64,10 @@ func (s span) ticks() []time.Time {
 func percent(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) + "%" }
 
 func laneSpan(l view.Lanes) span { return span{l.From, l.To} }
+
+func anyHeld(l view.Lanes) bool {
+	return slices.ContainsFunc(l.Lanes, func(lane view.Lane) bool { return len(lane.Holds) > 0 })
+}
 
 func laneSummary(l view.Lane) string {
 	text := plural(len(l.Bars), "run", "runs")

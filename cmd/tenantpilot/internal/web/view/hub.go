@@ -87,9 +87,15 @@ type Column struct {
 
 // runColumns are all optional columns; status and operation always stand in front of them.
 var runColumns = []Column{
-	{Key: "tenant", Label: "Tenant"}, {Key: "connection", Label: "Connection"}, {Key: "initiator", Label: "Started by"},
-	{Key: "progress", Label: "Progress"}, {Key: "duration", Label: "Duration", End: true}, {Key: "started", Label: "Started", End: true},
-	{Key: "ended", Label: "Ended", End: true}, {Key: "reason", Label: "Reason code"}, {Key: "trigger", Label: "Trigger"},
+	{Key: "tenant", Label: "Tenant"},
+	{Key: "connection", Label: "Connection"},
+	{Key: "initiator", Label: "Started by"},
+	{Key: "progress", Label: "Progress"},
+	{Key: "duration", Label: "Duration", End: true},
+	{Key: "started", Label: "Started", End: true},
+	{Key: "ended", Label: "Ended", End: true},
+	{Key: "reason", Label: "Reason code"},
+	{Key: "trigger", Label: "Trigger"},
 }
 
 // DefaultColumns are shown while nobody chose others.

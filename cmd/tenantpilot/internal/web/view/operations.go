@@ -26,7 +26,7 @@ type OperationsList struct {
 	Lanes      *Lanes
 	Hours      *HourBars
 	Rows       []RunRow
-	// Newer and Older are keyset pages; empty disables the button.
+	// Newer and Older are the pages up and down the list, which is the other way round when it is Oldest first; empty disables the button.
 	Newer string
 	Older string
 	// ExportHref has the runs of the filter as CSV; empty offers none.

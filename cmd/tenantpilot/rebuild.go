@@ -204,7 +204,9 @@ func progressLine(p projections.Progress) string {
 func (a *app) rebuildStale(ctx context.Context) {
 	stale, err := projections.Stale(ctx, a.pool, projections.All())
 	if err != nil {
-		a.log.Error("look for read models to rebuild", "err", err)
+		if ctx.Err() == nil {
+			a.log.Error("look for read models to rebuild", "err", err)
+		}
 		return
 	}
 	for _, m := range stale {

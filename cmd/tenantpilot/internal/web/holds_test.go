@@ -68,7 +68,7 @@ func TestATenantIsHeldAndReleased(t *testing.T) {
 	if page := b.send(t, "GET", hub).text(); strings.Contains(page, "Change freeze") {
 		t.Error("the released tenant is still on hold")
 	}
-	if n := c.count(t, `select count(*) from events where name = 'TenantReleased' and payload ->> 'reason' = 'Freeze is over'`); n != 1 {
+	if n := c.count(t, `select count(*) from events where name = 'TenantReleased.v2' and payload ->> 'reason' = 'Freeze is over'`); n != 1 {
 		t.Errorf("%d releases in the log, want 1", n)
 	}
 }

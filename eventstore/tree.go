@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 	"golang.org/x/mod/sumdb/tlog"
 )
 
@@ -272,4 +274,104 @@ func hashesOf(b []byte) []tlog.Hash {
 		copy(hashes[i][:], b[i*tlog.HashSize:])
 	}
 	return hashes
+}
+
+// Row is one position of the log as it is stored. Event is nil when the position has none.
+type Row struct {
+	Position int64
+	Event    *Event
+	Leaf     tlog.Hash
+}
+
+// walkPage is how many positions Walk reads at a time.
+const walkPage = 4000
+
+// Walk calls do with every position after one, in order, as long as it answers true. It holds no transaction open.
+func (t Tree) Walk(ctx context.Context, after int64, do func(Row) bool) error {
+	const page = `select l.position, e.seq is not null, coalesce(e.leaf, ''), coalesce(e.stream, $3), coalesce(e.version, 0), coalesce(e.id, $3),
+			coalesce(e.name, ''), coalesce(e.workspace, $3), coalesce(e.tenant, $3), coalesce(e.recorded_at, '-infinity'), e.meta, e.payload
+		from (select position, seq from log where position > $1 order by position limit $2) l
+		left join events e using (seq) order by l.position`
+	for {
+		rows, err := t.db.Query(ctx, page, after, walkPage, uuid.Nil)
+		if err != nil {
+			return fmt.Errorf("read log after %d: %w", after, err)
+		}
+		read, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (Row, error) {
+			var r Row
+			var e Event
+			var there bool
+			var leaf []byte
+			var at pgtype.Timestamptz
+			err := row.Scan(&r.Position, &there, &leaf, &e.Stream, &e.Version, &e.ID, &e.Name, &e.Workspace, &e.Tenant, &at, &e.Meta, &e.Payload)
+			if there {
+				e.Position, e.RecordedAt, r.Event = r.Position, at.Time.UTC(), &e
+				copy(r.Leaf[:], leaf)
+			}
+			return r, err
+		})
+		if err != nil {
+			return fmt.Errorf("read log after %d: %w", after, err)
+		}
+		for _, r := range read {
+			if !do(r) {
+				return nil
+			}
+			after = r.Position
+		}
+		if len(read) < walkPage {
+			return nil
+		}
+	}
+}
+
+// Tile is a complete tile as it is stored; nil when it is not there.
+func (t Tree) Tile(ctx context.Context, level int, tile int64) ([]tlog.Hash, error) {
+	var b []byte
+	err := t.db.QueryRow(ctx, `select hashes from tree_tiles where level = $1 and tile = $2`, level, tile).Scan(&b)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read tile %d of level %d: %w", tile, level, err)
+	}
+	return hashesOf(b), nil
+}
+
+// EventsOfRun are the events of a run's stream, and those of its connection's stream that name the run, up to a position, in order.
+func (t Tree) EventsOfRun(ctx context.Context, run, connection uuid.UUID, upTo int64) ([]Event, error) {
+	return t.events(ctx, `l.position <= $1 and (e.stream = $2 or e.stream = $3 and e.payload->>'run' = $2::text)`, upTo, run, connection)
+}
+
+// EventsOfTenant are all events about a tenant from the first to the last that was recorded in a period, up to a position, in order. It looks
+// at every event: there is no index by tenant, because every append would have to keep it.
+func (t Tree) EventsOfTenant(ctx context.Context, tenant uuid.UUID, from, to time.Time, upTo int64) ([]Event, error) {
+	var first, last *int64
+	err := t.db.QueryRow(ctx, `select min(l.position), max(l.position) from log l join events e using (seq)
+		where e.tenant = $1 and e.recorded_at >= $2 and e.recorded_at < $3 and l.position <= $4`, tenant, from, to, upTo).Scan(&first, &last)
+	if err != nil {
+		return nil, fmt.Errorf("find events of tenant: %w", err)
+	}
+	if first == nil {
+		return nil, nil
+	}
+	return t.events(ctx, `e.tenant = $1 and l.position between $2 and $3`, tenant, *first, *last)
+}
+
+func (t Tree) events(ctx context.Context, where string, args ...any) ([]Event, error) {
+	rows, err := t.db.Query(ctx,
+		`select l.position, `+eventColumns+` from events e join log l using (seq) where `+where+` order by l.position`, args...)
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	events, err := pgx.CollectRows(rows, scanEvent(true))
+	if err != nil {
+		return nil, fmt.Errorf("read events: %w", err)
+	}
+	return events, nil
+}
+
+// FindFirst are the events that open a stream, by name and a text in their payload. It looks at every stream.
+func (t Tree) FindFirst(ctx context.Context, name, key, value string) ([]Event, error) {
+	return t.events(ctx, `e.version = 1 and e.name = $1 and e.payload->>$2 = $3`, name, key, value)
 }

@@ -132,14 +132,15 @@ func (p Pack) eventLines() []byte {
 
 func (p Pack) leafLines() []byte {
 	var b bytes.Buffer
-	for _, position := range p.positions() {
+	for _, position := range p.Positions() {
 		leaf := p.Leaves[position]
 		fmt.Fprintf(&b, "%d %x\n", position, leaf[:])
 	}
 	return b.Bytes()
 }
 
-func (p Pack) positions() []int64 {
+// Positions are those whose leaf hash the pack has, ascending.
+func (p Pack) Positions() []int64 {
 	positions := make([]int64, 0, len(p.Leaves))
 	for position := range p.Leaves {
 		positions = append(positions, position)

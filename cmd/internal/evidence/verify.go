@@ -17,7 +17,7 @@ func (p Pack) Verify(verifier note.Verifier, earlier *Head) (holds []string, err
 	if err != nil {
 		return nil, err
 	}
-	holds = append(holds, fmt.Sprintf("The head of %d events of the log %s is signed by its key, %s.", head.Size, head.Origin, stamp(head.At)))
+	holds = append(holds, head.Sentence())
 	records, err := p.checkEvents()
 	if err != nil {
 		return holds, err
@@ -53,7 +53,51 @@ func (p Pack) Verify(verifier note.Verifier, earlier *Head) (holds []string, err
 	if err := p.Consistency.Check(*earlier, head); err != nil {
 		return holds, err
 	}
-	return append(holds, fmt.Sprintf("The log still begins with the %d events of your head of %s.", earlier.Size, stamp(earlier.At))), nil
+	return append(holds, earlier.stillThere()), nil
+}
+
+// Verify checks a proof with the log's verifier key and, if given, a head that the reader has kept from earlier.
+func (d ProofDocument) Verify(verifier note.Verifier, earlier *Head) (holds []string, err error) {
+	if d.Head == "" || (d.Inclusion == nil) == (d.Consistency == nil) {
+		return nil, fault(PackMalformed, 0, "the document is not one proof with a signed head")
+	}
+	head, err := OpenHead(d.Head, verifier)
+	if err != nil {
+		return nil, err
+	}
+	holds = append(holds, head.Sentence())
+	if d.Inclusion != nil {
+		if earlier != nil {
+			return holds, fault(PackMalformed, 0, "a proof of one position says nothing about an earlier head")
+		}
+		if err := d.Inclusion.Check(head); err != nil {
+			return holds, err
+		}
+		return append(holds, fmt.Sprintf("The leaf %x is at position %d of it.", d.Inclusion.Leaf[:], d.Inclusion.Position)), nil
+	}
+	if earlier == nil {
+		if d.Earlier == "" {
+			return holds, fault(PackMalformed, 0, "the document has no earlier head: give the one that you have kept")
+		}
+		opened, err := OpenHead(d.Earlier, verifier)
+		if err != nil {
+			return holds, err
+		}
+		earlier = &opened
+	}
+	if err := d.Consistency.Check(*earlier, head); err != nil {
+		return holds, err
+	}
+	return append(holds, earlier.stillThere()), nil
+}
+
+// Sentence says what a genuine head states.
+func (h Head) Sentence() string {
+	return fmt.Sprintf("The head of %d events of the log %s is signed by its key, %s.", h.Size, h.Origin, stamp(h.At))
+}
+
+func (h Head) stillThere() string {
+	return fmt.Sprintf("The log still begins with the %d events of the head of %s.", h.Size, stamp(h.At))
 }
 
 // checkEvents holds every record against its leaf, and reads it.

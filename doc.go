@@ -14,6 +14,8 @@
 //	migrations                                 the database schema
 //	migrations/pgembed                         a private Postgres for the demo and the tests
 //	migrations/pgtest                          a database of its own for each test
+//	cmd/internal/evidence                      proofs about the log, made and checked without a database
+//	cmd/tpverify                               an auditor's program: checks evidence offline
 //	cmd/tenantpilot                            the program: wiring, and one file for each subcommand
 //	cmd/tenantpilot/internal/auth              who is asking: sign-in, sessions, API tokens
 //	cmd/tenantpilot/internal/browsertest       a real browser for tests

@@ -88,6 +88,19 @@ var policy = map[string]rule{
 	"migrations/pgembed": {may: []string{pgx}},
 	"migrations/pgtest":  {may: []string{"migrations", "migrations/pgembed", pgx}},
 
+	"cmd/internal/evidence": {
+		may: []string{"golang.org/x/mod/sumdb"},
+		never: map[string]string{
+			pgx: "evidence is checked without a database", "database/sql": "as pgx", "net": "evidence is checked offline", "net/http": "as net",
+		},
+	},
+	"cmd/tpverify": {
+		may: []string{"cmd/internal/evidence", "golang.org/x/mod/sumdb"},
+		never: map[string]string{
+			"net": "an auditor's program needs no network", "net/http": "as net", pgx: "nor a database", "os/exec": "nor other programs",
+		},
+		tests: []string{"cmd/internal/evidence"},
+	},
 	"cmd/tenantpilot": {
 		may: []string{"*"},
 		never: map[string]string{
@@ -108,9 +121,9 @@ var policy = map[string]rule{
 	internal + "web": {
 		may: []string{
 			"domain", "commands", "projections", internal + "auth", internal + "consent", internal + "web/view", internal + "web/page",
-			internal + "web/static", mux, templ, uuid, "github.com/prometheus/client_golang", "github.com/go-json-experiment/json",
+			internal + "web/static", "cmd/internal/evidence", mux, templ, uuid, "github.com/prometheus/client_golang", "github.com/go-json-experiment/json",
 		},
-		why: "go-json-experiment: strict decoding (unknown and doubled members) that names the place",
+		why: "evidence: the shapes of proofs; go-json-experiment: strict decoding (unknown and doubled members) that names the place",
 		never: map[string]string{
 			internal + "graph": "pages render from the database; where one needs the provider, web declares the interface and main passes it in",
 			pgx:                "no SQL in handlers", "database/sql": "no SQL in handlers",

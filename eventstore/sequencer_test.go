@@ -80,7 +80,7 @@ func unsequenced(t testing.TB, db *pgtest.DB) *eventstore.Store {
 func TestOfTwoSequencersOneNumbers(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)
-	cfg := eventstore.Config{Lease: 300 * time.Millisecond, Poll: 10 * time.Millisecond}
+	cfg := eventstore.Config{Lease: time.Second, Poll: 10 * time.Millisecond}
 	stores := []*eventstore.Store{openOn(t, db, cfg), openOn(t, db, cfg), openOn(t, db, cfg)}
 	pool := db.Pool(t)
 	stream := create(t, stores[0])

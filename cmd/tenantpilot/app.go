@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
+	"tenantpilot/cmd/internal/evidence"
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/consent"
 	"tenantpilot/cmd/tenantpilot/internal/graph"
@@ -35,6 +36,7 @@ type options struct {
 	loginURL       string // empty: Microsoft's
 	graphURL       string
 	platformSecret string
+	logKey         *evidence.Key // signs the log's heads; nil: they are not signed
 	demo           bool
 	publicURL      string // where browsers reach the console; empty: wherever they say
 	behindTLS      bool   // cookies are bound to the host and never sent in the clear
@@ -50,6 +52,7 @@ type app struct {
 	commands *commands.Handler
 	auth     *auth.Service
 	graph    *graph.Client
+	keeper   *eventstore.TreeKeeper
 	metrics  *prometheus.Registry
 	options  options
 	log      *slog.Logger
@@ -80,10 +83,15 @@ func newApp(ctx context.Context, o options) (*app, error) {
 		return nil, fmt.Errorf("open graph client: %w", err)
 	}
 	a := &app{pool: pool, graph: client, metrics: prometheus.NewRegistry(), options: o, log: o.log}
+	a.draining, a.drain = context.WithCancel(context.Background())
 	a.store = eventstore.Open(pool, eventstore.Config{Log: o.log})
+	a.keeper = newKeeper(a.store, o)
+	if err := registerLogMetrics(a.metrics, a.keeper); err != nil {
+		a.Close()
+		return nil, err
+	}
 	a.commands = commands.New(a.store, nil)
 	a.auth = auth.New(pool, auth.Config{Log: o.log, Secure: o.behindTLS})
-	a.draining, a.drain = context.WithCancel(context.Background())
 	return a, nil
 }
 
@@ -94,7 +102,7 @@ func (a *app) Close() {
 	a.pool.Close()
 }
 
-// runLog numbers events and keeps the read models until ctx ends. Every process may run it: one at a time does the work.
+// runLog numbers events, keeps the read models and the log's tree until ctx ends. Every process may run it: one at a time does the work.
 func (a *app) runLog(ctx context.Context) error {
 	engine, err := projections.NewEngine(a.store, a.log, projections.All()...)
 	if err != nil {
@@ -106,6 +114,7 @@ func (a *app) runLog(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return a.store.RunSequencer(ctx) })
 	g.Go(func() error { return engine.Run(ctx) })
+	g.Go(func() error { return a.keeper.Run(ctx) })
 	return g.Wait()
 }
 

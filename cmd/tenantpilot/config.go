@@ -33,6 +33,11 @@ type config struct {
 	// PlatformSecret is the client secret of the platform's multi-tenant app, which connections of type "platform" sign in with.
 	PlatformSecret     string `env:"PLATFORM_SECRET"`
 	PlatformSecretFile string `env:"PLATFORM_SECRET_FILE,file"`
+	// LogKey is the secret key that signs the log's heads, as `tenantpilot keys new-log` writes it. It must not be kept in the database.
+	LogKey     string `env:"LOG_KEY"`
+	LogKeyFile string `env:"LOG_KEY_FILE,file"`
+	// LogVerifier is its public half, for commands that only check.
+	LogVerifier string `env:"LOG_VERIFIER"`
 }
 
 func loadConfig() (config, error) {
@@ -42,6 +47,7 @@ func loadConfig() (config, error) {
 	}
 	for _, secret := range []struct{ value, file *string }{
 		{&c.DatabaseURL, &c.DatabaseURLFile}, {&c.OwnerDatabaseURL, &c.OwnerDatabaseURLFile}, {&c.PlatformSecret, &c.PlatformSecretFile},
+		{&c.LogKey, &c.LogKeyFile},
 	} {
 		if *secret.value == "" {
 			*secret.value = strings.TrimSpace(*secret.file)

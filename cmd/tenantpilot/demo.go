@@ -80,8 +80,12 @@ func (d *demo) run(ctx context.Context) error {
 	for _, t := range demoTenants() {
 		sim.AddTenant(t.simulated(demoSecret))
 	}
+	key, err := d.logKey()
+	if err != nil {
+		return err
+	}
 	a, err := newApp(ctx, options{
-		databaseURL: databaseURL, ownerURL: d.ownerURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, demo: true, log: d.log,
+		logKey: key, databaseURL: databaseURL, ownerURL: d.ownerURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, demo: true, log: d.log,
 	})
 	if err != nil {
 		return err
@@ -134,7 +138,9 @@ func (d *demo) database(ctx context.Context) (url string, stop func(), err error
 		if err := pgembed.Remove(ctx, d.dataDir); err != nil {
 			return "", nil, err
 		}
-		_ = os.Remove(filepath.Join(d.dataDir, demoFileName))
+		for _, name := range []string{demoFileName, logKeyName, logVerifierName} {
+			_ = os.Remove(filepath.Join(d.dataDir, name))
+		}
 	}
 	server, err := pgembed.Start(ctx, pgembed.Config{DataDir: d.dataDir, Log: d.log})
 	if err != nil {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -21,6 +23,9 @@ type withDemo struct{ *testing.M }
 // Run implements testscript.TestingM.
 func (m withDemo) Run() int {
 	code := m.M.Run()
+	if verifierDir != "" {
+		_ = os.RemoveAll(verifierDir)
+	}
 	if theDemo.stop == nil {
 		return code
 	}
@@ -42,6 +47,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TENANTPILOT_DATA_DIR", theDemo.dir)
 			env.Setenv("BASE", f.BaseURL)
 			env.Setenv("READER", f.tokenOf("readonly"))
+			env.Setenv("PATH", filepath.Dir(tpverify(t))+string(os.PathListSeparator)+env.Getenv("PATH"))
 			for _, tenant := range f.Tenants {
 				if tenant.Workspace == demoOther {
 					env.Setenv("FOREIGN", tenant.ExternalID)
@@ -54,6 +60,32 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
 	})
+}
+
+var verifierDir string // set by buildVerifier
+
+// buildVerifier builds the auditor's program once.
+var buildVerifier = sync.OnceValues(func() (string, error) {
+	var err error
+	if verifierDir, err = os.MkdirTemp("", "tpverify-"); err != nil {
+		return "", err
+	}
+	path := filepath.Join(verifierDir, "tpverify")
+	out, err := exec.Command("go", "build", "-o", path, "../tpverify").CombinedOutput()
+	if err != nil {
+		return path, fmt.Errorf("build tpverify: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// tpverify is the auditor's program, built.
+func tpverify(t testing.TB) string {
+	t.Helper()
+	path, err := buildVerifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 func exits(ts *testscript.TestScript, _ bool, args []string) {

@@ -95,6 +95,7 @@ func checkGuards(ctx context.Context, pool *pgxpool.Pool) error {
 		[]string{
 			"events_stream_version_key", "requests_key", "log_seq_key", "log_pkey", "runs_active_scope", "runs_active_identity",
 			"events_append_only", "events_no_truncate", "log_append_only", "log_no_truncate",
+			"tree_tiles_append_only", "tree_tiles_no_truncate", "tree_heads_append_only", "tree_heads_no_truncate",
 		}).Scan(&missing)
 	if err != nil {
 		return fmt.Errorf("check guards: %w", err)

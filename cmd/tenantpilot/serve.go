@@ -81,6 +81,12 @@ func withApp(ctx context.Context, dataDir string, do func(context.Context, *app,
 		databaseURL: url, ownerURL: cfg.OwnerDatabaseURL, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, behindTLS: cfg.BehindTLS,
 		publicURL: cfg.PublicURL, log: newLog(slog.LevelInfo),
 	}
+	if o.logKey, err = logKey(cfg, dataDir); err != nil {
+		return err
+	}
+	if o.logKey == nil {
+		o.log.Warn("there is no log key (TENANTPILOT_LOG_KEY_FILE): this process does not sign the log's heads")
+	}
 	if cfg.DatabaseURL == "" {
 		o.followDemo(dataDir)
 	}

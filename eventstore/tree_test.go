@@ -138,6 +138,7 @@ func TestTheKeeperSignsWhenItIsDueAndOnlyTheSameHistory(t *testing.T) {
 	cfg := eventstore.TreeConfig{Signer: signer{"ours"}, Every: 200 * time.Millisecond}
 	keepers := []*eventstore.TreeKeeper{eventstore.NewTreeKeeper(s, cfg), eventstore.NewTreeKeeper(s, cfg)}
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	for _, k := range keepers {
 		done := make(chan error, 1)
 		go func() { done <- k.Run(ctx) }()

@@ -39,8 +39,9 @@ type options struct {
 	logKey         *evidence.Key // signs the log's heads; nil: they are not signed
 	demo           bool
 	publicURL      string // where browsers reach the console; empty: wherever they say
-	behindTLS      bool   // cookies are bound to the host and never sent in the clear
-	lazyDisk       bool   // tests: accept a server that does not flush
+	limits         web.Limits
+	behindTLS      bool // cookies are bound to the host and never sent in the clear
+	lazyDisk       bool // tests: accept a server that does not flush
 	log            *slog.Logger
 }
 
@@ -140,7 +141,8 @@ func (p platformCredentials) For(_ context.Context, c domain.ProviderConnection)
 // serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish.
 func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	console, err := web.New(web.Config{
-		Read: projections.NewConsoleReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
+		Limits: a.options.limits,
+		Read:   projections.NewConsoleReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
 		Metrics: a.metrics, Changed: a.store.Sequenced, Draining: a.draining, Ready: a.ready,
 		Provider: a.graph, Consents: consent.New(a.pool, nil), PublicURL: a.options.publicURL, BehindTLS: a.options.behindTLS,
 	})

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
+	"tenantpilot/cmd/tenantpilot/internal/web"
 	"tenantpilot/migrations"
 	"tenantpilot/migrations/pgembed"
 )
@@ -186,7 +187,7 @@ type bench struct {
 }
 
 func newBench(ctx context.Context, o *benchOptions, server *pgembed.Server, progress io.Writer) (*bench, error) {
-	a, err := newApp(ctx, options{databaseURL: server.AppURL(pgembed.Database), log: newLog(slog.LevelWarn)})
+	a, err := newApp(ctx, options{databaseURL: server.AppURL(pgembed.Database), limits: web.Limits{PerSecond: -1}, log: newLog(slog.LevelWarn)})
 	if err != nil {
 		return nil, err
 	}

@@ -85,7 +85,10 @@ func must(t testing.TB, err error) {
 	}
 }
 
-func newConsole(t testing.TB) *console {
+func newConsole(t testing.TB) *console { t.Helper(); return newConsoleWith(t, func(*web.Config) {}) }
+
+// newConsoleWith is a console that is set up a little differently.
+func newConsoleWith(t testing.TB, change func(*web.Config)) *console {
 	t.Helper()
 	db := pgtest.New(t)
 	cfg, err := pgxpool.ParseConfig(db.AppURL)
@@ -104,11 +107,14 @@ func newConsole(t testing.TB) *console {
 	c.drain = drain
 	provider, err := graph.NewClient(graph.Config{})
 	must(t, err)
-	c.web, err = web.New(web.Config{
-		Read: projections.NewConsoleReader(c.pool), Commands: c.commands, Auth: c.auth, Log: log, Version: "test", Metrics: c.metrics,
+	config := web.Config{
+		Limits: web.Limits{PerSecond: -1, StrangersPerSecond: -1}, // tests are fast callers
+		Read:   projections.NewConsoleReader(c.pool), Commands: c.commands, Auth: c.auth, Log: log, Version: "test", Metrics: c.metrics,
 		Provider: provider, Consents: consent.New(c.pool, nil),
 		Changed: c.store.Sequenced, Draining: draining, Ready: func(context.Context) map[string]error { return c.faults },
-	})
+	}
+	change(&config)
+	c.web, err = web.New(config)
 	must(t, err)
 	c.server = httptest.NewServer(c.web.Handler())
 	t.Cleanup(func() {

@@ -366,7 +366,7 @@ var titles = map[int]string{
 	http.StatusBadRequest: "The request is malformed", http.StatusUnauthorized: "Sign in first", http.StatusForbidden: "Not allowed",
 	http.StatusNotFound: "Not found", http.StatusMethodNotAllowed: "Method not allowed", http.StatusNotAcceptable: "No such representation",
 	http.StatusConflict: "Not possible now", http.StatusRequestEntityTooLarge: "The request is too large",
-	http.StatusUnsupportedMediaType: "Unsupported media type", http.StatusUnprocessableEntity: "The request cannot be carried out",
+	http.StatusTooManyRequests: "Too many requests", http.StatusUnsupportedMediaType: "Unsupported media type", http.StatusUnprocessableEntity: "The request cannot be carried out",
 	http.StatusServiceUnavailable: "Temporarily unavailable", http.StatusInternalServerError: "Something went wrong on our side",
 }
 
@@ -437,7 +437,7 @@ var codes = map[string]int{
 	"not_found": 404, "forbidden": 403, "other_tenant": 403, "cross_origin": 403, "invalid_input": 400, "malformed_body": 400, "malformed_key": 400,
 	"unknown_parameter": 400, "idempotency_key_reused": 422, "too_large": 413, "unsupported_media_type": 415, "not_acceptable": 406,
 	"method_not_allowed": 405, "invalid_token": 401, "not_signed_in": 401, "sign_in_unavailable": 503, "run_ended": 409, "unavailable": 503,
-	"internal_error": 500, "session_required": 409, "consent_link_impossible": 409,
+	"internal_error": 500, "session_required": 409, "too_many_requests": 429, "consent_link_impossible": 409,
 }
 
 // problemPage says what a problem's code means; problem documents link here.

@@ -41,6 +41,8 @@ type Config struct {
 	Changed func() <-chan struct{}
 	// Draining ends when the process begins to stop: streams end then. nil never ends.
 	Draining context.Context
+	// Limits bound how fast one actor may ask.
+	Limits Limits
 	// Provider and Consents make links that ask a customer for consent, and know them again. Without them nobody can ask.
 	Provider ConsentProvider
 	Consents *consent.Store
@@ -57,6 +59,7 @@ type Server struct {
 	Config
 	router  *mux.Router
 	metrics metrics
+	limiter *limiter
 }
 
 //go:embed openapi.yaml
@@ -76,7 +79,7 @@ func New(c Config) (*Server, error) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) map[string]error { return nil }
 	}
-	s := &Server{Config: c}
+	s := &Server{Config: c, limiter: newLimiter(c.Limits)}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err
@@ -200,11 +203,12 @@ func (s *Server) Handler() http.Handler {
 
 // authenticate finds out who asks for everything but files and probes, which are the same for everybody and must not cost a query.
 func (s *Server) authenticate(next http.Handler) http.Handler {
+	limited := s.limit(next)
 	known := s.Auth.Authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if viewer, ok := auth.ViewerFrom(r.Context()); ok {
 			r = r.WithContext(projections.WithSight(r.Context(), viewer.Actor))
 		}
-		next.ServeHTTP(w, r)
+		limited.ServeHTTP(w, r)
 	}))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {

@@ -52,7 +52,7 @@ type Change struct {
 
 // registry holds a decoder per stored event name. A name that was ever released stays here for ever.
 var registry = registryOf(
-	of[WorkspaceCreated], of[MemberAdded], of[MemberRoleChanged], of[MemberRemoved],
+	of[WorkspaceCreated], of[MemberAdded], of[MemberRoleChanged], of[MemberRemoved], of[EvidenceExported],
 	of[TenantRegistered], of[TenantRenamed], of[TenantHeld], of[TenantReleased], of[DefaultConnectionChosen],
 	of[ProviderConnectionCreated], of[ConnectionEnabled], of[ConnectionDisabled], of[CredentialRotated],
 	of[ConsentRequested], of[ConsentGranted], of[ConsentFailed], of[ConsentRevoked],

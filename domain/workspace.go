@@ -52,6 +52,14 @@ func (w Workspace) AddMember(person uuid.UUID, role Role, tenants []uuid.UUID) (
 	return []Event{MemberAdded{Person: person, Role: role, Tenants: tenants}}, nil
 }
 
+// ExportEvidence records that evidence leaves the system.
+func (w Workspace) ExportEvidence(e EvidenceExported) ([]Event, error) {
+	if !w.Exists() {
+		return nil, ErrNotFound()
+	}
+	return []Event{e}, nil
+}
+
 // Evolve implements State.
 func (w Workspace) Evolve(e Event) Workspace {
 	switch e := e.(type) {

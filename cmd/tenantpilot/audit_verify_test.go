@@ -253,7 +253,7 @@ func TestRandomTamperingIsCaught(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	seed := rand.Uint64() //nolint:gosec // a test's
+	seed := rand.Uint64()                       //nolint:gosec // a test's
 	random := rand.New(rand.NewPCG(seed, seed)) //nolint:gosec // a test's
 	outside := logVerification{outside: []evidence.Head{l.outside(t, 3)}}
 	for range rounds {

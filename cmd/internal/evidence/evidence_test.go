@@ -262,7 +262,9 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 }
 
 // flip changes one letter of the name, so that the record stays readable.
-func flip(record []byte) []byte { return bytes.Replace(record, []byte("Happened"), []byte("Happenea"), 1) }
+func flip(record []byte) []byte {
+	return bytes.Replace(record, []byte("Happened"), []byte("Happenea"), 1)
+}
 
 // TestEveryByteOfAPackCounts flips each byte of the files in turn: whatever is not the guide for people must be noticed.
 func TestEveryByteOfAPackCounts(t *testing.T) {

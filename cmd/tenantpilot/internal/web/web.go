@@ -40,6 +40,8 @@ type Config struct {
 	Changed func() <-chan struct{}
 	// Draining ends when the process begins to stop: streams end then. nil never ends.
 	Draining context.Context
+	// Evidence makes proofs about the log; without it there are none.
+	Evidence Evidence
 	// Ready says, by name, what is wrong; a nil error is a check that passed. Without it the console is always ready.
 	Ready func(context.Context) map[string]error
 }
@@ -104,6 +106,12 @@ func (s *Server) routes() {
 	s.get(r, "/admin/t/{tenantExternalId}/operations", s.operations)
 	r.HandleFunc("/admin/t/{tenantExternalId}/operations/stream", s.stream(s.operationsParts)).Methods(http.MethodGet)
 	s.get(r, "/admin/t/{tenantExternalId}/operations/{operationRunId}", s.run)
+
+	s.get(r, "/admin/audit/heads", s.auditHeads)
+	s.get(r, "/admin/audit/proof/inclusion", s.proveInclusion)
+	s.get(r, "/admin/audit/proof/consistency", s.proveConsistency)
+	s.get(r, "/admin/operations/{run}/evidence", s.runEvidence)
+	s.get(r, "/admin/t/{tenantExternalId}/evidence", s.tenantEvidence)
 
 	s.get(r, "/", s.home)
 	s.get(r, "/admin/tenants", s.tenants)

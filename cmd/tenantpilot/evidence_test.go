@@ -119,6 +119,26 @@ func TestEvidenceFromTheConsoleIsCheckedOffline(t *testing.T) {
 		t.Errorf("consistency: %d\n%s", code, out)
 	}
 
+	for path, want := range map[string]int{
+		"/admin/audit/proof/inclusion":                                                http.StatusBadRequest,
+		"/admin/audit/proof/inclusion?position=0":                                     http.StatusBadRequest,
+		"/admin/audit/proof/inclusion?position=999999999":                             http.StatusNotFound,
+		"/admin/audit/proof/inclusion?position=9&size=8":                              http.StatusNotFound,
+		"/admin/audit/proof/consistency?from=x":                                       http.StatusBadRequest,
+		"/admin/audit/proof/consistency?from=9&to=8":                                  http.StatusNotFound,
+		"/admin/audit/heads?below=-1":                                                 http.StatusBadRequest,
+		"/admin/t/" + tenant.ExternalID + "/evidence?from=yesterday":                  http.StatusBadRequest,
+		"/admin/t/" + tenant.ExternalID + "/evidence?from=2026-01-02&to=2026-01-01":   http.StatusBadRequest,
+		"/admin/t/" + tenant.ExternalID + "/evidence?from=2001-01-01&to=2001-01-02":   http.StatusNotFound,
+		"/admin/t/" + tenant.ExternalID + "/evidence?format=csv&since=999999999&to=x": http.StatusBadRequest,
+		run + "/evidence?since=999999999":                                             http.StatusNotFound,
+		run + "/evidence?format=json":                                                 http.StatusNotAcceptable,
+	} {
+		if status, kind := f.download(t, "operator", path, proof); status != want || kind != "application/problem+json" {
+			t.Errorf("%s: %d %s, want %d", path, status, kind, want)
+		}
+	}
+
 	// Another key, and a changed file.
 	own, err := newLogKey("demo.tenantpilot.example/other", filepath.Join(dir, "own.key"))
 	if err != nil {

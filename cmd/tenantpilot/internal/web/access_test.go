@@ -25,7 +25,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 	views := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 200, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	lists := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 200, "limited": 200, "stranger": 200, "platform": 404, "nobody": 404}
 	cancels := want{"readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
+	// This console has no log key: who may have proofs is told that nothing is signed, everybody else what they are told about anything.
+	proofs := want{"owner": 409, "manager": 409, "operator": 409, "both": 409, "readonly": 409, "limited": 409, "stranger": 409, "platform": 404, "nobody": 404}
+	packs := want{"owner": 409, "manager": 409, "operator": 409, "both": 409, "readonly": 409, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	htmlOnly := map[string]bool{"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true}
+	htmlOnly[runPath(run.RunNumber)+"/evidence"], htmlOnly["/admin/t/"+own+"/evidence"] = true, true // files, rather
 	checks := map[string]want{
 		"POST " + startPath(c.contoso, domain.OpGroupsSync):                   starts,
 		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                 starts,
@@ -48,6 +52,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST " + startPath(c.tailspn, domain.OpRoleDefinitionsSync):          {"limited": 200},
 		"POST " + connectionPath(c.foreign, domain.OpGroupsSync):              {"owner": 404, "operator": 404, "stranger": 200},
 		"GET /admin/operations/" + fmt.Sprint(run.RunNumber+1000):             {"owner": 404, "stranger": 404},
+		"GET /admin/audit/heads":                                              proofs,
+		"GET /admin/audit/proof/inclusion?position=1":                         proofs,
+		"GET /admin/audit/proof/consistency?from=1":                           proofs,
+		"GET " + runPath(run.RunNumber) + "/evidence":                         packs,
+		"GET /admin/t/" + own + "/evidence":                                   packs,
 		"GET /admin/no/such/page":                                             {},
 	}
 	for _, name := range members {
@@ -131,6 +140,8 @@ func TestAbsentAndHiddenAreTheSameBytes(t *testing.T) {
 		{"GET", runPath(run.RunNumber), runPath(run.RunNumber + 1_000_000)},
 		{"POST", runPath(run.RunNumber) + "/cancel", runPath(run.RunNumber+1_000_000) + "/cancel"},
 		{"GET", runPath(run.RunNumber) + "/stream", runPath(run.RunNumber+1_000_000) + "/stream"},
+		{"GET", runPath(run.RunNumber) + "/evidence", runPath(run.RunNumber+1_000_000) + "/evidence"},
+		{"GET", "/admin/t/" + hidden + "/evidence", "/admin/t/" + absent.ExternalID.String() + "/evidence"},
 		{"GET", "/admin/tenants/" + hidden, "/admin/tenants/" + absent.ExternalID.String()},
 		{"GET", "/admin/t/" + hidden + "/operations", "/admin/t/" + absent.ExternalID.String() + "/operations"},
 		{"GET", "/admin/t/" + hidden + "/start", "/admin/t/" + absent.ExternalID.String() + "/start"},

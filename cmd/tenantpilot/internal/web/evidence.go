@@ -43,11 +43,11 @@ const zipMedia = "application/zip"
 
 // auditHeads are the signed heads, which hold for the whole log and say nothing about what is in it: every member may have them, to keep.
 func (s *Server) auditHeads(r request) (answer, error) {
-	below, err := queryNumber(r, "below")
-	if err != nil {
+	if err := s.mayProve(r); err != nil {
 		return answer{}, err
 	}
-	if err := s.mayProve(r); err != nil {
+	below, err := queryNumber(r, "below")
+	if err != nil {
 		return answer{}, err
 	}
 	heads, err := s.Evidence.Heads(r.Context(), below, 100)

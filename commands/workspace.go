@@ -180,6 +180,22 @@ func (h *Handler) onMembers(
 	})
 }
 
+// ExportEvidence leaves a trace, in the actor's workspace, of evidence that is about to be handed out about a tenant of it.
+type ExportEvidence struct {
+	Actor    domain.Actor
+	Evidence domain.EvidenceExported
+}
+
+// ExportEvidence carries an ExportEvidence out. Evidence must not be handed out before it has succeeded.
+func (h *Handler) ExportEvidence(ctx context.Context, c ExportEvidence) error {
+	return h.onWorkspace(ctx, c.Actor, func(w domain.Workspace) ([]domain.Event, error) {
+		if err := c.Actor.Authorize(w.ID, c.Evidence.Tenant, domain.CapView); err != nil {
+			return nil, err
+		}
+		return w.ExportEvidence(c.Evidence)
+	})
+}
+
 func (h *Handler) onWorkspace(ctx context.Context, actor domain.Actor, decide func(domain.Workspace) ([]domain.Event, error)) error {
 	_, err := h.transact(ctx, request{actor: actor, affinity: actor.Workspace},
 		func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {

@@ -52,7 +52,7 @@ type Change struct {
 
 // registry holds a decoder per stored event name. A name that was ever released stays here for ever.
 var registry, zeros = registryOf(
-	of[WorkspaceCreated], of[MemberAdded], of[MemberRoleChanged], of[MemberRemoved],
+	of[WorkspaceCreated], of[MemberAdded], of[MemberRoleChanged], of[MemberRemoved], of[EvidenceExported],
 	of[MemberScoped], of[MemberInvited], of[InvitationAccepted], of[InvitationWithdrawn], of[RoleDefined], of[RoleRemoved],
 	of[TenantRegistered], of[TenantRenamed], of[TenantHeld], of[tenantReleasedV1], of[TenantReleased], of[TenantGrouped],
 	of[DefaultConnectionChosen],

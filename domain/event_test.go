@@ -58,6 +58,10 @@ func samples() []Event {
 		MemberAdded{Person: id(11), Role: RoleOperator, Tenants: []uuid.UUID{id(31), id(32)}},
 		MemberRoleChanged{Person: id(11), Role: RoleManager, Tenants: []uuid.UUID{id(31)}},
 		MemberRemoved{Person: id(11)},
+		EvidenceExported{
+			Kind: "tenant", Tenant: id(31), Run: id(41), From: now.AddDate(0, -1, 0), To: now, First: 1812, Last: 4711, Events: 37, HeadSize: 5120,
+			Digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+		},
 		TenantRegistered{Tenant: id(31), Number: 4, Workspace: id(10), ExternalID: id(33), Name: "Contoso", Domain: "contoso.example"},
 		TenantRenamed{Name: "Contoso Europe"},
 		TenantHeld{hold},
@@ -379,11 +383,12 @@ func TestNoGoldenFileIsStale(t *testing.T) {
 
 // withoutState are the events that leave every aggregate as it was, with the reason.
 var withoutState = map[string]string{
-	"RunDeduped":    "receipt: the attempt's own stream has no state, the run that was joined is as it was",
-	"ScopeBusy":     "receipt: nothing was started",
-	"StartBlocked":  "receipt: nothing was started",
-	"RunProgressed": "for the run page only: no decision depends on how far a run has come",
-	"RunRecovered":  "says why the run is begun again; the RunStarted that follows in the same append moves the state",
+	"RunDeduped":       "receipt: the attempt's own stream has no state, the run that was joined is as it was",
+	"ScopeBusy":        "receipt: nothing was started",
+	"StartBlocked":     "receipt: nothing was started",
+	"RunProgressed":    "for the run page only: no decision depends on how far a run has come",
+	"EvidenceExported": "trace of what left the system: nothing is decided by it",
+	"RunRecovered":     "says why the run is begun again; the RunStarted that follows in the same append moves the state",
 }
 
 // TestEveryEventMovesOneAggregateOrIsListed folds each sample into each aggregate, empty and in use.

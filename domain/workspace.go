@@ -244,6 +244,14 @@ func (w Workspace) knownRole(r Role) error {
 
 var errMember = conflict("member_exists", "This person is a member already.")
 
+// ExportEvidence records that evidence leaves the system.
+func (w Workspace) ExportEvidence(e EvidenceExported) ([]Event, error) {
+	if !w.Exists() {
+		return nil, ErrNotFound()
+	}
+	return []Event{e}, nil
+}
+
 // Evolve implements State.
 func (w Workspace) Evolve(e Event) Workspace {
 	switch e := e.(type) {

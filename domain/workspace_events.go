@@ -68,6 +68,23 @@ type RoleRemoved struct {
 	Role Role `json:"role"`
 }
 
+// EvidenceExported says that somebody took evidence out of the system: which events, and the file itself by its hash.
+type EvidenceExported struct {
+	Kind     string    `json:"kind"` // "run" or "tenant"
+	Tenant   uuid.UUID `json:"tenant"`
+	Run      uuid.UUID `json:"run,omitzero"`
+	From     time.Time `json:"from,omitzero"` // of a tenant's period
+	To       time.Time `json:"to,omitzero"`
+	First    int64     `json:"first"` // positions
+	Last     int64     `json:"last"`
+	Events   int       `json:"events"`
+	HeadSize int64     `json:"headSize"`
+	Digest   string    `json:"digest"` // SHA-256 of the file, hex
+}
+
+// EventName implements Event.
+func (EvidenceExported) EventName() string { return "EvidenceExported" }
+
 // EventName implements Event.
 func (WorkspaceCreated) EventName() string { return "WorkspaceCreated" }
 

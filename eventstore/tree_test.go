@@ -137,9 +137,8 @@ func TestTheKeeperSignsWhenItIsDueAndOnlyTheSameHistory(t *testing.T) {
 	t.Cleanup(s.Close)
 	cfg := eventstore.TreeConfig{Signer: signer{"ours"}, Every: 200 * time.Millisecond}
 	keepers := []*eventstore.TreeKeeper{eventstore.NewTreeKeeper(s, cfg), eventstore.NewTreeKeeper(s, cfg)}
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
 	for _, k := range keepers {
+		ctx, cancel := context.WithCancel(context.Background())
 		done := make(chan error, 1)
 		go func() { done <- k.Run(ctx) }()
 		t.Cleanup(func() {

@@ -138,6 +138,15 @@ func (p platformCredentials) For(_ context.Context, c domain.ProviderConnection)
 	return p.secret, nil
 }
 
+// evidence makes proofs and packs against heads of this app's key.
+func (a *app) evidence() evidenceSource {
+	s := evidenceSource{tree: eventstore.OpenTree(a.pool)}
+	if a.options.logKey != nil {
+		s.key, s.sign = a.options.logKey.NoteVerifier(), a.keeper.Sign
+	}
+	return s
+}
+
 // serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish.
 func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	console, err := web.New(web.Config{
@@ -145,6 +154,7 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 		Read:   projections.NewConsoleReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
 		Metrics: a.metrics, Changed: a.store.Sequenced, Draining: a.draining, Ready: a.ready,
 		Provider: a.graph, Consents: consent.New(a.pool, nil), PublicURL: a.options.publicURL, BehindTLS: a.options.behindTLS,
+		Evidence: a.evidence(),
 	})
 	if err != nil {
 		return fmt.Errorf("make console: %w", err)

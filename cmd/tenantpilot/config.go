@@ -46,7 +46,9 @@ func loadConfig() (config, error) {
 		return c, fmt.Errorf("read environment: %w", err)
 	}
 	for _, secret := range []struct{ value, file *string }{
-		{&c.DatabaseURL, &c.DatabaseURLFile}, {&c.OwnerDatabaseURL, &c.OwnerDatabaseURLFile}, {&c.PlatformSecret, &c.PlatformSecretFile},
+		{&c.DatabaseURL, &c.DatabaseURLFile},
+		{&c.OwnerDatabaseURL, &c.OwnerDatabaseURLFile},
+		{&c.PlatformSecret, &c.PlatformSecretFile},
 		{&c.LogKey, &c.LogKeyFile},
 	} {
 		if *secret.value == "" {

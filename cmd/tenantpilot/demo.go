@@ -98,6 +98,9 @@ func (d *demo) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if err := a.keeper.Sign(ctx); err != nil { // so that there is a head to look at
+			d.log.Error("sign the log", "err", err)
+		}
 		file.BaseURL, file.GraphURL, file.DatabaseURL = "http://"+listener.Addr().String(), graphURL, databaseURL
 		file.SignInURL = file.BaseURL + file.SignInURL
 		g.Go(func() error { return a.serve(ctx, listener) })

@@ -67,6 +67,9 @@ func ParseKey(secret string) (*Key, error) {
 // Verifier is the text of the verifier key, which is public.
 func (k *Key) Verifier() string { return k.public }
 
+// NoteVerifier checks what this key has signed.
+func (k *Key) NoteVerifier() note.Verifier { return k.verifier }
+
 // String is the verifier key.
 func (k *Key) String() string { return k.public }
 

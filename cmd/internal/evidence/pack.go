@@ -274,3 +274,13 @@ func lines(body []byte, do func([]byte) error) error {
 	}
 	return nil
 }
+
+// HeadSize is how many events the pack's head says the log has, unchecked; 0 when it cannot be read.
+func (p Pack) HeadSize() int64 {
+	text, _, _ := strings.Cut(p.Head, "\n\n")
+	h, err := parseHead(text + "\n")
+	if err != nil {
+		return 0
+	}
+	return h.Size
+}

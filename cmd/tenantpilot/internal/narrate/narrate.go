@@ -45,6 +45,8 @@ func ofWorkspace(e domain.Event) string {
 		return fmt.Sprintf("Defined the role %s, which allows %s.", e.Role, list(words(e.Capabilities)))
 	case domain.RoleRemoved:
 		return fmt.Sprintf("Removed the role %s.", e.Role)
+	case domain.EvidenceExported:
+		return fmt.Sprintf("Took evidence of %s out: %s between positions %d and %d.", e.Kind, Count(e.Events, "event"), e.First, e.Last)
 	case domain.PersonDescribed:
 		return fmt.Sprintf("Recorded who person %s is, sealed under a key of their own.", short(e.Person))
 	case domain.PersonErased:

@@ -36,6 +36,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"/admin/t/" + own + "/hold": true, "/admin/t/" + own + "/release": true,
 		"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true,
 	}
+	// This console has no log key: who may have proofs is told that nothing is signed, everybody else what they are told about anything.
+	proofs := want{"owner": 409, "manager": 409, "operator": 409, "both": 409, "readonly": 409, "limited": 409, "stranger": 409, "platform": 404, "nobody": 404}
+	packs := want{"owner": 409, "manager": 409, "operator": 409, "both": 409, "readonly": 409, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
+	htmlOnly[runPath(run.RunNumber)+"/evidence"], htmlOnly["/admin/t/"+own+"/evidence"] = true, true // files, rather
 	checks := map[string]want{
 		"POST " + startPath(c.contoso, domain.OpGroupsSync):                   starts,
 		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                 starts,
@@ -72,6 +76,11 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST " + startPath(c.tailspn, domain.OpRoleDefinitionsSync):          {"limited": 200},
 		"POST " + connectionPath(c.foreign, domain.OpGroupsSync):              {"owner": 404, "operator": 404, "stranger": 200},
 		"GET /admin/operations/" + fmt.Sprint(run.RunNumber+1000):             {"owner": 404, "stranger": 404},
+		"GET /admin/audit/heads":                                              proofs,
+		"GET /admin/audit/proof/inclusion?position=1":                         proofs,
+		"GET /admin/audit/proof/consistency?from=1":                           proofs,
+		"GET " + runPath(run.RunNumber) + "/evidence":                         packs,
+		"GET /admin/t/" + own + "/evidence":                                   packs,
 		"GET /admin/no/such/page":                                             {},
 	}
 	for _, name := range members {
@@ -164,6 +173,8 @@ func TestAbsentAndHiddenAreTheSameBytes(t *testing.T) {
 		{"POST", "/admin/t/" + hidden + "/release", "/admin/t/" + absent.ExternalID.String() + "/release"},
 		{"GET", consentPath(c.conn), consentPath(gone)},
 		{"POST", consentPath(c.conn) + "/request", consentPath(gone) + "/request"},
+		{"GET", runPath(run.RunNumber) + "/evidence", runPath(run.RunNumber+1_000_000) + "/evidence"},
+		{"GET", "/admin/t/" + hidden + "/evidence", "/admin/t/" + absent.ExternalID.String() + "/evidence"},
 		{"GET", "/admin/tenants/" + hidden, "/admin/tenants/" + absent.ExternalID.String()},
 		{"GET", "/admin/t/" + hidden + "/operations", "/admin/t/" + absent.ExternalID.String() + "/operations"},
 		{"GET", "/admin/t/" + hidden + "/start", "/admin/t/" + absent.ExternalID.String() + "/start"},

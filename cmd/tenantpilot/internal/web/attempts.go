@@ -65,8 +65,8 @@ func (s *Server) attempts(r request) (answer, error) {
 			}
 			return view.WriteAttemptsCSV(w, all)
 		},
-		file: "attempts.csv",
-		page: func(shell view.Shell) templ.Component { return page.AttemptsPage(shell, list) },
+		csvName: "attempts.csv",
+		page:    func(shell view.Shell) templ.Component { return page.AttemptsPage(shell, list) },
 	}, nil
 }
 

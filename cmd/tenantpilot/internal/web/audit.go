@@ -39,7 +39,7 @@ func (s *Server) audit(r request) (answer, error) {
 	list := view.PresentAudit(q, lines, newer, older, facets, total, now)
 	return answer{
 		title: "Audit & replay", media: "application/json", value: view.PresentAuditItems(lines, older), header: nextLink(list.Older),
-		csv: func(w io.Writer) error { return s.exportAudit(r, counted, w) }, file: "audit.csv",
+		csv: func(w io.Writer) error { return s.exportAudit(r, counted, w) }, csvName: "audit.csv",
 		page: func(shell view.Shell) templ.Component { return page.AuditPage(shell, list) },
 	}, nil
 }

@@ -34,7 +34,7 @@ func (s *Server) readiness(r request) (answer, error) {
 	}
 	matrix := view.PresentReadiness(f)
 	return answer{
-		title: "Readiness", media: "application/json", value: matrix, file: "readiness.csv",
+		title: "Readiness", media: "application/json", value: matrix, csvName: "readiness.csv",
 		csv:  func(w io.Writer) error { return view.WriteReadinessCSV(w, matrix) },
 		page: func(shell view.Shell) templ.Component { return page.ReadinessPage(shell, matrix) },
 	}, nil

@@ -18,6 +18,7 @@ import (
 	"github.com/a-h/templ"
 	"github.com/gorilla/mux"
 
+	"tenantpilot/cmd/internal/evidence"
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
@@ -40,7 +41,8 @@ type answer struct {
 	media    string // vendor media type of value; empty when there is no JSON
 	value    any
 	csv      func(io.Writer) error // a list as a spreadsheet; nil when there is none
-	file     string                // the spreadsheet's name, default operations.csv
+	csvName  string                // the spreadsheet's name, default operations.csv
+	file     *download             // for addresses that answer nothing else
 	page     func(view.Shell) templ.Component
 	fragment templ.Component // for requests from inside a page; nil sends the page
 	title    string
@@ -48,6 +50,12 @@ type answer struct {
 	status   int    // default 200
 	redirect string // 303 for people, instead of a page
 	header   map[string]string
+}
+
+// download is a file to keep.
+type download struct {
+	name, media string
+	body        []byte
 }
 
 type handler func(request) (answer, error)
@@ -123,6 +131,10 @@ func (s *Server) answer(w http.ResponseWriter, r request, h handler) {
 		s.writePage(w, r, a)
 	case "csv":
 		s.writeCSV(w, r, a)
+	case "file":
+		w.Header().Set("Content-Type", a.file.media)
+		w.Header().Set("Content-Disposition", `attachment; filename="`+a.file.name+`"`)
+		_, _ = w.Write(a.file.body)
 	default:
 		s.fail(w, r.Request, notAcceptable(a))
 	}
@@ -134,6 +146,8 @@ func notAcceptable(a answer) problem {
 
 func offers(a answer) string {
 	switch {
+	case a.file != nil:
+		return a.file.media
 	case a.media == "":
 		return "text/html"
 	case a.page == nil && a.redirect == "":
@@ -147,6 +161,8 @@ func (s *Server) choose(r request, a answer) string {
 	html := a.page != nil || a.redirect != "" || a.fragment != nil
 	for _, accepted := range accepts(r.Request) {
 		switch {
+		case a.file != nil && (accepted == a.file.media || accepted == "application/*" || accepted == "*/*"):
+			return "file"
 		case a.csv != nil && accepted == "text/csv":
 			return "csv"
 		case a.media != "" && (accepted == a.media || accepted == "application/json"):
@@ -245,7 +261,7 @@ func (s *Server) writeCSV(w http.ResponseWriter, r request, a answer) {
 		return
 	}
 	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	w.Header().Set("Content-Disposition", `attachment; filename="`+cmp.Or(a.file, "operations.csv")+`"`)
+	w.Header().Set("Content-Disposition", `attachment; filename="`+cmp.Or(a.csvName, "operations.csv")+`"`)
 	w.WriteHeader(a.status)
 	_, _ = w.Write(buffer.Bytes())
 }
@@ -382,8 +398,12 @@ func (s *Server) problemOf(r *http.Request, err error) problem {
 		for _, f := range refusal.Fields {
 			p.Errors = append(p.Errors, view.FieldError{Pointer: f.Pointer, Code: f.Code, Message: f.Message})
 		}
-	case errors.Is(err, projections.ErrNoRow):
+	case errors.Is(err, projections.ErrNoRow), errors.Is(err, evidence.ErrNotThere):
 		p = notFound()
+	case errors.Is(err, evidence.ErrNotSigned):
+		p = problem{Status: http.StatusConflict, Code: "not_signed", Detail: "No signed head of the log covers this yet. Heads are signed at least each minute, if the console has a log key."}
+	case errors.Is(err, evidence.ErrTooMuch):
+		p = invalid("period_too_long", "This is more than fits into one pack: choose a shorter period.")
 	case errors.As(err, &tooLarge):
 		p = problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: "Send at most 1 MiB."}
 	default:
@@ -436,7 +456,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 var codes = map[string]int{
 	"not_found": 404, "forbidden": 403, "other_tenant": 403, "cross_origin": 403, "invalid_input": 400, "malformed_body": 400, "malformed_key": 400,
 	"unknown_parameter": 400, "idempotency_key_reused": 422, "too_large": 413, "unsupported_media_type": 415, "not_acceptable": 406,
-	"method_not_allowed": 405, "invalid_token": 401, "not_signed_in": 401, "sign_in_unavailable": 503, "run_ended": 409, "unavailable": 503,
+	"method_not_allowed": 405, "invalid_token": 401, "not_signed_in": 401, "sign_in_unavailable": 503, "run_ended": 409, "not_signed": 409, "period_too_long": 400, "unavailable": 503,
 	"internal_error": 500, "session_required": 409, "too_many_requests": 429, "consent_link_impossible": 409,
 }
 

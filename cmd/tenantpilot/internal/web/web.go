@@ -41,6 +41,8 @@ type Config struct {
 	Changed func() <-chan struct{}
 	// Draining ends when the process begins to stop: streams end then. nil never ends.
 	Draining context.Context
+	// Evidence makes proofs about the log; without it there are none.
+	Evidence Evidence
 	// Limits bound how fast one actor may ask.
 	Limits Limits
 	// Provider and Consents make links that ask a customer for consent, and know them again. Without them nobody can ask.
@@ -131,6 +133,12 @@ func (s *Server) routes() {
 	s.open(r, http.MethodGet, consentCallbackPath, s.consentCallback)
 
 	s.get(r, "/admin/readiness", s.readiness)
+
+	s.get(r, "/admin/audit/heads", s.auditHeads)
+	s.get(r, "/admin/audit/proof/inclusion", s.proveInclusion)
+	s.get(r, "/admin/audit/proof/consistency", s.proveConsistency)
+	s.get(r, "/admin/operations/{run}/evidence", s.runEvidence)
+	s.get(r, "/admin/t/{tenantExternalId}/evidence", s.tenantEvidence)
 
 	s.get(r, "/", s.home)
 	s.get(r, "/admin/tenants", s.tenants)

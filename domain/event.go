@@ -54,7 +54,7 @@ type Change struct {
 var registry = registryOf(
 	of[WorkspaceCreated], of[MemberAdded], of[MemberRoleChanged], of[MemberRemoved],
 	of[TenantRegistered], of[TenantRenamed], of[TenantHeld], of[TenantReleased], of[DefaultConnectionChosen],
-	of[ProviderConnectionCreated], of[ConnectionEnabled], of[ConnectionDisabled], of[CredentialRotated],
+	of[ProviderConnectionCreated], of[ConnectionChanged], of[ConnectionEnabled], of[ConnectionDisabled], of[CredentialRotated],
 	of[ConsentRequested], of[ConsentGranted], of[ConsentFailed], of[ConsentRevoked],
 	of[VerificationStarted], of[VerificationRecorded], of[ScopeAcquired], of[ScopeReleased],
 	of[ConnectionHeld], of[ConnectionReleased], of[MigrationReviewCompleted],

@@ -105,6 +105,9 @@ func (s *Server) routes() {
 	r.HandleFunc("/admin/t/{tenantExternalId}/operations/stream", s.stream(s.operationsParts)).Methods(http.MethodGet)
 	s.get(r, "/admin/t/{tenantExternalId}/operations/{operationRunId}", s.run)
 
+	s.connectionRoutes()
+	s.directoryRoutes()
+
 	s.get(r, "/", s.home)
 	s.get(r, "/admin/tenants", s.tenants)
 	s.get(r, "/admin/tenants/{tenant}", s.tenant)
@@ -132,7 +135,7 @@ func (s *Server) routes() {
 // methods are those that a request's address answers to.
 func (s *Server) methods(r *http.Request) []string {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
 		asked := r.Clone(r.Context())
 		asked.Method = method
 		var match mux.RouteMatch
@@ -276,7 +279,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 		}
 		method := r.Method
-		if method != http.MethodGet && method != http.MethodPost {
+		if method != http.MethodGet && method != http.MethodPost && method != http.MethodPut {
 			method = "other" // a caller may call it anything
 		}
 		s.metrics.requests.WithLabelValues(route, method, strconv.Itoa(rec.status)).Inc()

@@ -133,7 +133,7 @@
     if (source.matches('[data-start]')) one('[type="submit"]', source).setAttribute('aria-busy', 'true');
   });
   document.addEventListener('htmx:after:swap', (e) => {
-    if (e.detail.ctx.sourceElement?.matches('[data-dialog]')) one('#start-title')?.focus();
+    if (e.detail.ctx.sourceElement?.matches('[data-dialog]')) (one('#dialog-body [data-first]') ?? one('#start-title'))?.focus();
   });
   document.addEventListener('htmx:finally:request', (e) => {
     one('[aria-busy]', e.detail.ctx.sourceElement)?.removeAttribute('aria-busy');
@@ -173,7 +173,10 @@
     else if (on('[data-time-switch]')) switchTime();
     else if (on('[data-help]')) help();
     else if (on('#live')) pause(!resume);
-    else if (on('[data-close]')) on('dialog').close();
+    else if (on('dialog [data-close]')) {
+      e.preventDefault();
+      on('dialog').close();
+    }
   });
   document.addEventListener('input', (e) => {
     const field = e.target;

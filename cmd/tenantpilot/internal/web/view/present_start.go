@@ -36,7 +36,7 @@ func PresentStart(f StartFacts) StartOutcome {
 		Status: string(f.Outcome), OperationType: string(f.Operation.Type), OperatorVerb: f.Operation.Verb, OperatorTarget: f.Tenant.Name,
 	}
 	if f.Connection.Exists() {
-		o.ProviderConnection = &ConnectionRef{ID: f.Connection.Number, Provider: f.Connection.Provider, Label: f.Connection.DisplayName}
+		o.ProviderConnection = &ConnectionRef{ID: f.Connection.Number, Provider: f.Connection.Provider, Label: f.Connection.DisplayName, Href: ConnectionHref(f.Connection.Number)}
 	}
 	if f.RunNumber != 0 {
 		status := f.RunStatus
@@ -189,7 +189,7 @@ func stepHref(s domain.NextStep, reason domain.Reason, tenant string) string {
 		}
 		return href
 	}
-	for _, prefix := range []string{"/admin/tenants", "/admin/t/", "/admin/operations", "/admin/notifications"} {
+	for _, prefix := range []string{"/admin/tenants", "/admin/t/", "/admin/operations", "/admin/notifications", "/admin/provider-connections"} {
 		if strings.HasPrefix(s.Href, prefix) {
 			return s.Href
 		}

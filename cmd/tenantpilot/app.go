@@ -17,6 +17,7 @@ import (
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/graph"
+	"tenantpilot/cmd/tenantpilot/internal/secrets"
 	"tenantpilot/cmd/tenantpilot/internal/web"
 	"tenantpilot/cmd/tenantpilot/internal/worker"
 	"tenantpilot/commands"
@@ -32,6 +33,7 @@ type options struct {
 	loginURL       string // empty: Microsoft's
 	graphURL       string
 	platformSecret string
+	keyset         string // seals credentials; empty: none can be set
 	demo           bool
 	behindTLS      bool // cookies are bound to the host and never sent in the clear
 	lazyDisk       bool // tests: accept a server that does not flush
@@ -46,6 +48,7 @@ type app struct {
 	commands *commands.Handler
 	auth     *auth.Service
 	graph    *graph.Client
+	secrets  *secrets.Store // nil without a keyset
 	metrics  *prometheus.Registry
 	options  options
 	log      *slog.Logger
@@ -76,6 +79,12 @@ func newApp(ctx context.Context, o options) (*app, error) {
 		return nil, fmt.Errorf("open graph client: %w", err)
 	}
 	a := &app{pool: pool, graph: client, metrics: prometheus.NewRegistry(), options: o, log: o.log}
+	if o.keyset != "" {
+		if a.secrets, err = secrets.Open(pool, []byte(o.keyset)); err != nil {
+			pool.Close()
+			return nil, err
+		}
+	}
 	a.store = eventstore.Open(pool, eventstore.Config{Log: o.log})
 	a.commands = commands.New(a.store, nil)
 	a.auth = auth.New(pool, auth.Config{Log: o.log, Secure: o.behindTLS})
@@ -112,24 +121,41 @@ func (a *app) runWorker(ctx context.Context) error {
 	return w.Run(ctx)
 }
 
-func (a *app) credentials() platformCredentials {
-	return platformCredentials{secret: graph.NewSecret(a.options.platformSecret)}
+func (a *app) credentials() credentials {
+	return credentials{sealed: a.secrets, platform: graph.NewSecret(a.options.platformSecret)}
 }
 
-// platformCredentials signs in to every connection of type "platform" with the one secret of the platform's app.
-type platformCredentials struct{ secret graph.Secret }
+// credentials finds what a connection signs in with: the sealed credential that its events name, else, for a connection of type "platform",
+// the secret of the platform's app that this process was started with.
+type credentials struct {
+	sealed   *secrets.Store
+	platform graph.Secret
+}
 
 // For implements worker.Credentials.
-func (p platformCredentials) For(_ context.Context, c domain.ProviderConnection) (graph.Secret, error) {
-	return p.secret, nil
+func (c credentials) For(ctx context.Context, conn domain.ProviderConnection) (graph.Secret, error) {
+	if c.sealed != nil {
+		secret, err := c.sealed.Get(ctx, conn)
+		if !errors.Is(err, secrets.ErrNone) {
+			return graph.NewSecret(secret), err
+		}
+	}
+	if conn.ConnectionType != "platform" || c.platform == graph.NewSecret("") {
+		return graph.Secret{}, fmt.Errorf("connection %d: %w", conn.Number, secrets.ErrNone)
+	}
+	return c.platform, nil
 }
 
 // serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish.
 func (a *app) serve(ctx context.Context, listener net.Listener) error {
-	console, err := web.New(web.Config{
+	config := web.Config{
 		Read: projections.NewReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
 		Metrics: a.metrics, Changed: a.store.Sequenced, Draining: a.draining, Ready: a.ready,
-	})
+	}
+	if a.secrets != nil {
+		config.Secrets = a.secrets
+	}
+	console, err := web.New(config)
 	if err != nil {
 		return fmt.Errorf("make console: %w", err)
 	}

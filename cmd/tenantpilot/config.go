@@ -31,6 +31,9 @@ type config struct {
 	// PlatformSecret is the client secret of the platform's multi-tenant app, which connections of type "platform" sign in with.
 	PlatformSecret     string `env:"PLATFORM_SECRET"`
 	PlatformSecretFile string `env:"PLATFORM_SECRET_FILE,file"`
+	// Keyset seals the credentials of connections, as "tenantpilot keyset" draws it. Without it no credential can be set in the console.
+	Keyset     string `env:"KEYSET"`
+	KeysetFile string `env:"KEYSET_FILE,file"`
 }
 
 func loadConfig() (config, error) {
@@ -40,6 +43,7 @@ func loadConfig() (config, error) {
 	}
 	for _, secret := range []struct{ value, file *string }{
 		{&c.DatabaseURL, &c.DatabaseURLFile}, {&c.OwnerDatabaseURL, &c.OwnerDatabaseURLFile}, {&c.PlatformSecret, &c.PlatformSecretFile},
+		{&c.Keyset, &c.KeysetFile},
 	} {
 		if *secret.value == "" {
 			*secret.value = strings.TrimSpace(*secret.file)

@@ -79,8 +79,12 @@ func (d *demo) run(ctx context.Context) error {
 	for _, t := range demoTenants() {
 		sim.AddTenant(t.simulated(demoSecret))
 	}
+	keyset, err := demoKeyset(d.dataDir)
+	if err != nil {
+		return err
+	}
 	a, err := newApp(ctx, options{
-		databaseURL: databaseURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, demo: true, log: d.log,
+		databaseURL: databaseURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, keyset: keyset, demo: true, log: d.log,
 	})
 	if err != nil {
 		return err
@@ -197,7 +201,7 @@ func (d *demo) people(ctx context.Context, a *app) (map[string]uuid.UUID, error)
 }
 
 func (d *demo) seed(ctx context.Context, a *app, people map[string]uuid.UUID) error {
-	s := &seeder{store: a.store, people: people, now: time.Now().UTC()}
+	s := &seeder{store: a.store, secrets: a.secrets, people: people, now: time.Now().UTC()}
 	if err := s.workspaces(ctx); err != nil {
 		return err
 	}
@@ -270,4 +274,7 @@ func (o *options) followDemo(dataDir string) {
 		return
 	}
 	o.loginURL, o.graphURL, o.platformSecret, o.demo = f.GraphURL, f.GraphURL, demoSecret, true
+	if b, err := os.ReadFile(filepath.Join(dataDir, demoKeysetName)); err == nil && o.keyset == "" {
+		o.keyset = string(b)
+	}
 }

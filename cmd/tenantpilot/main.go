@@ -79,7 +79,7 @@ Try it:  tenantpilot demo`,
 		SilenceErrors: true, SilenceUsage: true,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
-	root.AddCommand(demoCommand(), serveCommand(), workCommand(), migrateCommand(), startCommand(), benchCommand(), versionCommand())
+	root.AddCommand(demoCommand(), serveCommand(), workCommand(), migrateCommand(), startCommand(), benchCommand(), keysetCommand(), versionCommand())
 	return root
 }
 

@@ -75,7 +75,7 @@ func withApp(ctx context.Context, dataDir string, do func(context.Context, *app,
 	}
 	o := options{
 		databaseURL: url, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, behindTLS: cfg.BehindTLS,
-		log: newLog(slog.LevelInfo),
+		keyset: cfg.Keyset, log: newLog(slog.LevelInfo),
 	}
 	if cfg.DatabaseURL == "" {
 		o.followDemo(dataDir)

@@ -36,6 +36,8 @@ func (s *Server) connectionRoutes() {
 	r.HandleFunc(base+"/{record}/stream", s.stream(s.connectionParts)).Methods(http.MethodGet)
 	s.get(r, base+"/{record}/edit", s.editConnection)
 	s.post(r, base+"/{record}/edit", "", s.saveConnection)
+	s.get(r, base+"/{record}/credential", s.credentialForm)
+	s.post(r, base+"/{record}/credential", connectionMedia, s.rotateCredential)
 	s.get(r, base+"/{record}/changes/{change}", s.confirmChange)
 	s.post(r, base+"/{record}/changes/{change}", connectionMedia, s.changeConnection)
 }

@@ -445,7 +445,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 var codes = map[string]int{
 	"not_found": 404, "forbidden": 403, "other_tenant": 403, "cross_origin": 403, "invalid_input": 400, "malformed_body": 400, "malformed_key": 400,
 	"unknown_parameter": 400, "idempotency_key_reused": 422, "too_large": 413, "unsupported_media_type": 415, "not_acceptable": 406,
-	"method_not_allowed": 405, "invalid_token": 401, "not_signed_in": 401, "sign_in_unavailable": 503, "run_ended": 409, "changed_meanwhile": 412, "precondition_required": 428, "unavailable": 503,
+	"method_not_allowed": 405, "invalid_token": 401, "not_signed_in": 401, "sign_in_unavailable": 503, "run_ended": 409, "no_keyset": 409, "changed_meanwhile": 412, "precondition_required": 428, "unavailable": 503,
 	"internal_error": 500,
 }
 

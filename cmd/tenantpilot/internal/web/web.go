@@ -24,6 +24,7 @@ import (
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/web/static"
 	"tenantpilot/commands"
+	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
 
@@ -40,8 +41,16 @@ type Config struct {
 	Changed func() <-chan struct{}
 	// Draining ends when the process begins to stop: streams end then. nil never ends.
 	Draining context.Context
+	// Secrets seals credentials; without it none can be set here.
+	Secrets Secrets
 	// Ready says, by name, what is wrong; a nil error is a check that passed. Without it the console is always ready.
 	Ready func(context.Context) map[string]error
+}
+
+// Secrets seals the credentials of connections. What is put in never comes out on this side.
+type Secrets interface {
+	// Put seals a credential and returns what may be known about it. It is in use only when a command has recorded its fingerprint.
+	Put(ctx context.Context, c domain.ProviderConnection, kind, secret string) (domain.Credential, error)
 }
 
 // Server is the console.

@@ -2893,7 +2893,7 @@ func CredentialPage(shell view.Shell, f view.CredentialForm) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = formSelect("/kind", "kind", "Kind", "A federated credential needs no secret here: trust is set up in the app registration.", f.Kinds, f.Kind, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = formSelect("/kind", "kind", "Kind", "A federated credential needs no secret here: its trust is set up in the app registration. Workers of this version cannot sign in with one yet.", f.Kinds, f.Kind, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

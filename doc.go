@@ -23,6 +23,7 @@
 //	cmd/tenantpilot/internal/graph             the only code that talks to Microsoft
 //	cmd/tenantpilot/internal/graph/graphsim    a simulated Microsoft Graph over real HTTP: demo, tests, training
 //	cmd/tenantpilot/internal/narrate           what happened, in sentences, for the console and the command line
+//	cmd/tenantpilot/internal/secrets           the credentials of connections, sealed
 //	cmd/tenantpilot/internal/web               routes and handlers; each route answers as a page and as JSON
 //	cmd/tenantpilot/internal/web/page          templates: views as HTML
 //	cmd/tenantpilot/internal/web/static        stylesheets, scripts and icons, served from the binary

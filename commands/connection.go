@@ -75,6 +75,108 @@ func (h *Handler) SetConnectionEnabled(ctx context.Context, c SetConnectionEnabl
 	})
 }
 
+// ChangeConnection gives a connection other settings. IfMatch is the tag (domain.ProviderConnection.SettingsTag) of those that the actor has
+// seen; when they are no longer the ones, the change is refused as stale. Empty changes whatever is there.
+type ChangeConnection struct {
+	Actor       domain.Actor
+	Connection  int64
+	IfMatch     string
+	DisplayName string
+	Type        string // "platform" or "dedicated"
+	AppID       string
+}
+
+// ChangeConnection carries a ChangeConnection out.
+func (h *Handler) ChangeConnection(ctx context.Context, c ChangeConnection) error {
+	return h.onConnection(ctx, c.Actor, c.Connection, func(conn domain.ProviderConnection, _ time.Time) ([]domain.Event, error) {
+		if c.IfMatch != "" && c.IfMatch != conn.SettingsTag() {
+			return nil, domain.ErrStale()
+		}
+		return conn.Change(domain.ConnectionChanged{DisplayName: c.DisplayName, ConnectionType: c.Type, AppID: c.AppID})
+	})
+}
+
+// MakeDefault makes a connection the one that its tenant's operations use when none is named.
+type MakeDefault struct {
+	Actor      domain.Actor
+	Connection int64
+}
+
+// MakeDefault carries a MakeDefault out.
+func (h *Handler) MakeDefault(ctx context.Context, c MakeDefault) error {
+	id := domain.ConnectionStream(c.Connection)
+	_, err := h.transact(ctx, request{actor: c.Actor, affinity: id}, func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
+		conn, _, err := connection(ctx, u, c.Actor, c.Connection)
+		if err != nil {
+			return err
+		}
+		t, err := tenant(ctx, u, c.Actor, conn.Tenant)
+		if err != nil {
+			return err
+		}
+		if err := c.Actor.Authorize(t.Workspace, t.ID, domain.CapProviderManage); err != nil {
+			return err
+		}
+		events, err := t.ChooseDefault(conn)
+		u.Append(t.ID, events...)
+		return err
+	})
+	return err
+}
+
+// HoldConnection keeps operations from starting on a connection until it is released, or until an instant.
+type HoldConnection struct {
+	Actor      domain.Actor
+	Connection int64
+	Reason     string
+	Until      time.Time // zero: until released
+}
+
+// HoldConnection carries a HoldConnection out.
+func (h *Handler) HoldConnection(ctx context.Context, c HoldConnection) error {
+	return h.onConnectionWith(ctx, c.Actor, c.Connection, domain.CapHoldManage,
+		func(conn domain.ProviderConnection, at time.Time) ([]domain.Event, error) {
+			return conn.PutOnHold(c.Reason, c.Until, at)
+		})
+}
+
+// ReleaseConnection lifts a connection's hold.
+type ReleaseConnection struct {
+	Actor      domain.Actor
+	Connection int64
+}
+
+// ReleaseConnection carries a ReleaseConnection out.
+func (h *Handler) ReleaseConnection(ctx context.Context, c ReleaseConnection) error {
+	return h.onConnectionWith(ctx, c.Actor, c.Connection, domain.CapHoldManage,
+		func(conn domain.ProviderConnection, _ time.Time) ([]domain.Event, error) { return conn.LiftHold() })
+}
+
+// CompleteMigrationReview says that the actor has looked at an imported connection.
+type CompleteMigrationReview struct {
+	Actor      domain.Actor
+	Connection int64
+}
+
+// CompleteMigrationReview carries a CompleteMigrationReview out.
+func (h *Handler) CompleteMigrationReview(ctx context.Context, c CompleteMigrationReview) error {
+	return h.onConnection(ctx, c.Actor, c.Connection, func(conn domain.ProviderConnection, _ time.Time) ([]domain.Event, error) {
+		return conn.CompleteMigrationReview()
+	})
+}
+
+// Connection is a connection as the log has it, with its version, for those who see it: what a page after one's own write waits for.
+func (h *Handler) Connection(ctx context.Context, actor domain.Actor, number int64) (domain.ProviderConnection, int, error) {
+	c, version, err := eventstore.Current[domain.ProviderConnection](ctx, h.store, domain.ConnectionStream(number))
+	if err != nil {
+		return c, 0, err
+	}
+	if !c.Exists() || !actor.Sees(c.Workspace, c.Tenant) {
+		return domain.ProviderConnection{}, 0, domain.ErrNotFound()
+	}
+	return c, version, nil
+}
+
 // RotateCredential records that another credential is in use. The secret itself goes to the vault beforehand; here are only its
 // fingerprint and its expiry.
 type RotateCredential struct {
@@ -168,13 +270,20 @@ func (h *Handler) RecordVerification(ctx context.Context, c RecordVerification) 
 func (h *Handler) onConnection(
 	ctx context.Context, actor domain.Actor, number int64, decide func(domain.ProviderConnection, time.Time) ([]domain.Event, error),
 ) error {
+	return h.onConnectionWith(ctx, actor, number, domain.CapProviderManage, decide)
+}
+
+func (h *Handler) onConnectionWith(
+	ctx context.Context, actor domain.Actor, number int64, needs domain.Capability,
+	decide func(domain.ProviderConnection, time.Time) ([]domain.Event, error),
+) error {
 	id := domain.ConnectionStream(number)
 	_, err := h.transact(ctx, request{actor: actor, affinity: id}, func(ctx context.Context, u *eventstore.Unit, at time.Time) error {
 		c, _, err := connection(ctx, u, actor, number)
 		if err != nil {
 			return err
 		}
-		if err := actor.Authorize(c.Workspace, c.Tenant, domain.CapProviderManage); err != nil {
+		if err := actor.Authorize(c.Workspace, c.Tenant, needs); err != nil {
 			return err
 		}
 		events, err := decide(c, at)

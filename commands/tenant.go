@@ -51,6 +51,20 @@ func (h *Handler) RegisterTenant(ctx context.Context, c RegisterTenant) (domain.
 	return t, nil
 }
 
+// RenameTenant gives a tenant another name.
+type RenameTenant struct {
+	Actor  domain.Actor
+	Tenant uuid.UUID // directory id
+	Name   string
+}
+
+// RenameTenant carries a RenameTenant out.
+func (h *Handler) RenameTenant(ctx context.Context, c RenameTenant) error {
+	return h.onTenant(ctx, c.Actor, c.Tenant, domain.CapTenantManage, func(t domain.Tenant) ([]domain.Event, error) {
+		return t.Rename(c.Name)
+	})
+}
+
 // HoldTenant keeps operations from starting on a tenant until it is released, or until an instant.
 type HoldTenant struct {
 	Actor  domain.Actor
@@ -78,18 +92,6 @@ func (h *Handler) ReleaseTenant(ctx context.Context, c ReleaseTenant) error {
 	return h.onTenant(ctx, c.Actor, c.Tenant, domain.CapHoldManage, func(t domain.Tenant) ([]domain.Event, error) {
 		return t.Release(c.Reason)
 	})
-}
-
-// RenameTenant gives a tenant another label.
-type RenameTenant struct {
-	Actor  domain.Actor
-	Tenant uuid.UUID // directory id
-	Name   string
-}
-
-// RenameTenant carries a RenameTenant out.
-func (h *Handler) RenameTenant(ctx context.Context, c RenameTenant) error {
-	return h.onTenant(ctx, c.Actor, c.Tenant, domain.CapTenantManage, func(t domain.Tenant) ([]domain.Event, error) { return t.Rename(c.Name) })
 }
 
 // GroupTenant puts a tenant into groups, in place of those it was in.

@@ -1,8 +1,12 @@
 package domain
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 )
@@ -33,7 +37,7 @@ const (
 //
 //  1. Its state has three axes and no more: lifecycle (Enabled), Consent, Verification.
 //  2. At most one active run holds its protected scope: ScopeAcquired and ScopeReleased alternate in its stream.
-//  3. A credential change resets the verification.
+//  3. A credential change resets the verification; another app resets the consent and the credential too.
 //  4. A check that is admitted makes the verification pending; whatever ends the check records a result.
 type ProviderConnection struct {
 	ID             uuid.UUID
@@ -95,10 +99,23 @@ func CreateConnection(c ProviderConnection, n ProviderConnectionCreated) ([]Even
 	if n.Provider != "microsoft" {
 		return nil, InvalidField("/provider", "unknown_provider", "The provider is microsoft.")
 	}
-	if n.ConnectionType != "platform" && n.ConnectionType != "dedicated" {
-		return nil, InvalidField("/connectionType", "unknown_connection_type", "The connection type is platform or dedicated.")
+	if err := validApp(n.ConnectionType, n.AppID); err != nil {
+		return nil, err
 	}
 	return []Event{n}, nil
+}
+
+func validApp(connectionType, appID string) error {
+	if connectionType != "platform" && connectionType != "dedicated" {
+		return InvalidField("/connectionType", "unknown_connection_type", "The connection type is platform or dedicated.")
+	}
+	switch {
+	case appID == "" && connectionType == "dedicated":
+		return InvalidField("/appId", "required", "Give the application (client) id of the customer's app registration.")
+	case len(appID) > 100 || strings.ContainsFunc(appID, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }):
+		return InvalidField("/appId", "malformed", "An application id has no spaces and at most 100 characters.")
+	}
+	return nil
 }
 
 // SetEnabled writes the lifecycle axis only. Saying what is already so changes nothing.
@@ -116,6 +133,81 @@ func (c ProviderConnection) SetEnabled(enabled bool, reason string) ([]Event, er
 		return nil, err
 	}
 	return []Event{ConnectionDisabled{Reason: reason}}, nil
+}
+
+// Change gives the connection other settings. Another connection type or app id means another app registration: the credential, the consent
+// and the verification belonged to the one before, so they are asked for anew. Saying what is already so changes nothing.
+func (c ProviderConnection) Change(to ConnectionChanged) ([]Event, error) {
+	if !c.Exists() {
+		return nil, ErrNotFound()
+	}
+	name, err := displayName("/displayName", to.DisplayName)
+	if err != nil {
+		return nil, err
+	}
+	to.DisplayName = name
+	if err := validApp(to.ConnectionType, to.AppID); err != nil {
+		return nil, err
+	}
+	if to == (ConnectionChanged{DisplayName: c.DisplayName, ConnectionType: c.ConnectionType, AppID: c.AppID}) {
+		return nil, nil
+	}
+	return []Event{to}, nil
+}
+
+func (c ProviderConnection) sameApp(to ConnectionChanged) bool {
+	return to.ConnectionType == c.ConnectionType && to.AppID == c.AppID
+}
+
+// SettingsTag names the settings that Change changes: whoever edits them says which they have seen. 16 hex digits.
+func (c ProviderConnection) SettingsTag() string {
+	b, err := Canonical([]string{c.DisplayName, c.ConnectionType, c.AppID})
+	if err != nil {
+		panic("settings of strings cannot fail to encode: " + err.Error())
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}
+
+// PutOnHold keeps operations from starting on the connection; until zero means until released. A hold that has ended by at is refused.
+func (c ProviderConnection) PutOnHold(reason string, until, at time.Time) ([]Event, error) {
+	if !c.Exists() {
+		return nil, ErrNotFound()
+	}
+	reason, err := displayName("/reason", reason)
+	if err != nil {
+		return nil, err
+	}
+	hold := Hold{Reason: reason, Until: until.UTC()}
+	switch {
+	case !hold.Active(at):
+		return nil, InvalidField("/until", "past", "The hold would have ended already. Choose a later time.")
+	case hold == c.Hold:
+		return nil, nil
+	}
+	return []Event{ConnectionHeld{hold}}, nil
+}
+
+// LiftHold ends the hold. Where there is none, nothing changes.
+func (c ProviderConnection) LiftHold() ([]Event, error) {
+	if !c.Exists() {
+		return nil, ErrNotFound()
+	}
+	if c.Hold.Reason == "" {
+		return nil, nil
+	}
+	return []Event{ConnectionReleased{}}, nil
+}
+
+// CompleteMigrationReview says that a person has looked at an imported connection.
+func (c ProviderConnection) CompleteMigrationReview() ([]Event, error) {
+	if !c.Exists() {
+		return nil, ErrNotFound()
+	}
+	if !c.MigrationReviewRequired {
+		return nil, nil
+	}
+	return []Event{MigrationReviewCompleted{}}, nil
 }
 
 // RotateCredential records that another credential is in use. It resets the verification.
@@ -223,10 +315,15 @@ func (c ProviderConnection) Evolve(e Event) ProviderConnection {
 		c.Hold = e.Hold
 	case ConnectionReleased:
 		c.Hold = Hold{}
+	case ConnectionChanged:
+		if !c.sameApp(e) {
+			c = c.unverified()
+			c.Consent, c.Credential = ConsentUnknown, Credential{}
+		}
+		c.DisplayName, c.ConnectionType, c.AppID = e.DisplayName, e.ConnectionType, e.AppID
 	case CredentialRotated:
 		c.Credential = e.Credential
-		c.Verification, c.VerificationReason, c.Granted, c.Refused = VerificationUnknown, "", nil, nil
-		c.VerifiedBefore, c.VerifiedBeforeReason = VerificationUnknown, ""
+		c = c.unverified()
 	case ScopeAcquired:
 		c.Scope = e.ScopeHolder
 	case ScopeReleased:
@@ -234,6 +331,13 @@ func (c ProviderConnection) Evolve(e Event) ProviderConnection {
 	default:
 		c = c.evolveEvidence(e)
 	}
+	return c
+}
+
+// unverified forgets what was found out by checks: it was found out about something else.
+func (c ProviderConnection) unverified() ProviderConnection {
+	c.Verification, c.VerificationReason, c.Granted, c.Refused = VerificationUnknown, "", nil, nil
+	c.VerifiedBefore, c.VerifiedBeforeReason = VerificationUnknown, ""
 	return c
 }
 

@@ -19,6 +19,13 @@ type ProviderConnectionCreated struct {
 	MigrationReviewRequired bool      `json:"migrationReviewRequired,omitempty"`
 }
 
+// ConnectionChanged gives the connection other settings, all of them. Another type or app id is another app registration.
+type ConnectionChanged struct {
+	DisplayName    string `json:"displayName"`
+	ConnectionType string `json:"connectionType"`
+	AppID          string `json:"appId"`
+}
+
 // ConnectionEnabled turns the lifecycle axis to enabled.
 type ConnectionEnabled struct{}
 
@@ -102,6 +109,9 @@ type ScopeReleased struct {
 
 // EventName implements Event.
 func (ProviderConnectionCreated) EventName() string { return "ProviderConnectionCreated" }
+
+// EventName implements Event.
+func (ConnectionChanged) EventName() string { return "ConnectionChanged" }
 
 // EventName implements Event.
 func (ConnectionEnabled) EventName() string { return "ConnectionEnabled" }

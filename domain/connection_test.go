@@ -267,3 +267,78 @@ func TestConnectionHoldAndReview(t *testing.T) {
 		t.Error("the review is still required after it was completed")
 	}
 }
+
+func TestChangeConnection(t *testing.T) {
+	t.Parallel()
+	change := func(name, kind, app string) func(ProviderConnection) ([]Event, error) {
+		return func(c ProviderConnection) ([]Event, error) {
+			return c.Change(ConnectionChanged{DisplayName: name, ConnectionType: kind, AppID: app})
+		}
+	}
+	runScenarios(t, []scenario[ProviderConnection]{
+		{name: "another name", given: given(), when: change(" Europe ", "platform", "app"), then: []Event{ConnectionChanged{"Europe", "platform", "app"}}},
+		{name: "another app", given: given(), when: change("Production", "dedicated", "own"), then: []Event{ConnectionChanged{"Production", "dedicated", "own"}}},
+		{name: "nothing else", given: given(), when: change("Production", "platform", "app")},
+		{name: "a name is needed", given: given(), when: change("", "platform", "app"), refused: "/displayName required"},
+		{name: "a known type is needed", given: given(), when: change("x", "shared", "app"), refused: "/connectionType unknown_connection_type"},
+		{name: "a dedicated app has an id", given: given(), when: change("x", "dedicated", ""), refused: "/appId required"},
+		{name: "which has no spaces", given: given(), when: change("x", "dedicated", "a b"), refused: "/appId malformed"},
+		{name: "no connection", when: change("x", "platform", "app"), refused: "not_found"},
+	})
+	ready := Fold(ProviderConnection{}, given()...)
+	renamed := ready.Evolve(ConnectionChanged{"Europe", "platform", "app"})
+	if renamed.Consent != ConsentIsGiven || renamed.Verification != VerificationHealthy || renamed.Credential != ready.Credential ||
+		renamed.DisplayName != "Europe" {
+		t.Errorf("a name changed more than the name: %+v", renamed)
+	}
+	for name, to := range map[string]ConnectionChanged{
+		"another type": {"Production", "dedicated", "app"}, "another app id": {"Production", "platform", "own"},
+	} {
+		c := ready.Evolve(to)
+		if c.Consent != ConsentUnknown || c.Verification != VerificationUnknown || c.Granted != nil || c.Refused != nil || c.Credential != (Credential{}) {
+			t.Errorf("%s keeps what was true of the one before: %+v", name, c)
+		}
+		if c.Enabled != ready.Enabled || c.Hold != ready.Hold || c.Number != ready.Number {
+			t.Errorf("%s changed what has nothing to do with it: %+v", name, c)
+		}
+		if c.SettingsTag() == ready.SettingsTag() {
+			t.Errorf("%s has the same tag", name)
+		}
+	}
+	if got := ready.Evolve(ConnectionDisabled{"x"}).SettingsTag(); got != ready.SettingsTag() || len(got) != 16 {
+		t.Errorf("the tag %q is not that of the settings alone", got)
+	}
+}
+
+func TestHoldConnection(t *testing.T) {
+	t.Parallel()
+	until := now.Add(time.Hour)
+	hold := func(reason string, until time.Time) func(ProviderConnection) ([]Event, error) {
+		return func(c ProviderConnection) ([]Event, error) { return c.PutOnHold(reason, until, now) }
+	}
+	freeze := ConnectionHeld{Hold{"Freeze", until}}
+	runScenarios(t, []scenario[ProviderConnection]{
+		{name: "until an instant", given: given(), when: hold(" Freeze ", until), then: []Event{freeze}},
+		{name: "until released", given: given(), when: hold("Freeze", time.Time{}), then: []Event{ConnectionHeld{Hold{Reason: "Freeze"}}}},
+		{name: "longer", given: given(freeze), when: hold("Freeze", until.Add(time.Hour)), then: []Event{ConnectionHeld{Hold{"Freeze", until.Add(time.Hour)}}}},
+		{name: "twice", given: given(freeze), when: hold("Freeze", until)},
+		{name: "a reason is needed", given: given(), when: hold("", until), refused: "/reason required"},
+		{name: "a hold that has ended holds nothing", given: given(), when: hold("Freeze", now), refused: "/until past"},
+		{name: "no connection", when: hold("Freeze", until), refused: "not_found"},
+		{name: "release", given: given(freeze), when: ProviderConnection.LiftHold, then: []Event{ConnectionReleased{}}},
+		{name: "release what is free", given: given(), when: ProviderConnection.LiftHold},
+		{name: "release no connection", when: ProviderConnection.LiftHold, refused: "not_found"},
+	})
+}
+
+func TestCompleteMigrationReview(t *testing.T) {
+	t.Parallel()
+	imported := given()[0].(ProviderConnectionCreated)
+	imported.MigrationReviewRequired = true
+	runScenarios(t, []scenario[ProviderConnection]{
+		{name: "once", given: []Event{imported}, when: ProviderConnection.CompleteMigrationReview, then: []Event{MigrationReviewCompleted{}}},
+		{name: "again", given: []Event{imported, MigrationReviewCompleted{}}, when: ProviderConnection.CompleteMigrationReview},
+		{name: "not imported", given: given(), when: ProviderConnection.CompleteMigrationReview},
+		{name: "no connection", when: ProviderConnection.CompleteMigrationReview, refused: "not_found"},
+	})
+}

@@ -56,7 +56,7 @@ var registry, zeros = registryOf(
 	of[MemberScoped], of[MemberInvited], of[InvitationAccepted], of[InvitationWithdrawn], of[RoleDefined], of[RoleRemoved],
 	of[TenantRegistered], of[TenantRenamed], of[TenantHeld], of[tenantReleasedV1], of[TenantReleased], of[TenantGrouped],
 	of[DefaultConnectionChosen],
-	of[ProviderConnectionCreated], of[ConnectionEnabled], of[ConnectionDisabled], of[CredentialRotated],
+	of[ProviderConnectionCreated], of[ConnectionChanged], of[ConnectionEnabled], of[ConnectionDisabled], of[CredentialRotated],
 	of[ConsentRequested], of[consentGrantedV1], of[ConsentGranted], of[ConsentFailed], of[ConsentRevoked],
 	of[VerificationStarted], of[VerificationRecorded], of[ScopeAcquired], of[ScopeReleased],
 	of[ConnectionHeld], of[ConnectionReleased], of[MigrationReviewCompleted],

@@ -71,6 +71,7 @@ func samples() []Event {
 			Connection: id(34), Number: 7, Workspace: id(10), Tenant: id(31), Provider: "microsoft", DisplayName: "Contoso production",
 			ConnectionType: "dedicated", AppID: "5f0c2f0e-8d6e-4f0b-9a55-1d2f6b3f7a10", MigrationReviewRequired: true,
 		},
+		ConnectionChanged{DisplayName: "Contoso dedicated", ConnectionType: "dedicated", AppID: "0d0a4a4e-3a0c-4b0f-8a53-5b1de2d9f3c4"},
 		ConnectionEnabled{},
 		ConnectionDisabled{Reason: "The customer is leaving"},
 		MigrationReviewCompleted{},

@@ -17,6 +17,8 @@ const (
 	KeyReused
 	// Conflict: the object is in a state that does not allow this.
 	Conflict
+	// Stale: the object is no longer what the actor has seen.
+	Stale
 )
 
 // Refusal is a decision not to do something: a kind for machines and a text for people. It is never wrapped with internals.
@@ -49,6 +51,11 @@ func ErrNotFound() *Refusal {
 
 func forbidden(c Capability) *Refusal {
 	return &Refusal{Kind: Forbidden, Code: "forbidden", Text: "You can see this but not do it. It needs the capability " + string(c) + "."}
+}
+
+// ErrStale is the answer to a change of something that somebody else has changed since the actor looked.
+func ErrStale() *Refusal {
+	return &Refusal{Kind: Stale, Code: "changed_meanwhile", Text: "Somebody else has changed this since you opened it. Nothing of yours was saved."}
 }
 
 // InvalidField is a refusal about a single member of the input.

@@ -76,6 +76,21 @@ func RegisterTenant(t Tenant, n TenantRegistered) ([]Event, error) {
 	return []Event{n}, nil
 }
 
+// Rename gives the tenant another name. Its present name changes nothing.
+func (t Tenant) Rename(name string) ([]Event, error) {
+	if !t.Exists() {
+		return nil, ErrNotFound()
+	}
+	name, err := displayName("/name", name)
+	if err != nil {
+		return nil, err
+	}
+	if name == t.Name {
+		return nil, nil
+	}
+	return []Event{TenantRenamed{Name: name}}, nil
+}
+
 // ChooseDefault makes one of the tenant's connections the one that operations use when none is named.
 func (t Tenant) ChooseDefault(c ProviderConnection) ([]Event, error) {
 	if !t.Exists() || !c.Exists() || c.Tenant != t.ID {
@@ -117,18 +132,6 @@ func holdReason(s string) (string, error) {
 		return "", InvalidField("/reason", "required", "Say why.")
 	}
 	return displayName("/reason", s)
-}
-
-// Rename gives the tenant another label.
-func (t Tenant) Rename(name string) ([]Event, error) {
-	if !t.Exists() {
-		return nil, ErrNotFound()
-	}
-	name, err := displayName("/name", name)
-	if err != nil || name == t.Name {
-		return nil, err
-	}
-	return []Event{TenantRenamed{Name: name}}, nil
 }
 
 // MostGroups is how many groups a tenant may be in.

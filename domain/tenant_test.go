@@ -131,3 +131,16 @@ func TestTenantRenamed(t *testing.T) {
 		t.Errorf("name %q, want Fabrikam", got)
 	}
 }
+
+func TestRenameTenant(t *testing.T) {
+	t.Parallel()
+	to := func(name string) func(Tenant) ([]Event, error) {
+		return func(t Tenant) ([]Event, error) { return t.Rename(name) }
+	}
+	runScenarios(t, []scenario[Tenant]{
+		{name: "another name", given: []Event{registered()}, when: to(" Contoso Europe "), then: []Event{TenantRenamed{"Contoso Europe"}}},
+		{name: "the same name", given: []Event{registered()}, when: to(registered().Name)},
+		{name: "a name is needed", given: []Event{registered()}, when: to(" "), refused: "/name required"},
+		{name: "no tenant", when: to("x"), refused: "not_found"},
+	})
+}

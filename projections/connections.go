@@ -67,7 +67,7 @@ var connectionTable = table[uuid.UUID, Connection]{"provider_connections", "stre
 func (Connections) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	return connectionTable.fold(ctx, tx, events, func(e Event) (uuid.UUID, bool) {
 		switch e.Data.(type) {
-		case domain.ProviderConnectionCreated, domain.ConnectionEnabled, domain.ConnectionDisabled, domain.MigrationReviewCompleted,
+		case domain.ProviderConnectionCreated, domain.ConnectionChanged, domain.ConnectionEnabled, domain.ConnectionDisabled, domain.MigrationReviewCompleted,
 			domain.ConnectionHeld, domain.ConnectionReleased, domain.CredentialRotated, domain.ConsentRequested, domain.ConsentGranted,
 			domain.ConsentFailed, domain.ConsentRevoked, domain.VerificationStarted, domain.VerificationRecorded,
 			domain.ScopeAcquired, domain.ScopeReleased:
@@ -86,7 +86,7 @@ func connectionRow(row *Connection, e Event) *Connection {
 	if row.Position >= e.Position {
 		return nil
 	}
-	c := row.state().Evolve(e.Data)
+	c := row.State().Evolve(e.Data)
 	row.take(c)
 	row.Version, row.Position = e.Version, e.Position
 	switch d := e.Data.(type) {
@@ -102,12 +102,16 @@ func connectionRow(row *Connection, e Event) *Connection {
 		row.ConsentErrorReason = d.Reason
 	case domain.ConsentGranted:
 		row.ConsentErrorReason = ""
+	case domain.ConnectionChanged:
+		if row.Consent == domain.ConsentUnknown { // of another app
+			row.ConsentErrorReason = ""
+		}
 	}
 	return row
 }
 
-// state is the aggregate's state that the row says.
-func (r Connection) state() domain.ProviderConnection {
+// State is the aggregate's state that the row says, so that pages ask the domain's own questions.
+func (r Connection) State() domain.ProviderConnection {
 	c := domain.ProviderConnection{
 		ID: r.Stream, Number: r.Number, Workspace: r.Workspace, Tenant: r.Tenant, Provider: r.Provider, DisplayName: r.DisplayName,
 		ConnectionType: r.ConnectionType, AppID: r.AppID, Enabled: r.Enabled, Consent: r.Consent, Verification: r.Verification,
@@ -168,4 +172,83 @@ func ConnectionByNumber(ctx context.Context, pool querier, actor domain.Actor, n
 	rows, err := pool.Query(ctx, `select `+connectionColumns+` from provider_connections
 		where number = $1 and workspace = $2 and ($3::uuid[] is null or tenant = any($3))`, number, sight(actor), actor.Tenants)
 	return one[Connection](rows, err, "read connection")
+}
+
+// LastChecks reads how the last checks of connections ended, the newest first, at most n each, by number. It looks at no more of a stream
+// than its newest few hundred events, so that one which grows with every run costs no more than others.
+func (r Reader) LastChecks(ctx context.Context, actor domain.Actor, n int) (map[int64][]domain.VerificationState, error) {
+	const newest = 400
+	q := &query{}
+	q.sees("c", actor)
+	rows, err := r.pool.Query(ctx, `select c.number, l.state from provider_connections c cross join lateral (
+			select e.payload ->> 'state' as state, e.version from events e
+			where e.stream = c.stream and e.version > c.version - `+q.arg(newest)+` and e.version <= c.version and e.name = 'VerificationRecorded'
+				and e.payload ->> 'checkedAt' is not null
+			order by e.version desc limit `+q.arg(n)+`
+		) l where `+q.String()+` order by c.number, l.version desc`, q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("read last checks: %w", err)
+	}
+	type check struct {
+		Number int64
+		State  domain.VerificationState
+	}
+	all, err := collect[check](rows, "read last checks")
+	by := make(map[int64][]domain.VerificationState)
+	for _, c := range all {
+		by[c.Number] = append(by[c.Number], c.State)
+	}
+	return by, err
+}
+
+// ConnectionHistory reads the events of a connection's stream but those of its scope, newest first, at most limit. The caller has checked that
+// the connection may be seen.
+func (r Reader) ConnectionHistory(ctx context.Context, c Connection, limit int) ([]TimelineEvent, error) {
+	rows, err := r.pool.Query(ctx, `select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, '')
+		from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}'
+		where e.stream = $1 and e.name not in ('ScopeAcquired', 'ScopeReleased') order by e.version desc limit $2`, c.Stream, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read connection history: %w", err)
+	}
+	return collect[TimelineEvent](rows, "read connection history")
+}
+
+// PlatformTenant is a tenant as the platform's directory shows it: what it is called and whose it is.
+type PlatformTenant struct {
+	ID            uuid.UUID
+	Number        int64
+	Name          string
+	Default       *int64
+	WorkspaceName string
+}
+
+// PlatformTenants reads the tenants of all workspaces for a platform actor; for anybody else there is nothing (ErrNoRow). Number 0 is all of
+// them, else the one with the number.
+func (r Reader) PlatformTenants(ctx context.Context, actor domain.Actor, number int64) ([]PlatformTenant, error) {
+	if !actor.Platform || !actor.May(domain.CapPlatformDirectory) {
+		return nil, ErrNoRow
+	}
+	rows, err := r.pool.Query(ctx, `select t.tenant, t.number, t.name, t.default_connection, w.name
+		from tenants t join workspaces w using (workspace) where $1 = 0 or t.number = $1 order by lower(t.name), t.number`, number)
+	if err != nil {
+		return nil, fmt.Errorf("list tenants of the platform: %w", err)
+	}
+	all, err := collect[PlatformTenant](rows, "list tenants of the platform")
+	if err == nil && number != 0 && len(all) == 0 {
+		err = ErrNoRow
+	}
+	return all, err
+}
+
+// PlatformConnections reads the connections of all tenants, or (not uuid.Nil) of one, for a platform actor; ErrNoRow for anybody else.
+func (r Reader) PlatformConnections(ctx context.Context, actor domain.Actor, tenant uuid.UUID) ([]Connection, error) {
+	if !actor.Platform || !actor.May(domain.CapPlatformDirectory) {
+		return nil, ErrNoRow
+	}
+	rows, err := r.pool.Query(ctx, `select `+connectionColumns+` from provider_connections
+		where $1 = '00000000-0000-0000-0000-000000000000'::uuid or tenant = $1 order by tenant, number`, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("list connections of the platform: %w", err)
+	}
+	return collect[Connection](rows, "list connections of the platform")
 }

@@ -483,6 +483,13 @@ func (r Reader) Tenant(ctx context.Context, actor domain.Actor, external uuid.UU
 	return TenantByExternalID(ctx, r.pool, actor, external)
 }
 
+// TenantByID reads a tenant by its stream; ErrNoRow when the actor does not see one.
+func (r Reader) TenantByID(ctx context.Context, actor domain.Actor, id uuid.UUID) (Tenant, error) {
+	rows, err := r.pool.Query(ctx, `select `+tenantColumns+` from tenants
+		where workspace = $1 and tenant = $2 and ($3::uuid[] is null or tenant = any($3))`, sight(actor), id, actor.Tenants)
+	return one[Tenant](rows, err, "read tenant")
+}
+
 // Connections reads the connections that an actor sees, of one tenant or (uuid.Nil) of all.
 func (r Reader) Connections(ctx context.Context, actor domain.Actor, tenant uuid.UUID) ([]Connection, error) {
 	return ListConnections(ctx, r.pool, actor, tenant)

@@ -28,7 +28,7 @@ func (s TenantSituation) Situation() domain.Situation {
 		out.Tenant.DefaultConnection = *t.DefaultConnection
 	}
 	if s.Connection != nil {
-		out.Connection, out.ConnectionVersion = s.Connection.state(), s.Connection.Version
+		out.Connection, out.ConnectionVersion = s.Connection.State(), s.Connection.Version
 		out.Connection.Scope.Identity = s.ScopeIdentity
 	}
 	return out

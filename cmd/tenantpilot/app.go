@@ -20,6 +20,7 @@ import (
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/consent"
 	"tenantpilot/cmd/tenantpilot/internal/graph"
+	"tenantpilot/cmd/tenantpilot/internal/secrets"
 	"tenantpilot/cmd/tenantpilot/internal/web"
 	"tenantpilot/cmd/tenantpilot/internal/worker"
 	"tenantpilot/commands"
@@ -37,6 +38,7 @@ type options struct {
 	graphURL       string
 	platformSecret string
 	logKey         *evidence.Key // signs the log's heads; nil: they are not signed
+	keyset         string        // seals credentials; empty: none can be set
 	demo           bool
 	publicURL      string // where browsers reach the console; empty: wherever they say
 	limits         web.Limits
@@ -54,6 +56,7 @@ type app struct {
 	auth     *auth.Service
 	graph    *graph.Client
 	keeper   *eventstore.TreeKeeper
+	secrets  *secrets.Store // nil without a keyset
 	metrics  *prometheus.Registry
 	options  options
 	log      *slog.Logger
@@ -84,6 +87,12 @@ func newApp(ctx context.Context, o options) (*app, error) {
 		return nil, fmt.Errorf("open graph client: %w", err)
 	}
 	a := &app{pool: pool, graph: client, metrics: prometheus.NewRegistry(), options: o, log: o.log}
+	if o.keyset != "" {
+		if a.secrets, err = secrets.Open(pool, []byte(o.keyset)); err != nil {
+			pool.Close()
+			return nil, err
+		}
+	}
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.store = eventstore.Open(pool, eventstore.Config{Log: o.log})
 	a.keeper = newKeeper(a.store, o)
@@ -126,16 +135,29 @@ func (a *app) runWorker(ctx context.Context) error {
 	return w.Run(ctx)
 }
 
-func (a *app) credentials() platformCredentials {
-	return platformCredentials{secret: graph.NewSecret(a.options.platformSecret)}
+func (a *app) credentials() credentials {
+	return credentials{sealed: a.secrets, platform: graph.NewSecret(a.options.platformSecret)}
 }
 
-// platformCredentials signs in to every connection of type "platform" with the one secret of the platform's app.
-type platformCredentials struct{ secret graph.Secret }
+// credentials finds what a connection signs in with: the sealed credential that its events name, else, for a connection of type "platform",
+// the secret of the platform's app that this process was started with.
+type credentials struct {
+	sealed   *secrets.Store
+	platform graph.Secret
+}
 
 // For implements worker.Credentials.
-func (p platformCredentials) For(_ context.Context, c domain.ProviderConnection) (graph.Secret, error) {
-	return p.secret, nil
+func (c credentials) For(ctx context.Context, conn domain.ProviderConnection) (graph.Secret, error) {
+	if c.sealed != nil {
+		secret, err := c.sealed.Get(ctx, conn)
+		if !errors.Is(err, secrets.ErrNone) {
+			return graph.NewSecret(secret), err
+		}
+	}
+	if conn.ConnectionType != "platform" || c.platform == graph.NewSecret("") {
+		return graph.Secret{}, fmt.Errorf("connection %d: %w", conn.Number, secrets.ErrNone)
+	}
+	return c.platform, nil
 }
 
 // evidence makes proofs and packs against heads of this app's key.
@@ -149,13 +171,17 @@ func (a *app) evidence() evidenceSource {
 
 // serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish.
 func (a *app) serve(ctx context.Context, listener net.Listener) error {
-	console, err := web.New(web.Config{
+	config := web.Config{
 		Limits: a.options.limits,
 		Read:   projections.NewConsoleReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
 		Metrics: a.metrics, Changed: a.store.Sequenced, Draining: a.draining, Ready: a.ready,
 		Provider: a.graph, Consents: consent.New(a.pool, nil), PublicURL: a.options.publicURL, BehindTLS: a.options.behindTLS,
 		Evidence: a.evidence(),
-	})
+	}
+	if a.secrets != nil {
+		config.Secrets = a.secrets
+	}
+	console, err := web.New(config)
 	if err != nil {
 		return fmt.Errorf("make console: %w", err)
 	}

@@ -38,6 +38,9 @@ type config struct {
 	LogKeyFile string `env:"LOG_KEY_FILE,file"`
 	// LogVerifier is its public half, for commands that only check.
 	LogVerifier string `env:"LOG_VERIFIER"`
+	// Keyset seals the credentials of connections, as "tenantpilot keyset" draws it. Without it no credential can be set in the console.
+	Keyset     string `env:"KEYSET"`
+	KeysetFile string `env:"KEYSET_FILE,file"`
 }
 
 func loadConfig() (config, error) {
@@ -50,6 +53,7 @@ func loadConfig() (config, error) {
 		{&c.OwnerDatabaseURL, &c.OwnerDatabaseURLFile},
 		{&c.PlatformSecret, &c.PlatformSecretFile},
 		{&c.LogKey, &c.LogKeyFile},
+		{&c.Keyset, &c.KeysetFile},
 	} {
 		if *secret.value == "" {
 			*secret.value = strings.TrimSpace(*secret.file)

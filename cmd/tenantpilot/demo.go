@@ -84,8 +84,12 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	keyset, err := demoKeyset(d.dataDir)
+	if err != nil {
+		return err
+	}
 	a, err := newApp(ctx, options{
-		logKey: key, databaseURL: databaseURL, ownerURL: d.ownerURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, demo: true, log: d.log,
+		logKey: key, databaseURL: databaseURL, ownerURL: d.ownerURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, keyset: keyset, demo: true, log: d.log,
 	})
 	if err != nil {
 		return err
@@ -210,7 +214,7 @@ func (d *demo) people(ctx context.Context, a *app) (map[string]uuid.UUID, error)
 }
 
 func (d *demo) seed(ctx context.Context, a *app, people map[string]uuid.UUID) error {
-	s := &seeder{store: a.store, people: people, now: time.Now().UTC()}
+	s := &seeder{store: a.store, secrets: a.secrets, people: people, now: time.Now().UTC()}
 	if err := s.workspaces(ctx); err != nil {
 		return err
 	}
@@ -283,4 +287,7 @@ func (o *options) followDemo(dataDir string) {
 		return
 	}
 	o.loginURL, o.graphURL, o.platformSecret, o.demo = f.GraphURL, f.GraphURL, demoSecret, true
+	if b, err := os.ReadFile(filepath.Join(dataDir, demoKeysetName)); err == nil && o.keyset == "" {
+		o.keyset = string(b)
+	}
 }

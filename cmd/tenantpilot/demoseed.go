@@ -5,13 +5,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
 	"golang.org/x/sync/errgroup"
 
 	"tenantpilot/cmd/tenantpilot/internal/graph/graphsim"
+	"tenantpilot/cmd/tenantpilot/internal/secrets"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/eventstore"
@@ -20,6 +20,7 @@ import (
 // seeder brings the demo's cast to life through the same commands that people use, dated in the past where a history is told.
 type seeder struct {
 	store   *eventstore.Store
+	secrets *secrets.Store
 	people  map[string]uuid.UUID // by e-mail
 	now     time.Time
 	tenants []seededTenant
@@ -128,11 +129,11 @@ func (s *seeder) tell(ctx context.Context, t seededTenant) error {
 	}
 	actor := domain.SystemActor(demoID("workspace", t.workspace))
 	day := s.at(s.now.Add(-28 * 24 * time.Hour))
-	credential := domain.Credential{Kind: "secret", Fingerprint: "platform-2026", ExpiresAt: s.now.Add(200 * 24 * time.Hour).Truncate(time.Hour)}
-	if c := t.connection; c.expiresIn > 0 {
-		credential.Fingerprint, credential.ExpiresAt = "own-2026-"+strconv.FormatInt(t.conn, 10), s.now.Add(c.expiresIn).Truncate(time.Hour)
+	expires := s.now.Add(200 * 24 * time.Hour)
+	if t.connection.expiresIn > 0 {
+		expires = s.now.Add(t.connection.expiresIn)
 	}
-	if err := day.RotateCredential(ctx, commands.RotateCredential{Actor: actor, Connection: t.conn, Credential: credential}); err != nil {
+	if err := s.credential(ctx, day, actor, t, expires); err != nil {
 		return err
 	}
 	if len(t.history) > 0 {
@@ -171,6 +172,20 @@ func (s *seeder) tell(ctx context.Context, t seededTenant) error {
 	return nil
 }
 
+// credential seals the simulator's secret for a connection, as the console would, and records that it is in use.
+func (s *seeder) credential(ctx context.Context, h *commands.Handler, actor domain.Actor, t seededTenant, expires time.Time) error {
+	conn, _, err := h.Connection(ctx, actor, t.conn)
+	if err != nil {
+		return err
+	}
+	known, err := s.secrets.Put(ctx, conn, "secret", demoSecret)
+	if err != nil {
+		return err
+	}
+	known.ExpiresAt = expires.Truncate(time.Hour)
+	return h.RotateCredential(ctx, commands.RotateCredential{Actor: actor, Connection: t.conn, Credential: known})
+}
+
 func (s *seeder) axes(ctx context.Context, h *commands.Handler, t seededTenant, to demoConnection) error {
 	actor := domain.SystemActor(demoID("workspace", t.workspace))
 	if to.consent != domain.ConsentUnknown {
@@ -207,8 +222,7 @@ func (s *seeder) twist(ctx context.Context, h *commands.Handler, actor domain.Ac
 	case c.disabled != "":
 		return h.SetConnectionEnabled(ctx, commands.SetConnectionEnabled{Actor: actor, Connection: t.conn, Enabled: false, Reason: c.disabled})
 	case c.expired:
-		expired := domain.Credential{Kind: "secret", Fingerprint: "platform-2025", ExpiresAt: s.now.Add(-26 * time.Hour).Truncate(time.Hour)}
-		if err := h.RotateCredential(ctx, commands.RotateCredential{Actor: actor, Connection: t.conn, Credential: expired}); err != nil {
+		if err := s.credential(ctx, h, actor, t, s.now.Add(-26*time.Hour)); err != nil {
 			return err
 		}
 		return s.axes(ctx, h, t, *c)

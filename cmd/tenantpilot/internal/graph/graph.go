@@ -70,7 +70,7 @@ type Connection struct {
 	EntraTenantID string // directory id, a GUID; "common" and domain names are refused
 	AppID         string // application (client) id
 	Cloud         Cloud  // empty means CloudGlobal
-	Credential    Secret // client secret
+	Credential    Secret // client secret, or a certificate with its private key as PEM
 
 	// CredentialVersion is any text that changes when the credential does. Tokens of one version are
 	// never used for another.

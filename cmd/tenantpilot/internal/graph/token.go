@@ -165,15 +165,20 @@ func (c *Client) credential(o *operation) (azcore.TokenCredential, error) {
 	if strings.HasPrefix(root, "http://") {
 		return plainCredential{root: root, conn: o.conn, run: o.call.RunID, http: wire, clock: c.clock}, nil
 	}
+	options := azcore.ClientOptions{
+		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: root + "/"}, Transport: wire, Retry: policy.RetryOptions{MaxRetries: -1},
+	}
+	// Instance discovery would ask the public cloud about every authority.
+	if value := o.conn.Credential.value; strings.HasPrefix(value, "-----BEGIN ") {
+		chain, key, err := azidentity.ParseCertificates([]byte(value), nil)
+		if err != nil {
+			return nil, err
+		}
+		return azidentity.NewClientCertificateCredential(o.conn.EntraTenantID, o.conn.AppID, chain, key,
+			&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+	}
 	return azidentity.NewClientSecretCredential(o.conn.EntraTenantID, o.conn.AppID, o.conn.Credential.value,
-		&azidentity.ClientSecretCredentialOptions{
-			ClientOptions: azcore.ClientOptions{
-				Cloud:     cloud.Configuration{ActiveDirectoryAuthorityHost: root + "/"},
-				Transport: wire,
-				Retry:     policy.RetryOptions{MaxRetries: -1},
-			},
-			DisableInstanceDiscovery: true, // would ask the public cloud about every authority
-		})
+		&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
 }
 
 // plainCredential is the client credentials grant (RFC 6749, 4.4) over loopback HTTP.

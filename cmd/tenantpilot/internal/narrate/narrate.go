@@ -121,6 +121,8 @@ func ofConnection(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.ProviderConnectionCreated:
 		return fmt.Sprintf("Created the %s connection %s to %s.", e.ConnectionType, e.DisplayName, e.Provider)
+	case domain.ConnectionChanged:
+		return fmt.Sprintf("Changed the connection: %s, %s, app %s.", e.DisplayName, e.ConnectionType, e.AppID)
 	case domain.ConnectionEnabled:
 		return "Enabled the connection."
 	case domain.ConnectionDisabled:

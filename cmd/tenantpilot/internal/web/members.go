@@ -52,8 +52,8 @@ func (s *Server) membersPage(r request, made *view.MadeInvitation) (answer, erro
 	}, nil
 }
 
-// changed answers a change of members: once the read model has it, the page shows it.
-func (s *Server) changed(r request, err error) (answer, error) {
+// membersChanged answers a change of members: once the read model has it, the page shows it.
+func (s *Server) membersChanged(r request, err error) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
@@ -156,7 +156,7 @@ func (s *Server) onMember(r request, do func(uuid.UUID, url.Values) error) (answ
 	if err != nil {
 		return answer{}, err
 	}
-	return s.changed(r, do(person, form))
+	return s.membersChanged(r, do(person, form))
 }
 
 func (s *Server) defineRole(r request) (answer, error) {
@@ -168,11 +168,11 @@ func (s *Server) defineRole(r request) (answer, error) {
 	for _, code := range form["capability"] {
 		c.Capabilities = append(c.Capabilities, domain.Capability(code))
 	}
-	return s.changed(r, s.Commands.DefineRole(r.Context(), c))
+	return s.membersChanged(r, s.Commands.DefineRole(r.Context(), c))
 }
 
 func (s *Server) removeRole(r request) (answer, error) {
-	return s.changed(r, s.Commands.RemoveRole(r.Context(), commands.RemoveRole{Actor: r.actor(), Role: domain.Role(r.v("role"))}))
+	return s.membersChanged(r, s.Commands.RemoveRole(r.Context(), commands.RemoveRole{Actor: r.actor(), Role: domain.Role(r.v("role"))}))
 }
 
 func (s *Server) acceptInvitation(r request) (answer, error)  { return s.answerInvitation(r, true) }
@@ -186,7 +186,7 @@ func (s *Server) answerInvitation(r request, accept bool) (answer, error) {
 	if r.viewer.Token { // a token acts in one workspace, for what its person is there
 		return answer{}, notFound()
 	}
-	a, err := s.changed(r, s.Commands.AnswerInvitation(r.Context(), commands.AnswerInvitation{
+	a, err := s.membersChanged(r, s.Commands.AnswerInvitation(r.Context(), commands.AnswerInvitation{
 		Workspace: workspace, Person: r.actor().Ref.ID, Accept: accept,
 	}))
 	a.redirect = "/"

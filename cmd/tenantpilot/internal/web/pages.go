@@ -23,6 +23,9 @@ const summaryMedia = "application/vnd.tenantpilot.tenant-provider-summary-canoni
 
 // home is where one chooses a workspace and a tenant.
 func (s *Server) home(r request) (answer, error) {
+	if r.actor().Platform {
+		return answer{redirect: systemDirectoryHref}, nil
+	}
 	home := view.Home{Now: time.Now().UTC()}
 	for _, m := range r.viewer.Workspaces {
 		home.Workspaces = append(home.Workspaces, view.WorkspaceChoice{
@@ -157,6 +160,9 @@ func (s *Server) tenantPage(r request, t projections.Tenant, connections []proje
 			truth := view.ConnectionTruth(c, used, p.Now)
 			p.Permissions = &truth
 		}
+	}
+	if p.Summary.State == "missing" && !r.actor().May(domain.CapProviderManage) {
+		p.Summary.CTALabel, p.Summary.Sentence = "", p.Summary.Sentence+" A manager of the workspace can create one."
 	}
 	lines, _, _, err := s.Read.ListRuns(r.Context(), r.actor(), projections.RunFilter{Tenant: t.ID, Limit: 8})
 	if err != nil {

@@ -66,12 +66,21 @@ func (s *Server) get(r *mux.Router, path string, h handler) {
 
 // post is a route that does something: whether its answer can be read is found out before it is done.
 func (s *Server) post(r *mux.Router, path, media string, h handler) {
+	s.write(r, http.MethodPost, path, media, h)
+}
+
+// put is post for what replaces something as a whole.
+func (s *Server) put(r *mux.Router, path, media string, h handler) {
+	s.write(r, http.MethodPut, path, media, h)
+}
+
+func (s *Server) write(r *mux.Router, method, path, media string, h handler) {
 	r.HandleFunc(path, s.signedIn(func(r request) (answer, error) {
 		if a := (answer{media: media, redirect: "/"}); s.choose(r, a) == "" {
 			return answer{}, notAcceptable(a)
 		}
 		return h(r)
-	})).Methods(http.MethodPost)
+	})).Methods(method)
 }
 
 // open is a route that needs no sign-in.
@@ -300,7 +309,7 @@ func (s *Server) writePage(w http.ResponseWriter, r request, a answer) {
 // pages are the addresses of the navigation that exist.
 var pages = []string{
 	"/admin/operations", "/admin/tenants", "/admin/notifications", "/admin/settings", "/admin/attempts", "/admin/audit",
-	"/admin/readiness",
+	"/admin/readiness", view.ConnectionsHref,
 }
 
 // shell is the frame around a page: who is looking, where they can go.
@@ -313,6 +322,7 @@ func (s *Server) shell(r request, a answer) (view.Shell, error) {
 	shell.SignOutHref = "/sign-out"
 	if r.viewer.Actor.Platform {
 		shell.Viewer.Role = "platform"
+		shell.Nav = view.MainNav(r.URL.Path, func(href string) bool { return href == systemDirectoryHref })
 		return shell, nil
 	}
 	shell.Nav = view.MainNav(r.URL.Path, func(href string) bool { return slices.Contains(pages, href) })
@@ -381,8 +391,9 @@ func notFound() problem {
 var titles = map[int]string{
 	http.StatusBadRequest: "The request is malformed", http.StatusUnauthorized: "Sign in first", http.StatusForbidden: "Not allowed",
 	http.StatusNotFound: "Not found", http.StatusMethodNotAllowed: "Method not allowed", http.StatusNotAcceptable: "No such representation",
-	http.StatusConflict: "Not possible now", http.StatusRequestEntityTooLarge: "The request is too large",
-	http.StatusTooManyRequests: "Too many requests", http.StatusUnsupportedMediaType: "Unsupported media type", http.StatusUnprocessableEntity: "The request cannot be carried out",
+	http.StatusConflict: "Not possible now", http.StatusPreconditionFailed: "Changed meanwhile", http.StatusPreconditionRequired: "A condition is required",
+	http.StatusTooManyRequests: "Too many requests", http.StatusRequestEntityTooLarge: "The request is too large",
+	http.StatusUnsupportedMediaType: "Unsupported media type", http.StatusUnprocessableEntity: "The request cannot be carried out",
 	http.StatusServiceUnavailable: "Temporarily unavailable", http.StatusInternalServerError: "Something went wrong on our side",
 }
 
@@ -420,7 +431,7 @@ func (s *Server) problemOf(r *http.Request, err error) problem {
 
 var statuses = map[domain.Kind]int{
 	domain.NotFound: http.StatusNotFound, domain.Forbidden: http.StatusForbidden, domain.Invalid: http.StatusBadRequest,
-	domain.KeyReused: http.StatusUnprocessableEntity, domain.Conflict: http.StatusConflict,
+	domain.KeyReused: http.StatusUnprocessableEntity, domain.Conflict: http.StatusConflict, domain.Stale: http.StatusPreconditionFailed,
 }
 
 // fail answers an error, in the form that the caller reads.
@@ -438,10 +449,13 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Status: p.Status, Title: p.Title, Detail: p.Detail, RequestID: p.Request, ReasonCode: p.Code, Errors: p.Errors,
 		Actions: []view.Button{{Label: "Go to operations", Href: "/admin/operations"}},
 	}
+	viewer, _ := auth.ViewerFrom(r.Context())
+	if viewer.Actor.Platform {
+		shown.Actions = []view.Button{{Label: "Go to the directory", Href: systemDirectoryHref}}
+	}
 	if p.elsewhere != nil {
 		shown.Actions = append([]view.Button{*p.elsewhere}, shown.Actions...)
 	}
-	viewer, _ := auth.ViewerFrom(r.Context())
 	shell, _ := s.shell(request{r, viewer}, answer{title: p.Title})
 	component := page.ProblemPage(shell, shown)
 	if inside {
@@ -457,7 +471,7 @@ var codes = map[string]int{
 	"not_found": 404, "forbidden": 403, "other_tenant": 403, "cross_origin": 403, "invalid_input": 400, "malformed_body": 400, "malformed_key": 400,
 	"unknown_parameter": 400, "idempotency_key_reused": 422, "too_large": 413, "unsupported_media_type": 415, "not_acceptable": 406,
 	"method_not_allowed": 405, "invalid_token": 401, "not_signed_in": 401, "sign_in_unavailable": 503, "run_ended": 409, "not_signed": 409, "period_too_long": 400, "unavailable": 503,
-	"internal_error": 500, "session_required": 409, "too_many_requests": 429, "consent_link_impossible": 409,
+	"internal_error": 500, "no_keyset": 409, "changed_meanwhile": 412, "precondition_required": 428, "session_required": 409, "too_many_requests": 429, "consent_link_impossible": 409,
 }
 
 // problemPage says what a problem's code means; problem documents link here.

@@ -25,6 +25,7 @@ import (
 	"tenantpilot/cmd/tenantpilot/internal/consent"
 	"tenantpilot/cmd/tenantpilot/internal/web/static"
 	"tenantpilot/commands"
+	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
 
@@ -41,6 +42,8 @@ type Config struct {
 	Changed func() <-chan struct{}
 	// Draining ends when the process begins to stop: streams end then. nil never ends.
 	Draining context.Context
+	// Secrets seals credentials; without it none can be set here.
+	Secrets Secrets
 	// Evidence makes proofs about the log; without it there are none.
 	Evidence Evidence
 	// Limits bound how fast one actor may ask.
@@ -54,6 +57,12 @@ type Config struct {
 	// Ready says, by name, what is wrong; a nil error is a check that passed, and one that
 	// says StillReady is only shown. Without it the console is always ready.
 	Ready func(context.Context) map[string]error
+}
+
+// Secrets seals the credentials of connections. What is put in never comes out on this side.
+type Secrets interface {
+	// Put seals a credential and returns what may be known about it. It is in use only when a command has recorded its fingerprint.
+	Put(ctx context.Context, c domain.ProviderConnection, kind, secret string) (domain.Credential, error)
 }
 
 // Server is the console.
@@ -140,6 +149,9 @@ func (s *Server) routes() {
 	s.get(r, "/admin/operations/{run}/evidence", s.runEvidence)
 	s.get(r, "/admin/t/{tenantExternalId}/evidence", s.tenantEvidence)
 
+	s.connectionRoutes()
+	s.directoryRoutes()
+
 	s.get(r, "/", s.home)
 	s.get(r, "/admin/tenants", s.tenants)
 	s.get(r, "/admin/tenants/{tenant}", s.tenant)
@@ -185,7 +197,7 @@ func (s *Server) routes() {
 // methods are those that a request's address answers to.
 func (s *Server) methods(r *http.Request) []string {
 	var allowed []string
-	for _, method := range []string{http.MethodGet, http.MethodPost} {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut} {
 		asked := r.Clone(r.Context())
 		asked.Method = method
 		var match mux.RouteMatch
@@ -335,7 +347,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			}
 		}
 		method := r.Method
-		if method != http.MethodGet && method != http.MethodPost {
+		if method != http.MethodGet && method != http.MethodPost && method != http.MethodPut {
 			method = "other" // a caller may call it anything
 		}
 		s.metrics.requests.WithLabelValues(route, method, strconv.Itoa(rec.status)).Inc()

@@ -162,7 +162,7 @@
     if (source.matches('[data-start]')) one('[type="submit"]', source).setAttribute('aria-busy', 'true');
   });
   document.addEventListener('htmx:after:swap', (e) => {
-    if (e.detail.ctx.sourceElement?.matches('[data-dialog]')) (one('#dialog-body [autofocus]') ?? one('#start-title'))?.focus();
+    if (e.detail.ctx.sourceElement?.matches('[data-dialog]')) (one('#dialog-body [autofocus], #dialog-body [data-first]') ?? one('#start-title'))?.focus();
   });
   document.addEventListener('htmx:finally:request', (e) => {
     one('[aria-busy]', e.detail.ctx.sourceElement)?.removeAttribute('aria-busy');
@@ -204,7 +204,10 @@
     else if (on('#live')) toggle();
     else if (on('[data-pace]')) setPace(on('[data-pace]').dataset.pace);
     else if (on('[data-update]')) letThrough();
-    else if (on('[data-close]')) on('dialog').close();
+    else if (on('dialog [data-close]')) {
+      e.preventDefault();
+      on('dialog').close();
+    }
   });
   document.addEventListener('input', (e) => {
     const field = e.target;

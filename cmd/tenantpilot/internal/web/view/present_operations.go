@@ -369,7 +369,7 @@ func PresentRunRow(line projections.RunLine, now time.Time) RunRow {
 	row := RunRow{
 		ID: line.Number, Href: RunHref(line.Number), ExecutionStatus: string(line.Status), Operation: domain.OperationByType(line.Operation).Label,
 		Target: target(line.Inputs), Tenant: Link{line.TenantName, TenantHref(line.TenantExternal.String())},
-		Connection: Link{Label: line.ConnectionLabel}, Initiator: initiator(line), Progress: progress(line.Run),
+		Connection: Link{line.ConnectionLabel, ConnectionHref(line.Connection)}, Initiator: initiator(line), Progress: progress(line.Run),
 		QueuedAt: line.AcceptedAt, StartedAt: at(line.StartedAt), EndedAt: at(line.EndedAt),
 	}
 	if line.Outcome != nil {

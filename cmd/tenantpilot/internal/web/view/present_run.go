@@ -44,7 +44,7 @@ func PresentRun(f RunFacts) RunDetail {
 	d := RunDetail{
 		RunID: r.Number, OperationType: string(r.Operation), ExecutionStatus: string(r.Status), Now: f.Now,
 		Operation: domain.OperationByType(r.Operation).Label, Target: target(r.Inputs),
-		ProviderConnection: &ConnectionRef{ID: r.Connection, Provider: "microsoft", Label: f.Line.ConnectionLabel},
+		ProviderConnection: &ConnectionRef{ID: r.Connection, Provider: "microsoft", Label: f.Line.ConnectionLabel, Href: ConnectionHref(r.Connection)},
 		Tenant:             Link{f.Line.TenantName, TenantHref(f.Line.TenantExternal.String())},
 		Initiator:          initiator(f.Line), QueuedAt: r.AcceptedAt, StartedAt: at(r.StartedAt), EndedAt: at(r.EndedAt),
 		Changed: r.Summary, Progress: progress(r), UsuallyFrom: f.Usually.From, UsuallyTo: f.Usually.To,

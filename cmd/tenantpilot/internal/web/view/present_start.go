@@ -48,7 +48,7 @@ func PresentStart(f StartFacts) StartOutcome {
 		o.ReceiptHref = AttemptHref(f.Attempt.String())
 	}
 	if f.Connection.Exists() {
-		o.ProviderConnection = &ConnectionRef{ID: f.Connection.Number, Provider: f.Connection.Provider, Label: f.Connection.DisplayName}
+		o.ProviderConnection = &ConnectionRef{ID: f.Connection.Number, Provider: f.Connection.Provider, Label: f.Connection.DisplayName, Href: ConnectionHref(f.Connection.Number)}
 	}
 	if f.RunNumber != 0 {
 		status := f.RunStatus
@@ -216,7 +216,7 @@ func stepHref(s domain.NextStep, reason domain.Reason, tenant string) string {
 	if s.ActionType == domain.StepConsent {
 		return s.Href
 	}
-	for _, prefix := range []string{"/admin/tenants", "/admin/t/", "/admin/operations", "/admin/notifications"} {
+	for _, prefix := range []string{"/admin/tenants", "/admin/t/", "/admin/operations", "/admin/notifications", "/admin/provider-connections"} {
 		if strings.HasPrefix(s.Href, prefix) {
 			return s.Href
 		}

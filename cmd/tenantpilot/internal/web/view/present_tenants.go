@@ -17,6 +17,7 @@ func PresentConnection(c projections.Connection, tenant projections.Tenant) Conn
 		IsDefault: tenant.DefaultConnection != nil && *tenant.DefaultConnection == c.Number, State: canonicalState(c), CheckedAt: at(c.LastCheckedAt),
 	}
 	row.Expiry = ExpiryOf(c)
+	row.Href = ConnectionHref(c.Number)
 	if c.ScopeRunNumber != nil {
 		row.Scope = &Link{"run " + strconv.FormatInt(*c.ScopeRunNumber, 10), RunHref(*c.ScopeRunNumber)}
 	}
@@ -49,23 +50,27 @@ func canonicalState(c projections.Connection) CanonicalConnectionState {
 // PresentSummary is a tenant's provider summary: one state, one sentence, one call to action even when nothing is there.
 func PresentSummary(t projections.Tenant, connections []projections.Connection) TenantProviderSummary {
 	s := TenantProviderSummary{
-		State: "missing", CTAURL: TenantHref(t.ExternalID.String()), NeedsDefaultConnection: true,
-		Sentence: "No provider connection yet, so no operation can start.", CTALabel: "Open tenant",
+		State: "missing", CTAURL: NewConnectionHref(t.ExternalID.String()), NeedsDefaultConnection: true,
+		Sentence: "No provider connection yet, so no operation can start.", CTALabel: "Create a connection",
 	}
 	if len(connections) == 0 {
 		return s
 	}
 	shown := connections[0]
 	s.State, s.Sentence = "configured", "A provider connection exists, but none is the tenant's default."
+	s.CTAURL, s.CTALabel = ConnectionHref(shown.Number), "Choose the default"
 	for _, c := range connections {
 		if t.DefaultConnection != nil && c.Number == *t.DefaultConnection {
 			shown, s.State, s.NeedsDefaultConnection = c, "default_configured", false
 			s.Sentence = connectionSentence(c)
+			s.CTAURL, s.CTALabel = ConnectionHref(c.Number), "Open connection"
+			if c.State().Severity() == domain.SeverityNone && c.Enabled && c.Consent == domain.ConsentIsGiven {
+				s.CTAURL, s.CTALabel = "/admin/t/"+t.ExternalID.String()+"/start", "Start operation"
+			}
 		}
 	}
 	state := canonicalState(shown)
 	s.DisplayName, s.Provider, s.CanonicalState = Text(shown.DisplayName), Text(shown.Provider), &state
-	s.CTAURL, s.CTALabel = "/admin/t/"+t.ExternalID.String()+"/start", "Start operation"
 	return s
 }
 

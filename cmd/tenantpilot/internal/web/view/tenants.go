@@ -44,6 +44,13 @@ type ConnectionRow struct {
 	// Scope says who holds the connection now; nil is free.
 	Scope   *Link    `json:"-"`
 	Buttons []Button `json:"-"`
+	// Tenant is where the connection belongs, in lists of more than one tenant.
+	Tenant Link `json:"-"`
+	// Credential says when it expires; Checks are the last checks, the oldest first.
+	Credential Badge   `json:"-"`
+	Checks     []Badge `json:"-"`
+	// Held is the reason of a hold that is in force.
+	Held string `json:"-"`
 }
 
 // TenantProviderSummary is the contract's: missing, configured or

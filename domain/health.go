@@ -1,0 +1,55 @@
+package domain
+
+// Severity says how much a connection is in the way of work, by what its last check found: verification and permission truth. Lifecycle and
+// consent are people's decisions and do not count; a check that meets missing consent says so in the verification.
+type Severity string
+
+// The severities, the worst first.
+const (
+	SeverityCritical Severity = "critical" // nothing can start: the check was blocked or ended in error
+	SeverityWarning  Severity = "warning"  // something cannot start: not verified, being verified, degraded, or permissions are missing or refused
+	SeverityNone     Severity = "healthy"
+)
+
+// Severity is the connection's, from verification and permission truth alone. It is SeverityNone exactly when the gate's steps 7 and 8 let
+// every released operation pass.
+func (c ProviderConnection) Severity() Severity {
+	switch {
+	case c.Verification == VerificationBlocked || c.Verification == VerificationError:
+		return SeverityCritical
+	case c.Verification != VerificationHealthy || len(c.MissingPermissions()) > 0 || len(c.RefusedPermissions()) > 0:
+		return SeverityWarning
+	}
+	return SeverityNone
+}
+
+// MissingPermissions are those that released operations need and the last check did not find granted, sorted. While no check has found out
+// about permissions, none is known to be missing.
+func (c ProviderConnection) MissingPermissions() []string {
+	if !c.PermissionsKnown() {
+		return nil
+	}
+	return without(NeededPermissions(), c.Granted)
+}
+
+// RefusedPermissions are those that released operations need and that the provider refused although they are granted, sorted.
+func (c ProviderConnection) RefusedPermissions() []string {
+	needed := NeededPermissions()
+	return without(needed, without(needed, c.Refused))
+}
+
+// PermissionsKnown says whether a check has read the permissions of the app and credential that are in use.
+func (c ProviderConnection) PermissionsKnown() bool {
+	return c.Verification == VerificationHealthy || c.Verification == VerificationDegraded || len(c.Granted)+len(c.Refused) > 0
+}
+
+// NeededPermissions are those of all released operations but the check itself, sorted.
+func NeededPermissions() []string {
+	var all []string
+	for _, o := range Catalogue() {
+		if !o.Check {
+			all = append(all, o.Permissions...)
+		}
+	}
+	return sorted(all)
+}

@@ -1,6 +1,6 @@
 # Everyday commands. Each checks what it needs first, installs it where it may, or says what to install.
 
-.PHONY: help demo test race lint fmt generate bench deps vendor-check
+.PHONY: help demo test race lint fmt generate bench deps vendor-check restore-drill
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -37,3 +37,6 @@ deps: ## install or name what the tests need
 
 vendor-check: ## compare vendored front-end files with their manifest
 	go test -count=1 ./cmd/tenantpilot/internal/web/static
+
+restore-drill: ## dump the running demo, or restore a backup (ARGS="--dump FILE"), into a server of its own and check it
+	go run ./cmd/tenantpilot restore-drill $(ARGS)

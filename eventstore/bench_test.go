@@ -119,6 +119,63 @@ func BenchmarkSequence(b *testing.B) {
 	b.ReportMetric(float64(head)/b.Elapsed().Seconds(), "events/s")
 }
 
+// BenchmarkSequenceAndTree numbers the same backlog while a keeper follows, and then waits until all of it is in the tree and under a signed
+// head: what the log costs with its proof.
+func BenchmarkSequenceAndTree(b *testing.B) {
+	const appends = 10_000
+	s := eventstore.Open(pgtest.New(b).Pool(b), eventstore.Config{})
+	b.Cleanup(s.Close)
+	keeper := eventstore.NewTreeKeeper(s, eventstore.TreeConfig{Signer: signer{"ours"}, Every: time.Millisecond})
+	head, numbering := int64(0), time.Duration(0)
+	for b.Loop() {
+		b.StopTimer()
+		fill(b, s.Pool(), appends)
+		head += 2 * appends
+		ctx, cancel := context.WithCancel(context.Background())
+		sequenced, kept := make(chan error, 1), make(chan error, 1)
+		b.StartTimer()
+		began := time.Now()
+		go func() { sequenced <- s.RunSequencer(ctx) }()
+		go func() { kept <- keeper.Run(ctx) }()
+		awaitHead(b, s, head)
+		numbering += time.Since(began)
+		if err := keeper.Sign(ctx); err != nil {
+			b.Fatal(err)
+		}
+		cancel()
+		for _, done := range []chan error{sequenced, kept} {
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+		}
+		if got := keeper.Status(); got.Head != head || got.OrderFaults > 0 {
+			b.Fatalf("status %+v, want a head of %d", got, head)
+		}
+	}
+	b.ReportMetric(float64(head)/numbering.Seconds(), "numbered/s")
+	b.ReportMetric(float64(head)/b.Elapsed().Seconds(), "events/s")
+}
+
+// BenchmarkVerify reads a log of 100,000 events as the auditor's check does and computes their leaves.
+func BenchmarkVerify(b *testing.B) {
+	const events = 100_000
+	s := open(b)
+	fill(b, s.Pool(), events/2)
+	awaitHead(b, s, events)
+	tree, read := eventstore.OpenTree(s.Pool()), 0
+	for b.Loop() {
+		err := tree.Walk(context.Background(), 0, func(r eventstore.Row) bool {
+			_ = r.Event.Leaf()
+			read++
+			return true
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(read)/b.Elapsed().Seconds(), "events/s")
+}
+
 // BenchmarkReadAfter reads pages of 1000 events.
 func BenchmarkReadAfter(b *testing.B) {
 	const events, page = 100_000, 1000

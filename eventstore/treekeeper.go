@@ -118,6 +118,7 @@ const tilesPerStep = 64
 // step stores what tiles have become complete, signs a head when one is due, and says whether there is more to do at once. When now is set
 // it waits for other keepers and signs whatever is there.
 func (k *TreeKeeper) step(ctx context.Context, now bool) (more bool, err error) {
+	var signed string
 	err = pgx.BeginFunc(ctx, k.store.pool, func(tx pgx.Tx) error {
 		mine := true
 		if now {
@@ -139,7 +140,7 @@ func (k *TreeKeeper) step(ctx context.Context, now bool) (more bool, err error) 
 			return err
 		}
 		if !more {
-			if err = k.signHead(ctx, tx, &status, now); err == nil {
+			if signed, err = k.signHead(ctx, tx, &status, now); err == nil {
 				more, err = k.checkOrder(ctx, tx, &status)
 			}
 		}
@@ -152,6 +153,9 @@ func (k *TreeKeeper) step(ctx context.Context, now bool) (more bool, err error) 
 		}
 		return err
 	})
+	if err == nil && signed != "" { // the log goes to another place than the database, and so does the head
+		k.cfg.Log.Info("signed a head of the log", "note", signed)
+	}
 	if err == nil && now && k.Status().Forked {
 		err = errForked
 	}
@@ -219,49 +223,49 @@ func storeTiles(ctx context.Context, tx pgx.Tx, level int, first int64, hashes [
 	return nil
 }
 
-// signHead signs a head when the log has grown and the last head is old enough, if the log still is the one of that head.
-func (k *TreeKeeper) signHead(ctx context.Context, tx pgx.Tx, status *TreeStatus, now bool) error {
+// signHead signs a head, and returns it, when the log has grown and the last head is old enough, if the log still is the one of that head.
+func (k *TreeKeeper) signHead(ctx context.Context, tx pgx.Tx, status *TreeStatus, now bool) (signed string, err error) {
 	t := OpenTree(tx)
 	last, err := k.lastHead(ctx, t)
 	if err != nil {
-		return err
+		return "", err
 	}
 	status.Head, status.HeadAt, status.Forked = last.Size, last.SignedAt, false
 	var at time.Time
 	if err := tx.QueryRow(ctx, `select clock_timestamp()`).Scan(&at); err != nil {
-		return fmt.Errorf("read clock: %w", err)
+		return "", fmt.Errorf("read clock: %w", err)
 	}
 	if k.cfg.Signer == nil || status.Log == last.Size || (!now && at.Sub(last.SignedAt) < k.cfg.Every) {
-		return nil
+		return "", nil
 	}
 	if last.Size > 0 {
 		root, err := t.Root(ctx, last.Size)
 		if err != nil && !errors.Is(err, ErrNoTree) {
-			return err
+			return "", err
 		}
 		if err != nil || root != last.Root {
 			status.Forked = true
-			return fmt.Errorf("%w (head of %d events)", errForked, last.Size)
+			return "", fmt.Errorf("%w (head of %d events)", errForked, last.Size)
 		}
 	}
 	root, err := t.Root(ctx, status.Log)
 	if err != nil {
-		return err
+		return "", err
 	}
 	note, err := k.cfg.Signer.SignHead(status.Log, root, at.UTC())
 	if err != nil {
-		return fmt.Errorf("sign head: %w", err)
+		return "", fmt.Errorf("sign head: %w", err)
 	}
 	tag, err := tx.Exec(ctx, `insert into tree_heads (size, root, note, signed_at) values ($1, $2, $3, $4) on conflict (size) do nothing`,
 		status.Log, root[:], note, at)
 	if err != nil {
-		return fmt.Errorf("store head: %w", err)
+		return "", fmt.Errorf("store head: %w", err)
 	}
 	if tag.RowsAffected() == 0 {
-		return fmt.Errorf("store head: a head of %d events is there that this key has not signed", status.Log)
+		return "", fmt.Errorf("store head: a head of %d events is there that this key has not signed", status.Log)
 	}
 	status.Head, status.HeadAt = status.Log, at
-	return nil
+	return note, nil
 }
 
 // lastHead is the newest head of this process's key: whoever may append could have stored others, which must not stop us. Without a signer

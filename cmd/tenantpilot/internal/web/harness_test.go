@@ -49,6 +49,7 @@ type console struct {
 	logs     *logs
 	drain    context.CancelFunc
 	faults   map[string]error // what Ready says; set before the first request
+	vault    *vault
 
 	ours, theirs     uuid.UUID
 	contoso, tailspn domain.Tenant // ours
@@ -57,6 +58,24 @@ type console struct {
 	// Who may come in, by name: owner, manager, operator, readonly of all our tenants; limited is an operator of tailspin only; stranger is
 	// the owner of their workspace; platform is a platform person; both is an operator in both workspaces; nobody is a member of nothing.
 	people map[string]uuid.UUID
+}
+
+// vault stands in for the sealed credentials: it keeps what was put, and by which fingerprint.
+type vault struct {
+	sync.Mutex
+	secrets map[string]string
+}
+
+// Put implements web.Secrets.
+func (v *vault) Put(_ context.Context, c domain.ProviderConnection, kind, secret string) (domain.Credential, error) {
+	v.Lock()
+	defer v.Unlock()
+	if secret == "" && kind != "federated" || strings.Contains(secret, "\n") {
+		return domain.Credential{}, domain.InvalidField("/secret", "malformed", "This is no secret.")
+	}
+	known := domain.Credential{Kind: kind, Fingerprint: fmt.Sprintf("%d-%d", c.Number, len(v.secrets))}
+	v.secrets[known.Fingerprint] = secret
+	return known, nil
 }
 
 type logs struct {
@@ -89,7 +108,7 @@ func newConsole(t testing.TB) *console {
 	cfg, err := pgxpool.ParseConfig(db.AppURL)
 	must(t, err)
 	cfg.MaxConns = 24
-	c := &console{ours: uuid.New(), theirs: uuid.New(), people: map[string]uuid.UUID{}, metrics: prometheus.NewRegistry(), logs: &logs{}, contract: loadContract(t)}
+	c := &console{ours: uuid.New(), theirs: uuid.New(), people: map[string]uuid.UUID{}, metrics: prometheus.NewRegistry(), logs: &logs{}, contract: loadContract(t), vault: &vault{secrets: map[string]string{}}}
 	c.pool, err = pgxpool.NewWithConfig(t.Context(), cfg)
 	must(t, err)
 	t.Cleanup(c.pool.Close)
@@ -102,7 +121,7 @@ func newConsole(t testing.TB) *console {
 	c.drain = drain
 	c.web, err = web.New(web.Config{
 		Read: projections.NewReader(c.pool), Commands: c.commands, Auth: c.auth, Log: log, Version: "test", Metrics: c.metrics,
-		Changed: c.store.Sequenced, Draining: draining, Ready: func(context.Context) map[string]error { return c.faults },
+		Secrets: c.vault, Changed: c.store.Sequenced, Draining: draining, Ready: func(context.Context) map[string]error { return c.faults },
 	})
 	must(t, err)
 	c.server = httptest.NewServer(c.web.Handler())

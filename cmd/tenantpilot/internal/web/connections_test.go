@@ -674,3 +674,70 @@ func TestTenantsAreSummedUpWithOneThingToDo(t *testing.T) {
 		}
 	}
 }
+
+// TestRotatingACredential: the secret goes into the vault and nowhere else; the verification is reset and the page says what follows.
+func TestRotatingACredential(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	b, p := c.browser(t, "manager"), c.program(t, "manager")
+	here := connectionAt(c.conn) + "/credential"
+	const hush = "very~hush-hush.42"
+	res := b.send(t, "POST", here, form(url.Values{"kind": {"secret"}, "secret": {hush}, "expiresAt": {time.Now().UTC().Add(61*24*time.Hour + 26*time.Hour).Format(time.DateOnly)}}))
+	if res.status != http.StatusSeeOther || res.header.Get("Location") != connectionAt(c.conn)+"?done=credential" {
+		t.Fatalf("rotate: %d to %s: %s", res.status, res.header.Get("Location"), clip(res.body))
+	}
+	page := b.send(t, "GET", res.header.Get("Location")).text()
+	for _, want := range []string{"reset to unknown", "Check now", "CredentialRotated", "by Manager", "expires in 61 d"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not say %q", want)
+		}
+	}
+	if row := p.connectionNow(t, c.conn); *row.State.VerificationStatus != "unknown" || *row.State.ConsentStatus != "granted" || row.State.Lifecycle != "enabled" {
+		t.Errorf("after the rotation: %+v", row)
+	}
+	if o := p.send(t, "POST", groupsPath(c.contoso)).outcome(t); o.Status != "blocked" {
+		t.Errorf("a start on an unverified connection is %s", o.Status)
+	}
+	// Empty keeps: nothing happens, and with another expiry the same credential.
+	before := c.fingerprint(t)
+	if c.vault.secrets[before] != hush {
+		t.Errorf("the vault has %v", c.vault.secrets)
+	}
+	events := c.count(t, `select count(*) from events`)
+	if res := b.send(t, "POST", here, form(url.Values{"kind": {"secret"}, "secret": {""}})); res.header.Get("Location") != connectionAt(c.conn)+"?done=saved" || c.count(t, `select count(*) from events`) != events {
+		t.Errorf("keep: %d to %s", res.status, res.header.Get("Location"))
+	}
+	if res := p.send(t, "POST", here, jsonBody(`{"kind":"secret","expiresAt":"2030-01-31"}`)); res.status != http.StatusOK || c.fingerprint(t) != before {
+		t.Errorf("another expiry: %d %s", res.status, res.body)
+	}
+	if res := p.send(t, "POST", here, jsonBody(`{"kind":"federated"}`)); res.status != http.StatusOK || c.fingerprint(t) == before {
+		t.Errorf("federated: %d %s", res.status, res.body)
+	}
+	for name, bad := range map[string]string{
+		"kept secret of another kind": `{"kind":"certificate"}`, "lines": `{"kind":"secret","secret":"hush-hush\nx"}`, "no date": `{"kind":"federated","expiresAt":"soon"}`,
+		"unknown member": `{"kind":"secret","password":"hush-hush"}`,
+	} {
+		if res := p.send(t, "POST", here, jsonBody(bad)); res.status != http.StatusBadRequest || strings.Contains(res.text(), "hush") {
+			t.Errorf("%s: %d %s", name, res.status, res.body)
+		}
+	}
+	res = b.send(t, "POST", here, form(url.Values{"kind": {"certificate"}, "secret": {"hush-hush\nx"}}))
+	if res.status != http.StatusUnprocessableEntity || strings.Contains(res.text(), "hush") || !strings.Contains(res.text(), "This is no secret.") {
+		t.Errorf("the form again: %d", res.status)
+	}
+	if n := c.count(t, `select count(*) from events where payload::text like '%hush%'`); n != 0 || strings.Contains(c.logs.text(), "hush") {
+		t.Errorf("the secret is in %d events or in the log", n)
+	}
+	for _, path := range []string{here, connectionAt(c.conn), connectionAt(c.conn) + "/edit"} {
+		if strings.Contains(b.send(t, "GET", path).text(), "hush") {
+			t.Errorf("%s shows the secret", path)
+		}
+	}
+}
+
+func (c *console) fingerprint(t *testing.T) string {
+	t.Helper()
+	conn, _, err := c.commands.Connection(t.Context(), domain.SystemActor(c.ours), c.conn.Number)
+	must(t, err)
+	return conn.Credential.Fingerprint
+}

@@ -51,6 +51,7 @@ type console struct {
 	logs     *logs
 	drain    context.CancelFunc
 	faults   map[string]error // what Ready says; set before the first request
+	vault    *vault
 
 	ours, theirs     uuid.UUID
 	contoso, tailspn domain.Tenant // ours
@@ -59,6 +60,24 @@ type console struct {
 	// Who may come in, by name: owner, manager, operator, readonly of all our tenants; limited is an operator of tailspin only; stranger is
 	// the owner of their workspace; platform is a platform person; both is an operator in both workspaces; nobody is a member of nothing.
 	people map[string]uuid.UUID
+}
+
+// vault stands in for the sealed credentials: it keeps what was put, and by which fingerprint.
+type vault struct {
+	sync.Mutex
+	secrets map[string]string
+}
+
+// Put implements web.Secrets.
+func (v *vault) Put(_ context.Context, c domain.ProviderConnection, kind, secret string) (domain.Credential, error) {
+	v.Lock()
+	defer v.Unlock()
+	if secret == "" && kind != "federated" || strings.Contains(secret, "\n") {
+		return domain.Credential{}, domain.InvalidField("/secret", "malformed", "This is no secret.")
+	}
+	known := domain.Credential{Kind: kind, Fingerprint: fmt.Sprintf("%d-%d", c.Number, len(v.secrets))}
+	v.secrets[known.Fingerprint] = secret
+	return known, nil
 }
 
 type logs struct {
@@ -94,7 +113,7 @@ func newConsoleWith(t testing.TB, change func(*web.Config)) *console {
 	cfg, err := pgxpool.ParseConfig(db.AppURL)
 	must(t, err)
 	cfg.MaxConns = 24
-	c := &console{ours: uuid.New(), theirs: uuid.New(), people: map[string]uuid.UUID{}, metrics: prometheus.NewRegistry(), logs: &logs{}, contract: loadContract(t)}
+	c := &console{ours: uuid.New(), theirs: uuid.New(), people: map[string]uuid.UUID{}, metrics: prometheus.NewRegistry(), logs: &logs{}, contract: loadContract(t), vault: &vault{secrets: map[string]string{}}}
 	c.pool, err = pgxpool.NewWithConfig(t.Context(), cfg)
 	must(t, err)
 	t.Cleanup(c.pool.Close)
@@ -110,7 +129,7 @@ func newConsoleWith(t testing.TB, change func(*web.Config)) *console {
 	config := web.Config{
 		Limits: web.Limits{PerSecond: -1, StrangersPerSecond: -1}, // tests are fast callers
 		Read:   projections.NewConsoleReader(c.pool), Commands: c.commands, Auth: c.auth, Log: log, Version: "test", Metrics: c.metrics,
-		Provider: provider, Consents: consent.New(c.pool, nil),
+		Secrets: c.vault, Provider: provider, Consents: consent.New(c.pool, nil),
 		Changed: c.store.Sequenced, Draining: draining, Ready: func(context.Context) map[string]error { return c.faults },
 	}
 	change(&config)

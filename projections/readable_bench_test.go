@@ -70,7 +70,7 @@ func (f *fixture) paced(b *testing.B, rate int, length time.Duration) []time.Dur
 		_, err := f.store.Transact(ctx, eventstore.Request{Workspace: f.workspace, At: time.Now(), Hash: []byte{}},
 			func(_ context.Context, u *eventstore.Unit) error {
 				u.Append(streams[i], domain.TenantRegistered{
-					Tenant: streams[i], Number: int64(time.Now().UnixNano()%1e9) + int64(i), Workspace: f.workspace, ExternalID: external, Name: "T",
+					Tenant: streams[i], Number: time.Now().UnixNano()%1e9 + int64(i), Workspace: f.workspace, ExternalID: external, Name: "T",
 				})
 				return nil
 			})

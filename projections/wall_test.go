@@ -186,8 +186,10 @@ func TestEveryQueryStopsAtTheWall(t *testing.T) {
 		reflect.TypeFor[projections.RunFilter]():     {projections.RunFilter{Limit: 20}},
 	}
 	// What is no row of anybody: how far the log is; and what writes.
-	exempt := map[string]bool{"Lag": true, "AwaitRuns": true, "AwaitNow": true, "Behind": true, "CreateView": true, "ChangeView": true, "DeleteView": true,
-		"ChooseDefaultView": true, "AwaitConnections": true, "MarkRead": true}
+	exempt := map[string]bool{
+		"Lag": true, "AwaitRuns": true, "AwaitNow": true, "Behind": true, "CreateView": true, "ChangeView": true, "DeleteView": true,
+		"ChooseDefaultView": true, "AwaitConnections": true, "MarkRead": true,
+	}
 	v := reflect.ValueOf(read)
 	for i := range v.NumMethod() {
 		name := v.Type().Method(i).Name

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
@@ -195,6 +196,9 @@ func (d *drill) check(ctx context.Context, server *pgembed.Server, v logVerifica
 	if len(applied) > 0 {
 		d.say("brought the schema up to date: %d migrations", len(applied))
 	}
+	if err := analyze(ctx, server.OwnerURL(pgembed.Database)); err != nil {
+		return err
+	}
 	pool, err := pgxpool.New(ctx, server.AuditorURL(pgembed.Database))
 	if err != nil {
 		return fmt.Errorf("open restored database: %w", err)
@@ -218,6 +222,19 @@ func (d *drill) check(ctx context.Context, server *pgembed.Server, v logVerifica
 	d.report.Events, d.report.Signed, d.report.CheckSeconds = order.Events, found.Signed, time.Since(began).Seconds()
 	d.say("%d events in order, the log that was signed up to position %d (%d heads, %d from elsewhere)",
 		order.Events, found.Signed, found.Heads, found.Outside)
+	return nil
+}
+
+// analyze gives a restored database the statistics that a dump does not have: without them reading the log plans badly.
+func analyze(ctx context.Context, ownerURL string) error {
+	conn, err := pgx.Connect(ctx, ownerURL)
+	if err != nil {
+		return fmt.Errorf("open restored database: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, `analyze`); err != nil {
+		return fmt.Errorf("analyze restored database: %w", err)
+	}
 	return nil
 }
 

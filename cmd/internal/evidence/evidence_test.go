@@ -273,17 +273,7 @@ func TestEveryByteOfAPackCounts(t *testing.T) {
 	earlier := l.open(t, 11)
 	p := l.pack(t, "tenant", 8, 14)
 	p.Consistency = l.consistency(t, 11, 40)
-	var b bytes.Buffer
-	must(t, evidence.WritePack(&b, p))
-	z, err := zip.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
-	must(t, err)
-	files := map[string][]byte{}
-	for _, f := range z.File {
-		in, err := f.Open()
-		must(t, err)
-		files[f.Name], err = io.ReadAll(in)
-		must(t, err)
-	}
+	files := unpack(t, p)
 	changed, unnoticed := 0, []string{}
 	for name, body := range files {
 		if name == "README.txt" || name == "manifest.json" { // what counts in the manifest is held against the events
@@ -307,18 +297,41 @@ func TestEveryByteOfAPackCounts(t *testing.T) {
 	}
 }
 
-func verifies(t testing.TB, files map[string][]byte, v note.Verifier, earlier *evidence.Head) bool {
+// unpack are the files of a pack.
+func unpack(t testing.TB, p evidence.Pack) map[string][]byte {
+	t.Helper()
+	var b bytes.Buffer
+	must(t, evidence.WritePack(&b, p))
+	z, err := zip.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	must(t, err)
+	files := map[string][]byte{}
+	for _, f := range z.File {
+		in, err := f.Open()
+		must(t, err)
+		files[f.Name], err = io.ReadAll(in)
+		must(t, err)
+	}
+	return files
+}
+
+// repack reads a pack that consists of the files, stored as they are.
+func repack(t testing.TB, files map[string][]byte) (evidence.Pack, error) {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
 	for name, body := range files {
-		w, err := z.Create(name)
+		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
 		must(t, err)
 		_, err = w.Write(body)
 		must(t, err)
 	}
 	must(t, z.Close())
-	p, err := evidence.ReadPack(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	return evidence.ReadPack(bytes.NewReader(b.Bytes()), int64(b.Len()))
+}
+
+func verifies(t testing.TB, files map[string][]byte, v note.Verifier, earlier *evidence.Head) bool {
+	t.Helper()
+	p, err := repack(t, files)
 	if err == nil {
 		_, err = p.Verify(v, earlier)
 	}
@@ -369,6 +382,37 @@ func FuzzReadPack(f *testing.F) {
 		}
 		if _, err := p.Verify(l.verifier, nil); err != nil && evidence.AsFault(err).Text == "" {
 			t.Errorf("a fault without words: %v", err)
+		}
+	})
+}
+
+// FuzzVerify changes the files of packs below a genuine head: whatever then verifies must still be true.
+func FuzzVerify(f *testing.F) {
+	l := newLog(f, 40)
+	for _, p := range []evidence.Pack{l.pack(f, "tenant", 8, 14), l.pack(f, "run", 1, 40)} {
+		files := unpack(f, p)
+		f.Add(files["manifest.json"], files["events.jsonl"], files["leaves.txt"], files["proof.json"])
+	}
+	head := []byte(l.head(f, 40))
+	f.Fuzz(func(t *testing.T, manifest, events, leaves, proof []byte) {
+		p, err := repack(t, map[string][]byte{
+			"manifest.json": manifest, "events.jsonl": events, "leaves.txt": leaves, "proof.json": proof, "head.note": head,
+		})
+		if err != nil {
+			return
+		}
+		if _, err := p.Verify(l.verifier, nil); err != nil {
+			return
+		}
+		for _, e := range p.Events {
+			if e.Position < 1 || e.Position > 40 || !bytes.Equal(e.Record, l.records[e.Position-1]) {
+				t.Errorf("position %d verifies with %s", e.Position, e.Record)
+			}
+		}
+		for position, leaf := range p.Leaves {
+			if leaf != tlog.RecordHash(l.records[position-1]) {
+				t.Errorf("position %d verifies with another hash", position)
+			}
 		}
 	})
 }

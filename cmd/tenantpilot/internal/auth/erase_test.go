@@ -34,7 +34,7 @@ func TestAnErasedPersonIsGone(t *testing.T) {
 	if v := f.actor(t, token); v.Role != "" {
 		t.Errorf("the token still opens the console: %+v", v)
 	}
-	if r := browser.send(t, "GET", "/who", nil); r.status == http.StatusOK && strings.Contains(string(r.body), "Contoso") {
+	if r := browser.send(t, "GET", "/who", nil); r.status == http.StatusOK && strings.Contains(r.body, "Contoso") {
 		t.Errorf("the session still opens the console: %+v", r)
 	}
 	if _, err := f.auth.FindPerson(t.Context(), "ada@example.com"); !errors.Is(err, auth.ErrNoPerson) {

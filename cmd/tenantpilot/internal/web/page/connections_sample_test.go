@@ -68,7 +68,7 @@ func sampleConnectionRows() []view.ConnectionRow {
 	}
 	credentials := []view.Badge{
 		{Icon: "key-round", Word: "200 d", Tone: view.Neutral}, {Icon: "triangle-alert", Word: "9 d", Tone: view.Warning}, {Icon: "circle-x", Word: "Expired", Tone: view.Negative},
-		{Icon: "key-round", Word: "61 d", Tone: view.Neutral}, {Icon: "circle-dashed", Word: "None", Tone: view.Stop}, {Icon: "key-round", Word: "No expiry known", Tone: view.Neutral},
+		{Icon: "key-round", Word: "61 d", Tone: view.Neutral}, {Icon: "circle-dashed", Word: "None", Tone: view.Stop}, {Icon: "key-round", Word: "No expiry", Tone: view.Neutral},
 	}
 	messages := []string{"", "A permission is missing.", "Consent was revoked in the tenant.", "", "", "Microsoft could not be reached."}
 	var rows []view.ConnectionRow

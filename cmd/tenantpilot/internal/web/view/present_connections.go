@@ -863,6 +863,7 @@ func PresentSystemTenant(t projections.PlatformTenant, connections []projections
 	}
 	if len(why) > 0 {
 		row.Why = strings.Join(slices.Compact(why), "; ")
+		row.Why = strings.ToUpper(row.Why[:1]) + row.Why[1:]
 	}
 	return row
 }

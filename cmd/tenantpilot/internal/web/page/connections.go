@@ -17,6 +17,18 @@ func connectionKind(row view.ConnectionRow) string {
 	return kind
 }
 
+// connectionRemarks are the kind of a row and what keeps it from being used.
+func connectionRemarks(row view.ConnectionRow) string {
+	text := connectionKind(row)
+	if row.Held != "" {
+		text += ", on hold: " + row.Held
+	}
+	if row.State.Diagnostics.MigrationReviewRequired {
+		text += ", review required"
+	}
+	return text
+}
+
 // stacked is a piece of a stacked bar, in percent of its width.
 type stacked struct {
 	segment  view.AxisSegment

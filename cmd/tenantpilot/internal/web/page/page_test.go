@@ -2,6 +2,7 @@ package page_test
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -25,7 +26,7 @@ func samples() map[string]templ.Component {
 	start := shell("Start an operation", "/admin/t/contoso/start")
 	run := func(title string) view.Shell { return shell(title, "/admin/operations/1") }
 	signedOut := view.Shell{Title: "Sign in", Demo: true, Now: now}
-	return map[string]templ.Component{
+	all := map[string]templ.Component{
 		"operations":          operations(hub, sampleOperations()),
 		"operations-filtered": operations(hub, filteredOperations()),
 		"operations-empty":    operations(hub, emptyOperations()),
@@ -85,6 +86,8 @@ func samples() map[string]templ.Component {
 		"sign-in-consumed": page.SignInPage(signedOut, view.SignIn{State: view.SignInConsumed, Now: now, At: ago(4 * 60e9), Command: "tenantpilot sign-in --as kim"}),
 		"sign-in-expired":  page.SignInPage(signedOut, view.SignIn{State: view.SignInExpired, Now: now, At: ago(3600e9), Error: "The sign-in was cancelled at the identity provider."}),
 	}
+	maps.Copy(all, connectionSamples())
+	return all
 }
 
 // render serves component under the policy every page of ours has.

@@ -266,7 +266,7 @@ func credentialBadge(c projections.Connection, now time.Time) Badge {
 	case c.CredentialKind == "":
 		return Badge{Icon: "circle-dashed", Word: "None", Tone: Stop}
 	case c.CredentialExpiresAt == nil:
-		return Badge{Icon: "key-round", Word: "No expiry known", Tone: Neutral}
+		return Badge{Icon: "key-round", Word: "No expiry", Tone: Neutral}
 	case !c.CredentialExpiresAt.After(now):
 		return Badge{Icon: "circle-x", Word: "Expired", Tone: Negative}
 	}
@@ -802,6 +802,7 @@ func PresentSystemTenant(t projections.PlatformTenant, connections []projections
 	}
 	if len(why) > 0 {
 		row.Why = strings.Join(slices.Compact(why), "; ")
+		row.Why = strings.ToUpper(row.Why[:1]) + row.Why[1:]
 	}
 	return row
 }

@@ -63,12 +63,20 @@ func verified(states ...string) []view.Badge {
 
 func sampleConnectionRows() []view.ConnectionRow {
 	axes := []view.Axes{
-		healthy, {Lifecycle: "enabled", Consent: "granted", Verification: "degraded"}, {Lifecycle: "enabled", Consent: "revoked", Verification: "blocked"},
-		{Lifecycle: "disabled", Consent: "granted", Verification: "healthy"}, {Lifecycle: "enabled", Consent: "required", Verification: "unknown"}, {Lifecycle: "enabled", Consent: "failed", Verification: "error"},
+		healthy,
+		{Lifecycle: "enabled", Consent: "granted", Verification: "degraded"},
+		{Lifecycle: "enabled", Consent: "revoked", Verification: "blocked"},
+		{Lifecycle: "disabled", Consent: "granted", Verification: "healthy"},
+		{Lifecycle: "enabled", Consent: "required", Verification: "unknown"},
+		{Lifecycle: "enabled", Consent: "failed", Verification: "error"},
 	}
 	credentials := []view.Badge{
-		{Icon: "key-round", Word: "200 d", Tone: view.Neutral}, {Icon: "triangle-alert", Word: "9 d", Tone: view.Warning}, {Icon: "circle-x", Word: "Expired", Tone: view.Negative},
-		{Icon: "key-round", Word: "61 d", Tone: view.Neutral}, {Icon: "circle-dashed", Word: "None", Tone: view.Stop}, {Icon: "key-round", Word: "No expiry", Tone: view.Neutral},
+		{Icon: "key-round", Word: "200 d", Tone: view.Neutral},
+		{Icon: "triangle-alert", Word: "9 d", Tone: view.Warning},
+		{Icon: "circle-x", Word: "Expired", Tone: view.Negative},
+		{Icon: "key-round", Word: "61 d", Tone: view.Neutral},
+		{Icon: "circle-dashed", Word: "None", Tone: view.Stop},
+		{Icon: "key-round", Word: "No expiry", Tone: view.Neutral},
 	}
 	messages := []string{"", "A permission is missing.", "Consent was revoked in the tenant.", "", "", "Microsoft could not be reached."}
 	var rows []view.ConnectionRow
@@ -127,8 +135,12 @@ func sampleConnection() view.ConnectionPage {
 		Banner:  &view.Banner{Text: "The credential was saved and will not be shown again. The verification was reset to unknown.", Tone: view.Warning, Icon: "info", Buttons: []view.Button{check}},
 		Notices: []view.Notice{{Icon: "circle-pause", Tone: view.Stop, Text: "On hold: Key ceremony", Until: now.Add(3 * time.Hour)}},
 		Buttons: []view.Button{
-			{Label: "Start verification", Icon: "play", Href: "/x", Post: true, Variant: "primary"}, {Label: "Edit", Icon: "settings", Href: "/x"}, {Label: "Rotate credential", Icon: "key-round", Href: "/x"},
-			{Label: "Make default", Icon: "star", Href: "/x", Dialog: true}, {Label: "Hold", Icon: "pause", Href: "/x", Dialog: true}, {Label: "Disable", Icon: "power-off", Href: "/x", Dialog: true},
+			{Label: "Start verification", Icon: "play", Href: "/x", Post: true, Variant: "primary"},
+			{Label: "Edit", Icon: "settings", Href: "/x"},
+			{Label: "Rotate credential", Icon: "key-round", Href: "/x"},
+			{Label: "Make default", Icon: "star", Href: "/x", Dialog: true},
+			{Label: "Hold", Icon: "pause", Href: "/x", Dialog: true},
+			{Label: "Disable", Icon: "power-off", Href: "/x", Dialog: true},
 		},
 		Cards: []view.AxisCard{
 			{Badge: badges[0], Since: ago(40 * day), Event: "ProviderConnectionCreated", By: "TenantPilot", Meaning: "People allow operations on it."},
@@ -140,15 +152,22 @@ func sampleConnection() view.ConnectionPage {
 			strip("Consent", piece(88*day, 0, badges[1])), strip("Verification", piece(80*day, 30*day, healthy.Badges()[2]), piece(30*day, 0, badges[2])),
 		},
 		Facts: []view.Fact{
-			{Label: "App id", Text: "5f0c2f0e-8d6e-4f0b-9a55-1d2f6b3f7a10", Mono: true}, {Label: "App", Text: "our multi-tenant app"},
-			{Label: "Credential", Text: "client secret set 2026-10-02 by Kim Larsen, expires in 9 d", Badge: &view.Badge{Icon: "triangle-alert", Word: "9 d", Tone: view.Warning}}, {Label: "Scope", Text: "free"},
+			{Label: "App id", Text: "5f0c2f0e-8d6e-4f0b-9a55-1d2f6b3f7a10", Mono: true},
+			{Label: "App", Text: "our multi-tenant app"},
+			{Label: "Credential", Text: "client secret set 2026-10-02 by Kim Larsen, expires in 9 d", Badge: &view.Badge{Icon: "triangle-alert", Word: "9 d", Tone: view.Warning}},
+			{Label: "Scope", Text: "free"},
 		},
-		Diagnostics:   []view.Fact{{Label: "Last checked", Time: ago(26 * time.Minute)}, {Label: "Last error", Text: "provider_permission_missing", Mono: true}},
-		PermissionsAt: ago(26 * time.Minute),
-		Permissions: []view.PermissionRow{
-			{Name: "GroupMember.Read.All", Declared: []string{"Directory groups sync"}, Granted: view.Badge{Icon: "circle-x", Word: "Missing", Tone: view.Negative}, Used: view.Badge{Icon: "circle-minus", Word: "Not refused", Tone: view.Neutral}},
-			{Name: "RoleManagement.Read.Directory", Declared: []string{"Role definitions sync"}, Granted: view.Badge{Icon: "circle-check", Word: "Granted", Tone: view.Positive}, Used: view.Badge{Icon: "octagon-minus", Word: "Refused when used", Tone: view.Stop}},
-			{Name: "Mail.Read", Granted: view.Badge{Icon: "circle-check", Word: "Granted", Tone: view.Positive}, Used: view.Badge{Icon: "circle-minus", Word: "Not refused", Tone: view.Neutral}},
+		Diagnostics: []view.Fact{{Label: "Last checked", Time: ago(26 * time.Minute)}, {Label: "Last error", Text: "provider_permission_missing", Mono: true}},
+		Permissions: view.PermissionTruth{
+			Now: now, ID: "connection-permissions", Title: "Permissions of Contoso platform", CheckedAt: ago(26 * time.Minute), Verdict: "One permission is missing.",
+			Rows: []view.PermissionRow{
+				{Name: "GroupMember.Read.All", Words: "Read all group memberships", Declared: []string{"Directory groups sync"}, Granted: "missing"},
+				{
+					Name: "RoleManagement.Read.Directory", Words: "Read role definitions", Declared: []string{"Role definitions sync"}, Granted: "refused",
+					LastOK: &view.Exercised{At: ago(2 * time.Hour), Run: 4708, Label: "Role definitions sync"}, LastRefusal: &view.Exercised{At: ago(time.Hour), Run: 4709, Label: "Role definitions sync", Reason: "The provider refused."},
+				},
+				{Name: "Mail.Read", Words: "Read mail", Declared: []string{}, Granted: "granted"},
+			},
 		},
 		Readiness: []view.Readiness{
 			{Operation: "Provider connection check", Status: "accepted", Text: "Will start now", Href: "/p/start-fragment"},
@@ -180,7 +199,8 @@ func invalidConnectionForm() view.ConnectionForm {
 func conflictingForm() view.ConnectionForm {
 	f := sampleConnectionForm()
 	f.Conflict = &view.Conflict{By: "Ana Ruiz", At: ago(3 * time.Minute), TheirsHref: "/y", Fields: []view.ConflictField{
-		{Label: "Display name", Mine: "Contoso Nordics", Theirs: "Contoso Europe"}, {Label: "Connection type", Mine: "platform", Theirs: "platform"},
+		{Label: "Display name", Mine: "Contoso Nordics", Theirs: "Contoso Europe"},
+		{Label: "Connection type", Mine: "platform", Theirs: "platform"},
 		{Label: "App id", Mine: f.AppID, Theirs: f.AppID},
 	}}
 	return f

@@ -51,6 +51,7 @@ type Server struct {
 	Config
 	router  *mux.Router
 	metrics metrics
+	packing chan struct{} // holds one for each evidence pack that is being made
 }
 
 //go:embed openapi.yaml
@@ -70,7 +71,7 @@ func New(c Config) (*Server, error) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) map[string]error { return nil }
 	}
-	s := &Server{Config: c}
+	s := &Server{Config: c, packing: make(chan struct{}, packsAtOnce)}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err

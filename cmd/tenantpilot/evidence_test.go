@@ -139,6 +139,18 @@ func TestEvidenceFromTheConsoleIsCheckedOffline(t *testing.T) {
 		}
 	}
 
+	metrics := filepath.Join(dir, "metrics")
+	f.download(t, "operator", "/metrics", metrics)
+	shown, err := os.ReadFile(metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"\ntenantpilot_log_forked 0\n", "\ntenantpilot_log_order_faults_total 0\n", "\ntenantpilot_log_head_position "} {
+		if !strings.Contains(string(shown), want) {
+			t.Errorf("the metrics lack %q", want)
+		}
+	}
+
 	// Another key, and a changed file.
 	own, err := newLogKey("demo.tenantpilot.example/other", filepath.Join(dir, "own.key"))
 	if err != nil {
@@ -174,5 +186,28 @@ func TestEvidenceFromTheConsoleIsCheckedOffline(t *testing.T) {
 		from events where name = 'EvidenceExported'`, fmt.Sprintf("%x", sha256.Sum256(file))).Scan(&runs, &tenants)
 	if err != nil || runs != 1 || tenants != 1 {
 		t.Errorf("%d traces of packs for runs, %d of this tenant's, %v", runs, tenants, err)
+	}
+}
+
+// TestABackupThatLacksEventsIsNamed restores a dump that is older than a head that was kept.
+func TestABackupThatLacksEventsIsNamed(t *testing.T) {
+	t.Parallel()
+	f, dir := runningDemo(t), t.TempDir()
+	dump, note := filepath.Join(dir, "old.dump"), filepath.Join(dir, "later.note")
+	d := drill{dataDir: theDemo.dir, keep: dump, out: io.Discard}
+	if err := d.run(t.Context()); err != nil || d.report.NextPosition != d.report.Events+1 {
+		t.Fatalf("%v, %+v", err, d.report)
+	}
+	tenant := f.tenant(t, "consent_required") // a refusal is an event too
+	f.ask(t, "operator", "POST", "/admin/t/"+tenant.ExternalID+"/provider-actions/directory_groups.sync/start", "", map[string]any{}, nil)
+	f.download(t, "operator", "/admin/t/"+tenant.ExternalID+"/evidence", filepath.Join(dir, "x.zip")) // signs
+	var kept struct{ Heads []evidence.SignedHead }
+	f.ask(t, "readonly", "GET", "/admin/audit/heads", "", nil, &kept)
+	if err := os.WriteFile(note, []byte(kept.Heads[0].Note), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	late := drill{dataDir: theDemo.dir, dumpFile: dump, heads: []string{note}, out: io.Discard}
+	if err := late.run(t.Context()); err == nil || !strings.Contains(err.Error(), string(evidence.LogTruncated)) {
+		t.Errorf("a backup that lacks events passes: %v", err)
 	}
 }

@@ -41,6 +41,9 @@ type PackRequest struct {
 
 const zipMedia = "application/zip"
 
+// packsAtOnce bounds what packs cost: one may take 100 MB and a scan of the log.
+const packsAtOnce = 2
+
 // auditHeads are the signed heads, which hold for the whole log and say nothing about what is in it: every member may have them, to keep.
 func (s *Server) auditHeads(r request) (answer, error) {
 	if err := s.mayProve(r); err != nil {
@@ -138,6 +141,12 @@ func (s *Server) handOut(r request, name string, p PackRequest) (answer, error) 
 	}
 	if err := s.mayProve(r); err != nil {
 		return answer{}, err
+	}
+	select {
+	case s.packing <- struct{}{}:
+		defer func() { <-s.packing }()
+	case <-r.Context().Done():
+		return answer{}, r.Context().Err()
 	}
 	pack, err := s.Evidence.Pack(r.Context(), p)
 	if err != nil {

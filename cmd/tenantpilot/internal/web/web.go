@@ -71,6 +71,7 @@ type Server struct {
 	router  *mux.Router
 	metrics metrics
 	limiter *limiter
+	packing chan struct{} // holds one for each evidence pack that is being made
 }
 
 //go:embed openapi.yaml
@@ -90,7 +91,7 @@ func New(c Config) (*Server, error) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) map[string]error { return nil }
 	}
-	s := &Server{Config: c, limiter: newLimiter(c.Limits)}
+	s := &Server{Config: c, limiter: newLimiter(c.Limits), packing: make(chan struct{}, packsAtOnce)}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err

@@ -241,13 +241,13 @@ func Current[S domain.State[S]](ctx context.Context, s *Store, stream uuid.UUID)
 
 // foldNewer reads what a stream has beyond a state, beginning with a snapshot where there is no state, and remembers the result.
 func foldNewer[S domain.State[S]](ctx context.Context, s *Store, stream uuid.UUID, state S, version int) (S, int, error) {
+	var newer []Event
 	var err error
 	if version == 0 {
-		if state, version, err = base[S](ctx, s, stream); err != nil {
-			return state, 0, err
-		}
+		state, version, newer, err = fromSnapshot[S](ctx, s, stream)
+	} else {
+		newer, err = s.ReadStream(ctx, stream, version)
 	}
-	newer, err := s.ReadStream(ctx, stream, version)
 	if err != nil {
 		return state, 0, err
 	}

@@ -58,3 +58,4 @@ grant update (cause, attempts, tried_at) on parked to tenantpilot_app;
 grant select, insert on unparked to tenantpilot_app;
 grant select on rebuilds, rebuild_shards to tenantpilot_app, tenantpilot_auditor;
 grant select on unparked to tenantpilot_auditor;
+grant select (projection, stream, position, parked_at) on parked to tenantpilot_console; -- how many; not the causes

@@ -229,8 +229,8 @@ func first[R any](rows []R, err error) (R, error) {
 
 // Facet is how many events have a value in one dimension of the filter.
 type Facet struct {
-	Dimension string // event, kind, actor, outcome, reason, day
-	Value     string // of an actor the id, of a person, else the kind
+	Dimension string // event, kind, actor, outcome, reason, day; actor and kind
+	Value     string // of an actor the id, of a person, else the kind; of actor and kind both, with a space between
 	Label     string // a person's name; else empty
 	Count     int
 }
@@ -252,10 +252,12 @@ func (r Reader) AuditFacets(ctx context.Context, actor domain.Actor, f AuditFilt
 			union all select 'event', event, count(*) from w group by event
 			union all select 'kind', object_kind, count(*) from w group by object_kind
 			union all select 'actor', actor, count(*) from w group by actor
+			union all select 'actor and kind', actor || ' ' || object_kind, count(*) from w group by actor, object_kind
 			union all select 'outcome', outcome, count(*) from w where outcome is not null group by outcome
 			union all select 'reason', reason, count(*) from w where reason is not null group by reason
 			union all select 'day', day, count(*) from w group by day
-		) select f.dimension, f.value, coalesce(p.display_name, ''), f.n from f left join people p on f.dimension = 'actor' and p.id::text = f.value
+		) select f.dimension, f.value, coalesce(p.display_name, ''), f.n from f left join people p
+			on f.dimension like 'actor%' and p.id::text = split_part(f.value, ' ', 1)
 		order by f.dimension, f.n desc, f.value`, q.args...)
 	if err != nil {
 		return nil, 0, fmt.Errorf("count facets: %w", err)

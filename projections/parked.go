@@ -199,3 +199,12 @@ func unpark(ctx context.Context, tx pgx.Tx, projection string, positions []int64
 	}
 	return nil
 }
+
+// SetAside is how many events read models could not apply: what pages show may lack them.
+func (r Reader) SetAside(ctx context.Context) (int, error) {
+	var n int
+	if err := r.pool.QueryRow(ctx, `select count(distinct position) from parked`).Scan(&n); err != nil {
+		return 0, fmt.Errorf("count parked events: %w", err)
+	}
+	return n, nil
+}

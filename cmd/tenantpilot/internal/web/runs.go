@@ -231,6 +231,9 @@ func (s *Server) readOperations(r request, f *view.OperationsFacts) (err error) 
 	if f.Held, err = s.Read.HeldTenants(ctx, actor, tenant, f.Now); err != nil {
 		return err
 	}
+	if f.SetAside, err = s.Read.SetAside(ctx); err != nil {
+		return err
+	}
 	f.Behind, f.AsOf, err = s.Read.Lag(ctx)
 	return err
 }
@@ -345,7 +348,7 @@ func (s *Server) runFacts(r request, line projections.RunLine) (f view.RunFacts,
 			f.Finding = &found
 		}
 	}
-	f.Can = r.actor().May
+	f.Can, f.Evidence = r.actor().May, s.Evidence != nil
 	if f.Waiting, err = s.Read.Waiting(ctx, r.actor(), line.Tenant, line.Connection); err != nil {
 		return f, err
 	}
@@ -418,7 +421,7 @@ func (s *Server) operationsParts(r request) ([]part, string, bool, error) {
 	}
 	list := view.PresentOperations(f)
 	send := []part{
-		{"stale", page.Staleness(list.Stale)},
+		{"stale", page.Staleness(list.Stale, list.SetAside)},
 		{"holds", page.Holds(list.Held, list.Now)},
 		{"counters", page.Counters(list.Counters)},
 		{"waiting-starts", page.WaitingStarts(list.Waiting, list.Now)},

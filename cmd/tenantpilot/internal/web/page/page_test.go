@@ -49,6 +49,10 @@ func samples() map[string]templ.Component {
 		"outcome-busy":     page.OutcomePage(shell("Busy", "/admin/t/contoso/start"), busyOutcome()),
 		"outcome-blocked":  page.OutcomePage(shell("Blocked", "/admin/t/contoso/start"), blockedOutcome()),
 		"tenants":          page.TenantsPage(shell("Tenants", "/admin/tenants"), view.TenantList{Now: now, Action: "/admin/tenants", Rows: sampleTenantRows()}),
+		"search": page.SearchPage(shell("Search", "/admin/search"), view.Search{Query: "groups contoso", Groups: []view.SearchGroup{
+			{Label: "Tenants", Count: 12, Items: []view.SearchItem{{Label: "Contoso", Note: "contoso.com", Href: "/admin/tenants/contoso", Icon: "building-2"}}},
+			{Label: "Start", Count: 1, Items: []view.SearchItem{{Label: "Sync directory groups", Note: "Contoso", Href: "/admin/start", Icon: "play"}}},
+		}}),
 		"members":          page.MembersPage(shell("Members and roles", "/admin/settings/members"), sampleMembers()),
 		"invited":          page.HomePage(shell("Workspaces", "/"), view.Home{Now: now, Offers: []view.Offer{{Workspace: "Northlight MSP", Role: "operator", Accept: view.Button{Label: "Accept", Post: true, Variant: "primary", Href: "/a"}, Decline: view.Button{Label: "Decline", Post: true, Href: "/d"}}}}),
 		"outcome-reserved": page.ReservedPage(shell("Waiting", "/admin/t/contoso/start"), sampleReservation()),

@@ -48,7 +48,7 @@ func ReadinessPage(shell view.Shell, m view.ReadinessMatrix) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = Staleness(m.Stale).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = Staleness(m.Stale, 0).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -142,6 +142,9 @@ func sampleAudit() view.AuditList {
 		Now: now, Bar: sampleFilterBar("/admin/audit"), Ranges: sampleRanges(), Rows: sampleAuditRows(), Total: "391 events", Wide: true, CSVHref: "?format=csv", JSONHref: "?format=json",
 		Newer: "?", Older: "?", Replay: &view.Link{Label: "Replay connection/12", Href: "/admin/audit/replay/connection/12"},
 		Days: sampleBars("Events per day", 31, 24*time.Hour, view.Series{Word: "events", Tone: view.Active}),
+		Heat: view.Heat{Kinds: []string{"run", "connection"}, Rows: []view.HeatRow{
+			{Actor: "TenantPilot", Cells: []view.HeatCell{{Count: 240, Level: 4}, {Count: 60, Level: 1}}}, {Actor: "Kim Larsen", Cells: []view.HeatCell{{}, {Count: 91, Level: 2}}},
+		}},
 		Facets: []view.FacetGroup{
 			{Label: "Object", Values: []view.FacetValue{{Label: "run", Count: 240, Href: "?"}, {Label: "connection", Count: 120, Href: "?"}}},
 			{Label: "Event", Values: []view.FacetValue{{Label: "StartBlocked", Count: 31, Href: "?", On: true}, {Label: "VerificationRecorded", Count: 12, Href: "?"}}, More: 9},

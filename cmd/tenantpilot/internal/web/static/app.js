@@ -309,6 +309,19 @@
     });
   }
 
+  // The command palette: Ctrl-K from anywhere, arrows through what it found.
+  document.addEventListener('keydown', (e) => {
+    if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === 'k' && one('[data-palette]')) {
+      e.preventDefault();
+      one('[data-palette]').click();
+    }
+    const palette = e.target.closest('.palette');
+    if (!palette || (e.key !== 'ArrowDown' && e.key !== 'ArrowUp')) return;
+    const stops = [...palette.querySelectorAll('input[type="search"], .palette-item')];
+    const next = stops[stops.indexOf(document.activeElement) + (e.key === 'ArrowDown' ? 1 : -1)];
+    if (next) { e.preventDefault(); next.focus(); }
+  });
+
   document.addEventListener('keydown', (e) => {
     if (!shortcutsOn() || e.ctrlKey || e.metaKey || e.altKey || e.defaultPrevented) return;
     if (e.target.closest('input:not([type="checkbox"]), select, textarea, [contenteditable], dialog')) return;

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -106,6 +108,7 @@ type AuditList struct {
 	Bar    FilterBar
 	Ranges []Choice
 	Facets []FacetGroup
+	Heat   Heat
 	Days   StackedHours
 	Rows   []AuditRow
 	Total  string
@@ -156,7 +159,7 @@ func PresentAudit(q AuditQuery, lines []projections.AuditLine, newer, older bool
 	l := AuditList{
 		Now: now, Bar: q.Bar("Filter events", "event:StartBlocked actor:kim object:connection/12"), Ranges: q.RangeChoices(),
 		CSVHref: q.first(map[string]string{"format": "csv"}), JSONHref: q.first(map[string]string{"format": "json"}),
-		Facets: facetGroups(q, facets), Days: auditDays(q, facets), Total: totalWords(total),
+		Facets: facetGroups(q, facets), Heat: heatOf(facets), Days: auditDays(q, facets), Total: totalWords(total),
 	}
 	end := now
 	if !q.To.IsZero() {
@@ -286,6 +289,53 @@ func facetGroups(q AuditQuery, facets []projections.Facet) []FacetGroup {
 		}
 	}
 	return groups
+}
+
+// Heat says who did what to which kind of object, the busiest actors first.
+type Heat struct {
+	Kinds []string
+	Rows  []HeatRow
+}
+
+// HeatRow is one actor; Cells are in the order of the kinds.
+type HeatRow struct {
+	Actor string
+	Cells []HeatCell
+}
+
+// HeatCell is how many events there are, and how many that is beside the busiest cell: 0 (none) to 4.
+type HeatCell struct{ Count, Level int }
+
+// heatActors is how many actors the strip shows.
+const heatActors = 8
+
+func heatOf(facets []projections.Facet) Heat {
+	var h Heat
+	most, at := 0, map[string]int{}
+	for _, f := range facets {
+		if f.Dimension == "kind" {
+			h.Kinds = append(h.Kinds, f.Value)
+		}
+		if f.Dimension == "actor" && len(at) < heatActors {
+			at[f.Value] = len(h.Rows)
+			h.Rows = append(h.Rows, HeatRow{Actor: facetLabel(f)})
+		}
+		if f.Dimension == "actor and kind" {
+			most = max(most, f.Count)
+		}
+	}
+	for i := range h.Rows {
+		h.Rows[i].Cells = make([]HeatCell, len(h.Kinds))
+	}
+	for _, f := range facets {
+		actor, kind, both := strings.Cut(f.Value, " ")
+		row, shown := at[actor]
+		column := slices.Index(h.Kinds, kind)
+		if f.Dimension == "actor and kind" && both && shown && column >= 0 {
+			h.Rows[row].Cells[column] = HeatCell{f.Count, 1 + 3*f.Count/max(1, most)}
+		}
+	}
+	return h
 }
 
 func facetLabel(f projections.Facet) string {

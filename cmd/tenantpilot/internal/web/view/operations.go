@@ -33,6 +33,7 @@ type OperationsList struct {
 	ExportHref string
 	Empty      *Empty
 	Stale      *Staleness
+	SetAside   int           // events that could not be applied: the page may lack them
 	Waiting    []Reservation // starts that wait for a connection
 	// NewRows is how many runs arrived above the first row since the page was
 	// rendered; RefreshHref shows them.

@@ -16,16 +16,17 @@ import (
 
 // OperationsFacts is what the operations hub is made from.
 type OperationsFacts struct {
-	Waiting []projections.WaitingStart // starts that wait for a connection
-	Can     func(domain.Capability) bool
-	Base    string     // the page's URL without query
-	Query   url.Values // as asked for; the filter is the URL
-	Filter  ParsedFilter
-	Tenant  *projections.Tenant // of a tenant-scoped hub
-	Lines   []projections.RunLine
-	Newer   bool
-	Older   bool
-	Counts  projections.Counts
+	Waiting  []projections.WaitingStart // starts that wait for a connection
+	SetAside int                        // parked events
+	Can      func(domain.Capability) bool
+	Base     string     // the page's URL without query
+	Query    url.Values // as asked for; the filter is the URL
+	Filter   ParsedFilter
+	Tenant   *projections.Tenant // of a tenant-scoped hub
+	Lines    []projections.RunLine
+	Newer    bool
+	Older    bool
+	Counts   projections.Counts
 
 	WindowRuns     []projections.RunLine
 	WindowRefusals []projections.Refusal
@@ -356,6 +357,7 @@ func PresentOperations(f OperationsFacts) OperationsList {
 	}
 	l.ExportHref = f.anew(map[string]string{"format": "csv"})
 	l.Lanes = f.lanes()
+	l.SetAside = f.SetAside
 	l.Waiting = PresentWaiting(f.Waiting, f.Can)
 	l.Hours = f.hours()
 	if f.Behind > 0 && f.Now.Sub(f.AsOf) > 2*time.Second {

@@ -15,6 +15,7 @@ import (
 
 // RunFacts is what the run page is made from.
 type RunFacts struct {
+	Evidence   bool                       // packs can be made
 	Waiting    []projections.WaitingStart // starts that wait for its connection
 	Can        func(domain.Capability) bool
 	Line       projections.RunLine
@@ -206,6 +207,9 @@ func (f RunFacts) buttons() []Button {
 			again.Label, again.Icon = "Run again", "play"
 		}
 		buttons = append(buttons, again)
+	}
+	if f.Evidence && r.Status == domain.Completed {
+		buttons = append(buttons, Button{Label: "Evidence pack", Icon: "shield-check", Variant: "outline", Href: RunHref(r.Number) + "/evidence"})
 	}
 	return buttons
 }

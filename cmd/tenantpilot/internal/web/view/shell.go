@@ -96,6 +96,7 @@ func MainNav(path string, has func(href string) bool) []NavGroup {
 			{Label: "Directory", Icon: "server", Href: "/system/directory/tenants", Key: "y"},
 		}},
 		{Label: "Workspace", Items: []NavItem{
+			{Label: "Search", Icon: "search", Href: "/admin/search"},
 			{Label: "Notifications", Icon: "bell", Href: "/admin/notifications", Key: "n"},
 			{Label: "Settings", Icon: "settings", Href: "/admin/settings"},
 		}},

@@ -1,0 +1,63 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"tenantpilot/domain"
+)
+
+// TestSearchFindsWhatOneMaySee: tenants, runs, attempts, pages and starts, filtered by entitlement; provider connections never.
+func TestSearchFindsWhatOneMaySee(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	run := c.hold(t, domain.OpGroupsSync)
+	number := strings.TrimPrefix(runPath(run.RunNumber), "/admin/operations/")
+	for _, w := range []struct {
+		who, query, find string
+		found            bool
+	}{
+		{"operator", "conto", "/admin/tenants/" + c.contoso.ExternalID.String(), true},
+		{"operator", c.contoso.ExternalID.String(), "/admin/tenants/" + c.contoso.ExternalID.String(), true},
+		{"limited", "conto", c.contoso.ExternalID.String(), false},
+		{"stranger", "conto", c.contoso.ExternalID.String(), false},
+		{"operator", "#" + number, runPath(run.RunNumber), true},
+		{"limited", number, runPath(run.RunNumber), false},
+		{"stranger", number, runPath(run.RunNumber), false},
+		{"operator", run.Attempt.String(), "/admin/attempts/" + run.Attempt.String(), true},
+		{"stranger", run.Attempt.String(), "/admin/attempts/" + run.Attempt.String(), false},
+		{"readonly", "audit", "/admin/audit", true},
+		{"operator", "groups contoso", startPathForm(c.contoso), true},
+		{"readonly", "groups contoso", startPathForm(c.contoso), false},
+		{"operator", "platform", "/admin/provider-connections/", false},
+	} {
+		path := "/admin/search?q=" + url.QueryEscape(w.query)
+		for kind, a := range map[string]*caller{"a program": c.program(t, w.who), "a browser": c.browser(t, w.who)} {
+			r := a.send(t, "GET", path)
+			if r.status != http.StatusOK {
+				t.Fatalf("%s as %s: %d", path, w.who, r.status)
+			}
+			_, results, isPage := strings.Cut(r.text(), `id="palette-results"`)
+			if !isPage {
+				results = r.text()
+			}
+			if strings.Contains(results, `"`+w.find) != w.found {
+				t.Errorf("%s, %s searches %q: found %s %v, want %v", kind, w.who, w.query, w.find, !w.found, w.found)
+			}
+		}
+	}
+	for name, want := range map[string]int{"platform": 404, "nobody": 404} {
+		if r := c.program(t, name).send(t, "GET", "/admin/search"); r.status != want {
+			t.Errorf("%s: %d, want %d", name, r.status, want)
+		}
+	}
+	if r := c.program(t, "operator").send(t, "GET", "/admin/search?q="+strings.Repeat("x", 201)); r.status != http.StatusBadRequest {
+		t.Errorf("a long query: %d", r.status)
+	}
+}
+
+func startPathForm(tenant domain.Tenant) string {
+	return "/admin/t/" + tenant.ExternalID.String() + "/start"
+}

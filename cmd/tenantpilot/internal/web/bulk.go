@@ -284,14 +284,19 @@ func (s *Server) bulkDo(r request, action string, item bulkItem) (view.BulkRow, 
 		return row, 0, err
 	}
 	if action == "cancel" {
-		seq, err := s.Commands.CancelRun(r.Context(), commands.CancelRun{Actor: r.actor(), Run: line.ID})
+		c := commands.CancelRun{Actor: r.actor(), Run: line.ID}
+		ahead, err := s.Commands.ForecastCancel(r.Context(), c) // the line may be behind the log
+		var seq int64
+		if err == nil {
+			seq, err = s.Commands.CancelRun(r.Context(), c)
+		}
 		switch {
 		case err != nil:
 			row, err = refusedRow(row, err)
 			return row, 0, err
 		case seq == 0:
 			row.Badge, row.Text = view.BulkNothing, "Cancelling was asked for already."
-		case line.Status == domain.Queued:
+		case ahead.Ends:
 			row.Badge, row.Text = view.BulkEnded, "No worker had begun it."
 		default:
 			row.Badge, row.Text = view.BulkStopping, "It ends at its next provider call."

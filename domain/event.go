@@ -64,6 +64,8 @@ var registry, zeros = registryOf(
 	of[RunStarted], of[RunProgressed], of[RunItemsRecorded], of[RunCancelRequested], of[RunAwaitingApproval],
 	of[RunRecovered], of[RunCompleted],
 	of[StartReserved], of[ReservationEnded], of[PersonDescribed], of[PersonErased],
+	of[OnboardingStarted], of[TenantIdentified], of[ConnectionChosen], of[VerificationRequested], of[BootstrapSelected],
+	of[BootstrapOperationAdmitted], of[BootstrapStopped], of[OnboardingTakenOver], of[OnboardingCompleted], of[OnboardingAbandoned],
 	of[CredentialExpiring],
 )
 

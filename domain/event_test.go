@@ -119,7 +119,7 @@ func samples() []Event {
 		StartReserved{Reservation{
 			ID: id(61), Operation: OpGroupsSync, Identity: identity, Tenant: id(31), Connection: 7,
 			Inputs: map[string]string{"selectionKey": DefaultSelectionKey}, Initiator: ada, Surface: "web", Trigger: TriggerOperator,
-			Reconsent: true, Holder: 1001, Until: now.Add(ReservationTime),
+			Reconsent: true, Holder: 1001, Until: now.Add(ReservationTime), Session: id(71),
 		}},
 		ReservationEnded{
 			Reservation: id(61), End: ReservationAdmitted, Attempt: id(62), Outcome: IsBlocked, Reason: ReasonTenantOnHold, RunNumber: 1002,
@@ -133,6 +133,18 @@ func samples() []Event {
 		TenantGrouped{Groups: []string{"Europe", "Gold"}},
 		PersonDescribed{Person: id(11), Sealed: "bm9uY2Ugb2YgdHdlbHZlLCBhbmQgdGhlIGNpcGhlcnRleHQ="},
 		PersonErased{Person: id(11)},
+		OnboardingStarted{Session: id(71), Number: 3, Workspace: id(10), ExternalID: id(33), Owner: ada},
+		TenantIdentified{Tenant: id(31), Managed: true},
+		ConnectionChosen{Connection: 7, Created: true},
+		VerificationRequested{Attempt: id(21), Connection: 7, Outcome: IsBlocked, Reason: ReasonProviderConsentMissing, RunNumber: 1042},
+		BootstrapSelected{Connection: 7, Operations: []BootstrapItem{{OpGroupsSync, id(61)}, {OpRoleDefinitionsSync, id(63)}}},
+		BootstrapOperationAdmitted{
+			Operation: OpGroupsSync, Reservation: id(61), Outcome: IsBlocked, Reason: ReasonTenantOnHold, RunNumber: 1002,
+		},
+		BootstrapStopped{Reservations: []uuid.UUID{id(63)}},
+		OnboardingTakenOver{From: ada, By: grace},
+		OnboardingCompleted{Connection: 7, Verification: VerificationDegraded, Accepted: "Groups are all we need"},
+		OnboardingAbandoned{Reason: "The customer left"},
 	}
 }
 
@@ -285,7 +297,7 @@ func TestEvolveVersion(t *testing.T) {
 	states := map[string]any{
 		"Workspace": Fold(Workspace{}, samples()...), "Tenant": Fold(Tenant{}, samples()...), "Run": Fold(Run{}, samples()...),
 		"ProviderConnection": Fold(ProviderConnection{}, samples()...), "Reservations": Fold(Reservations{}, samples()...),
-		"Person": Fold(Person{}, samples()...), "ExpiryWatch": Fold(ExpiryWatch{}, samples()...),
+		"Person": Fold(Person{}, samples()...), "OnboardingSession": Fold(OnboardingSession{}, samples()...), "ExpiryWatch": Fold(ExpiryWatch{}, samples()...),
 	}
 	got, err := json.MarshalIndent(map[string]any{"evolveVersion": evolveVersion, "states": states}, "", "  ")
 	if err != nil {
@@ -384,12 +396,15 @@ func TestNoGoldenFileIsStale(t *testing.T) {
 
 // withoutState are the events that leave every aggregate as it was, with the reason.
 var withoutState = map[string]string{
-	"RunDeduped":       "receipt: the attempt's own stream has no state, the run that was joined is as it was",
-	"ScopeBusy":        "receipt: nothing was started",
-	"StartBlocked":     "receipt: nothing was started",
-	"RunProgressed":    "for the run page only: no decision depends on how far a run has come",
-	"EvidenceExported": "trace of what left the system: nothing is decided by it",
-	"RunRecovered":     "says why the run is begun again; the RunStarted that follows in the same append moves the state",
+	"VerificationRequested":      "for the session's log: what the check finds out is the connection's",
+	"BootstrapOperationAdmitted": "for the session's log: the reservation that ended says what waits",
+	"BootstrapStopped":           "for the session's log: the reservations that ended say what waits",
+	"RunDeduped":                 "receipt: the attempt's own stream has no state, the run that was joined is as it was",
+	"ScopeBusy":                  "receipt: nothing was started",
+	"StartBlocked":               "receipt: nothing was started",
+	"RunProgressed":              "for the run page only: no decision depends on how far a run has come",
+	"EvidenceExported":           "trace of what left the system: nothing is decided by it",
+	"RunRecovered":               "says why the run is begun again; the RunStarted that follows in the same append moves the state",
 }
 
 // TestEveryEventMovesOneAggregateOrIsListed folds each sample into each aggregate, empty and in use.
@@ -420,7 +435,7 @@ func TestEveryEventMovesOneAggregateOrIsListed(t *testing.T) {
 			"ProviderConnection": moves(ProviderConnection{}, e) || moves(connection, e), "Run": moves(Run{}, e) || moves(run, e),
 			"Person":       moves(Person{}, e),
 			"ExpiryWatch":  moves(ExpiryWatch{}, e),
-			"Reservations": moves(Reservations{}, e) || moves(waiting, e),
+			"Reservations": moves(Reservations{}, e) || moves(waiting, e), "OnboardingSession": moves(OnboardingSession{}, e),
 		} {
 			if ok {
 				moved = append(moved, name)

@@ -38,6 +38,7 @@ type Reservation struct {
 	Trigger    Trigger           `json:"trigger"`
 	Holder     int64             `json:"holder"` // number of the run that held the scope when it was reserved
 	Until      time.Time         `json:"until"`
+	Session    uuid.UUID         `json:"session,omitzero"` // the onboarding whose bootstrap it belongs to
 }
 
 // ReservationEnd says how a reservation ended.

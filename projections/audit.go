@@ -35,12 +35,13 @@ const (
 	ObjectConnection = "connection"
 	ObjectRun        = "run"
 	ObjectAttempt    = "attempt"
+	ObjectOnboarding = "onboarding"
 	ObjectOther      = "other"
 )
 
 // ObjectKinds lists the kinds in the order pages show them.
 func ObjectKinds() []string {
-	return []string{ObjectTenant, ObjectConnection, ObjectRun, ObjectAttempt, ObjectWorkspace, ObjectOther}
+	return []string{ObjectTenant, ObjectConnection, ObjectRun, ObjectAttempt, ObjectWorkspace, ObjectOnboarding, ObjectOther}
 }
 
 type auditRow struct {
@@ -115,6 +116,8 @@ func objectOf(e Event) (kind string, number *int64) {
 		return ObjectRun, &d.Number
 	case domain.RunDeduped, domain.ScopeBusy, domain.StartBlocked:
 		return ObjectAttempt, nil
+	case domain.OnboardingStarted:
+		return ObjectOnboarding, &d.Number
 	}
 	return ObjectOther, nil
 }

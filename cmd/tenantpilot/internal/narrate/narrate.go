@@ -13,9 +13,13 @@ import (
 	"tenantpilot/domain"
 )
 
+var tellers = []func(domain.Event) string{
+	ofWorkspace, ofTenant, ofConnection, ofEvidence, ofAttempt, ofRun, ofReservation, ofOnboarding,
+}
+
 // Sentence says what an event records. It is total: an event that has no words yet is told by its name.
 func Sentence(e domain.Event) string {
-	for _, tell := range []func(domain.Event) string{ofWorkspace, ofTenant, ofConnection, ofEvidence, ofAttempt, ofRun, ofReservation} {
+	for _, tell := range tellers {
 		if text := tell(e); text != "" {
 			return text
 		}

@@ -4,35 +4,60 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"testing"
 
 	"pgregory.net/rapid"
 )
 
-// The quick way and the tree must agree on every text, byte by byte: hashes rest on it.
-func TestSortingKeysIsWhatTheTreeWouldWrite(t *testing.T) {
+// Hashes rest on every byte of this.
+func TestCanonical(t *testing.T) {
 	t.Parallel()
-	for _, e := range samples() {
-		checkAgainstTree(t, e)
-		raw, err := encode(e)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, quick := sortKeys(raw); !quick {
-			t.Errorf("%s is encoded the slow way: %s", e.EventName(), raw)
+	for text, want := range map[string]string{
+		`{}`: `{}`, `[]`: `[]`, `""`: `""`, `0`: `0`, `null`: `null`, ` [[], {}] `: `[[],{}]`, `{"b":1,"a":2}`: `{"a":2,"b":1}`,
+		`{"b":{"z":1,"y":{"x":1,"w":2}},"a":true}`:  `{"a":true,"b":{"y":{"w":2,"x":1},"z":1}}`,
+		`{"ab":1,"a":2,"":3}`:                       `{"":3,"a":2,"ab":1}`,
+		`{"\u0061":1,"B":2}`:                        `{"B":2,"a":1}`,
+		`{"b":"\/","a":"\u00e9"}`:                   `{"a":"é","b":"/"}`,
+		`"<&> \u2028 \u001f \n \" \\ \ud83d\ude00"`: "\"<&> \u2028 \\u001f \\n \\\" \\\\ 😀\"",
+		`{"b":"}],\"","a":["{",{"d":1,"c":[]}]}`:    `{"a":["{",{"c":[],"d":1}],"b":"}],\""}`,
+		`9007199254740993`:                          `9007199254740993`,
+		`-1.50e0`:                                   `-1.5`,
+	} {
+		got, err := Canonical(json.RawMessage(text))
+		if err != nil || string(got) != want {
+			t.Errorf("canonical form of %s:\ngot  %s, %v\nwant %s", text, got, err, want)
 		}
 	}
-	for _, text := range []string{
-		`{}`, `[]`, `""`, `0`, `-1.50`, `null`, `[[],{}]`, `{"b":1,"a":2}`, `{"a":1,"a":2}`, `{"b\"":1,"a":2}`, `{"\u0061":1,"b":2}`,
-		`{"b":"\/","a":"\u00e9"}`, `{"b":"}],\"","a":["{",{"d":1,"c":[]}]}`, `{"ab":1,"a":2,"":3}`, `{"b":{"z":1,"y":{"x":1,"w":2}},"a":true}`,
-	} {
-		checkAgainstTree(t, json.RawMessage(text))
+	if got, err := Canonical(json.RawMessage(`{"a":1,"\u0061":2}`)); err == nil {
+		t.Errorf("equal keys were written as %s", got)
+	}
+	if got, err := Canonical(map[string]string{"a": "x\xffy"}); err != nil || string(got) != `{"a":"x�y"}` {
+		t.Errorf("bytes that are not UTF-8 were written as %s, %v", got, err)
 	}
 }
 
-func TestSortingKeysOfAnyText(t *testing.T) {
+// The canonical form says the same as the text it is of, and is its own canonical form.
+func TestCanonicalOfAnyText(t *testing.T) {
 	t.Parallel()
-	rapid.Check(t, func(t *rapid.T) { checkAgainstTree(t, json.RawMessage(anyText(3).Draw(t, "text"))) })
+	rapid.Check(t, func(t *rapid.T) {
+		text := anyText(3).Draw(t, "text")
+		got, err := Canonical(json.RawMessage(text))
+		if err != nil {
+			t.Skip("equal keys")
+		}
+		again, err := Canonical(json.RawMessage(got))
+		if err != nil || !bytes.Equal(again, got) {
+			t.Fatalf("canonical form of canonical %s is %s, %v", got, again, err)
+		}
+		var was, is any
+		if err := json.Unmarshal([]byte(text), &was); err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(got, &is); err != nil || !reflect.DeepEqual(was, is) {
+			t.Fatalf("%s became %s, %v", text, got, err)
+		}
+	})
 }
 
 // anyText draws JSON text with the members of objects in any order, equal keys and needless escapes included.
@@ -73,49 +98,32 @@ func anyText(depth int) *rapid.Generator[string] {
 	return rapid.OneOf(append(leaves, object, array)...)
 }
 
-func checkAgainstTree(t interface {
-	Helper()
-	Errorf(format string, args ...any)
-}, v any,
-) {
-	t.Helper()
-	got, err := Canonical(v)
-	raw, rawErr := encode(v)
-	if err != nil || rawErr != nil {
-		t.Errorf("%v: %v, %v", v, err, rawErr)
-		return
-	}
-	want, err := canonicalTree(raw)
-	if err != nil || !bytes.Equal(got, want) {
-		t.Errorf("canonical form of %s:\ngot  %s\nwant %s, %v", raw, got, want, err)
-	}
-}
-
-func BenchmarkEncode(b *testing.B) {
-	var accepted Event
+// BenchmarkEvent writes and reads what most of a log consists of.
+func BenchmarkEvent(b *testing.B) {
+	byName := map[string]Event{}
 	for _, e := range samples() {
-		if e.EventName() == "RunAccepted" {
-			accepted = e
-		}
+		byName[e.EventName()] = e
 	}
-	b.Run("sorted", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if _, err := Encode(accepted); err != nil {
-				b.Fatal(err)
-			}
+	for _, name := range []string{"RunAccepted", "ScopeAcquired", "RunStarted", "RunProgressed", "RunItemsRecorded", "RunCompleted"} {
+		payload, err := Encode(byName[name])
+		if err != nil {
+			b.Fatal(err)
 		}
-	})
-	b.Run("tree", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			raw, err := encode(accepted)
-			if err == nil {
-				_, err = canonicalTree(raw)
+		b.Run("encode/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Encode(byName[name]); err != nil {
+					b.Fatal(err)
+				}
 			}
-			if err != nil {
-				b.Fatal(err)
+		})
+		b.Run("decode/"+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := Decode(name, payload); err != nil {
+					b.Fatal(err)
+				}
 			}
-		}
-	})
+		})
+	}
 }

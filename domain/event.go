@@ -14,13 +14,10 @@
 package domain
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"sort"
 
+	"github.com/go-json-experiment/json"
 	"github.com/google/uuid"
 )
 
@@ -84,13 +81,8 @@ func of[E Event]() (Event, decoder) {
 	var zero E
 	return zero, func(payload []byte) (Event, error) {
 		var e E
-		dec := json.NewDecoder(bytes.NewReader(payload))
-		dec.DisallowUnknownFields()
-		if err := dec.Decode(&e); err != nil {
+		if err := json.Unmarshal(payload, &e, json.RejectUnknownMembers(true)); err != nil {
 			return nil, err
-		}
-		if _, err := dec.Token(); err != io.EOF {
-			return nil, errors.New("bytes after the end")
 		}
 		return e, nil
 	}

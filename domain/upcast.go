@@ -18,6 +18,14 @@ type retired interface {
 	upcast() Event
 }
 
+// PresentName is the name under which an event that was stored under name is written now, after changes of its shape.
+func PresentName(name string) string {
+	if e, ok := zeros[name].(retired); ok {
+		return e.upcast().EventName()
+	}
+	return name
+}
+
 // consentGrantedV1 did not say how the consent is known.
 type consentGrantedV1 struct{}
 

@@ -113,6 +113,7 @@ type Store struct {
 	cfg   Config
 	log   *slog.Logger
 	cache *cache
+	tail  tail
 
 	committers []*committer
 	appended   *bell // rung after each commit of this process: the sequencer listens
@@ -178,16 +179,9 @@ const eventColumns = `e.stream, e.version, e.id, e.name, e.workspace, coalesce(e
 // ReadAfter reads up to limit events after a position, in order. name "" reads all events, else only those of that name. The last
 // result is the position up to which the log has been read, which may lie beyond the last event when names are filtered.
 func (s *Store) ReadAfter(ctx context.Context, after int64, limit int, name string) ([]Event, int64, error) {
-	const window = `select l.position, ` + eventColumns + `
-		from (select position, seq from log where position > $1 order by position limit $2) l
-		join events e using (seq) order by l.position`
-	rows, err := s.pool.Query(ctx, window, after, limit)
+	all, err := s.readAfter(ctx, after, limit)
 	if err != nil {
-		return nil, after, fmt.Errorf("read log after %d: %w", after, err)
-	}
-	all, err := pgx.CollectRows(rows, scanEvent(true))
-	if err != nil {
-		return nil, after, fmt.Errorf("read log after %d: %w", after, err)
+		return nil, after, err
 	}
 	if len(all) == 0 {
 		return nil, after, nil

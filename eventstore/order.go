@@ -13,7 +13,7 @@ type OrderReport struct {
 	Events   int64        `json:"events"`   // stored
 	Numbered int64        `json:"numbered"` // have a position
 	Pending  int64        `json:"pending"`  // have none yet
-	Head     int64        `json:"head"`     // the newest position, by the sequencer's own account
+	Head     int64        `json:"head"`     // the newest position
 	Streams  int64        `json:"streams"`
 	Faults   []OrderFault `json:"faults"` // at most twenty of a kind
 }
@@ -79,7 +79,7 @@ func CheckOrder(ctx context.Context, pool *pgxpool.Pool) (OrderReport, error) {
 		r.differ("%d events are stored, but %d are numbered and %d pending", r.Events, r.Numbered, r.Pending)
 	}
 	if r.Numbered != r.Head {
-		r.differ("%d events are numbered, but the sequencer is at %d", r.Numbered, r.Head)
+		r.differ("%d events are numbered, but the newest position is %d", r.Numbered, r.Head)
 	}
 	return r, nil
 }

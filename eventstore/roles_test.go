@@ -89,7 +89,8 @@ func TestTheAppOnlyAddsToTheLog(t *testing.T) {
 		`drop table log`, `alter table events drop column leaf`, `create or replace function refuse_change() returns trigger language sql as ''`,
 		`create or replace function append_events(int) returns int language sql as 'select 1'`, `set session_replication_role = replica`,
 		`update requests set hash = ''`, `delete from requests`, `truncate requests`, `update content set bytes = ''`, `delete from content`,
-		`truncate pending`, `truncate checkpoints`, `delete from checkpoints`, `delete from sequencer`, `insert into sequencer default values`,
+		`truncate pending`, `truncate followers`, `delete from followers`, `truncate checkpoint_moves`, `update checkpoint_moves set position = 0`,
+		`delete from sequencer_lease`, `insert into sequencer_lease default values`,
 		`select setval('events_seq', 1)`, `alter sequence events_seq restart`, `set role tenantpilot_owner`, `set role postgres`,
 	} {
 		refused(t, app, statement)
@@ -100,7 +101,7 @@ func TestTheAuditorReadsAndWritesNothing(t *testing.T) {
 	t.Parallel()
 	db := loggedDB(t)
 	auditor := db.AuditorPool(t)
-	for _, table := range []string{"events", "log", "requests", "content", "checkpoints", "parked", "sequencer", "pending", "tree_tiles", "tree_heads"} {
+	for _, table := range []string{"events", "log", "requests", "content", "checkpoints", "followers", "checkpoint_moves", "parked", "sequencer", "sequencer_lease", "pending", "tree_tiles", "tree_heads"} {
 		if _, err := auditor.Exec(t.Context(), `select * from `+table); err != nil {
 			t.Errorf("read %s: %v", table, err)
 		}

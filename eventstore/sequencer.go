@@ -53,9 +53,13 @@ func (s *Store) claimSequencer(ctx context.Context, me uuid.UUID) (int64, error)
 
 func (s *Store) sequenceWhileLeased(ctx context.Context, me uuid.UUID, epoch int64) error {
 	renewed := time.Now()
+	var f floor
 	for {
 		appended := s.appended.next()
-		grew, err := s.sequence(ctx, epoch)
+		if err := f.look(ctx, s.pool); err != nil {
+			return err
+		}
+		grew, err := s.sequence(ctx, epoch, &f)
 		if err != nil {
 			return err
 		}
@@ -87,24 +91,77 @@ func (s *Store) sequenceWhileLeased(ctx context.Context, me uuid.UUID, epoch int
 }
 
 // sequence numbers one batch and says whether the log grew.
-func (s *Store) sequence(ctx context.Context, epoch int64) (bool, error) {
+func (s *Store) sequence(ctx context.Context, epoch int64, f *floor) (bool, error) {
 	var fenced bool
 	var first, last *int64
-	err := s.pool.QueryRow(ctx, `select fenced, first, last from sequence_events($1, $2)`, epoch, sequencerBatch).Scan(&fenced, &first, &last)
+	var full *bool
+	err := s.pool.QueryRow(ctx, `select fenced, first, last, full_batch from sequence_events($1, $2, $3)`, epoch, sequencerBatch, f.seq).
+		Scan(&fenced, &first, &last, &full)
 	if err != nil {
 		return false, fmt.Errorf("sequence events: %w", err)
 	}
 	if fenced {
 		return false, errFencedSequencer
 	}
+	if !*full {
+		f.rise()
+	}
 	return *last >= *first, nil
+}
+
+// floor is the seq up to which everything has a position or never will, so that the sequencer need not look there again: what it has deleted
+// from pending may lie there as dead rows for as long as some transaction of the cluster stays open. It is raised to what was drawn at one
+// time, once all appends that were under way then have ended and what they left was numbered.
+type floor struct {
+	seq    int64
+	next   int64           // where it will be raised to; 0 when nobody has looked
+	await  map[string]bool // the transactions that have to end first
+	looked time.Time
+}
+
+// floorEvery is how often the sequencer asks what is under way.
+const floorEvery = 500 * time.Millisecond
+
+// look asks what is under way, at most every floorEvery.
+func (f *floor) look(ctx context.Context, db Querier) error {
+	if time.Since(f.looked) < floorEvery {
+		return nil
+	}
+	f.looked = time.Now()
+	var drawn int64
+	var open []string
+	if err := db.QueryRow(ctx, `select last_seq, transactions from appends_under_way()`).Scan(&drawn, &open); err != nil {
+		return fmt.Errorf("ask for appends under way: %w", err)
+	}
+	if f.next == 0 {
+		f.next, f.await = drawn, make(map[string]bool, len(open))
+		for _, t := range open {
+			f.await[t] = true
+		}
+		return nil
+	}
+	still := make(map[string]bool)
+	for _, t := range open {
+		if f.await[t] {
+			still[t] = true
+		}
+	}
+	f.await = still
+	return nil
+}
+
+// rise raises the floor when nothing is awaited: call it after everything that was visible above the floor has been numbered.
+func (f *floor) rise() {
+	if f.next > 0 && len(f.await) == 0 {
+		f.seq, f.next = f.next, 0
+	}
 }
 
 // yieldSequencer ends the lease on a clean stop, so that a successor need not wait for it.
 func (s *Store) yieldSequencer(ctx context.Context, me uuid.UUID) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	_, err := s.pool.Exec(ctx, `update sequencer set lease_until = '-infinity' where owner = $1`, me)
+	_, err := s.pool.Exec(ctx, `update sequencer_lease set lease_until = '-infinity' where owner = $1`, me)
 	if err != nil {
 		return fmt.Errorf("yield sequencer: %w", err)
 	}

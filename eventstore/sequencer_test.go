@@ -181,7 +181,7 @@ func TestAFencedEpochNumbersNothing(t *testing.T) {
 		waited <- o
 	}()
 	eventually(t, "the second waits for the first", func() bool { return waiters(t, pool) == 1 })
-	if _, err := writing.Exec(t.Context(), `update sequencer set epoch = epoch + 1`); err != nil {
+	if _, err := writing.Exec(t.Context(), `update sequencer_lease set epoch = epoch + 1`); err != nil {
 		t.Fatal(err)
 	}
 	if err := writing.Commit(t.Context()); err != nil {
@@ -200,7 +200,7 @@ func TestASequencerStopsWhenItIsFenced(t *testing.T) {
 	s := openOn(t, db, eventstore.Config{Poll: 10 * time.Millisecond})
 	stream := create(t, s)
 	eventually(t, "the first is numbered", func() bool { return leaseOf(t, pool).head == 1 })
-	if _, err := pool.Exec(t.Context(), `update sequencer set lease_until = '-infinity'`); err != nil { // a clock jumped, say
+	if _, err := pool.Exec(t.Context(), `update sequencer_lease set lease_until = '-infinity'`); err != nil { // a clock jumped, say
 		t.Fatal(err)
 	}
 	thief := claim(t, pool, uuid.New(), 500*time.Millisecond)
@@ -275,6 +275,39 @@ func TestOpenTransactionsDelayNothing(t *testing.T) {
 		t.Fatalf("after 51: %+v, %v", events, err)
 	}
 	wantGapless(t, pool, 52)
+}
+
+// The sequencer stops looking where nothing can come any more. An append that drew its number and takes its time is not such a place.
+func TestALateAppendIsNumberedHoweverLongItTakes(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	pool := db.Pool(t)
+	tx, err := pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := uuid.New()
+	insertByHand(t, tx, late)
+	s := openOn(t, db, eventstore.Config{})
+	stream := create(t, s)
+	renames := 0
+	for until := time.Now().Add(2500 * time.Millisecond); time.Now().Before(until); renames++ { // the sequencer asks every half second
+		if _, err := rename(s, eventstore.Request{At: at}, stream, fmt.Sprint(renames)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	if err := tx.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the late one is numbered", func() bool { return leaseOf(t, pool).head == int64(renames+2) })
+	wantGapless(t, pool, int64(renames+2))
+	time.Sleep(1500 * time.Millisecond) // nothing is under way: the sequencer looks no longer at what was
+	if _, err := rename(s, eventstore.Request{At: at}, stream, "the last"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "what comes later is numbered", func() bool { return leaseOf(t, pool).head == int64(renames+3) })
+	wantGapless(t, pool, int64(renames+3))
 }
 
 func TestAppendsInOppositeOrdersNeverDeadlock(t *testing.T) {

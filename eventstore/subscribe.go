@@ -4,12 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"tenantpilot/domain"
 )
 
 // AllEvents is the topic of the whole log. Any other topic is an event name and delivers the events of that name.
@@ -41,6 +45,9 @@ type SubscriberConfig struct {
 	// share the work of one: whichever commits a batch first has it, the other's attempt rolls back.
 	Group   string
 	Version int
+	// Concerns says which events the handler does anything about, by their present name (domain.PresentName); nil is all. The checkpoint moves
+	// past batches of others without a message.
+	Concerns func(event string) bool
 	// BatchSize is the most events of one message (default 1000).
 	BatchSize int
 	// AckDeadline is how long a handler may take before its batch is rolled back and delivered again (default 30 s).
@@ -90,7 +97,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, errors.New("subscribe: the subscriber is closed")
 	default:
 	}
-	c := &consumer{Subscriber: s, topic: topic, out: make(chan *message.Message), found: s.cfg.Version}
+	c := &consumer{Subscriber: s, topic: topic, out: make(chan *message.Message), found: s.cfg.Version, tidied: -1}
 	if err := c.ensureCheckpoint(ctx); err != nil {
 		return nil, err
 	}
@@ -116,7 +123,19 @@ type consumer struct {
 	out      chan *message.Message
 	oneByOne int // how many events to deliver singly, after a nack
 	found    int // the checkpoint's version when it was last looked at
+
+	// The checkpoint as this consumer left it, so that it need not be looked at before each batch: moving it from there fails when it is
+	// elsewhere by now.
+	after int64
+	known bool
+
+	last   int64 // where the last move began
+	tidied int64 // where the next tidying begins
+	moves  int   // since the last
 }
+
+// movesKept is how many moves of a checkpoint may lie about before they are deleted.
+const movesKept = 500
 
 // group is the name of the checkpoint: a filtered topic has one of its own.
 func (c *consumer) group() string {
@@ -128,7 +147,7 @@ func (c *consumer) group() string {
 
 func (c *consumer) ensureCheckpoint(ctx context.Context) error {
 	_, err := c.store.pool.Exec(ctx,
-		`insert into checkpoints (projection, version) values ($1, $2) on conflict do nothing`, c.group(), c.cfg.Version)
+		`insert into followers (projection, version) values ($1, $2) on conflict do nothing`, c.group(), c.cfg.Version)
 	if err != nil {
 		return fmt.Errorf("subscribe %s: %w", c.group(), err)
 	}
@@ -180,24 +199,32 @@ func (c *consumer) wait(ctx context.Context, ring <-chan struct{}, d time.Durati
 
 // step delivers one batch and says whether the checkpoint moved.
 func (c *consumer) step(ctx context.Context) (bool, error) {
-	var after int64
-	var version int
-	err := c.store.pool.QueryRow(ctx, `select position, version from checkpoints where projection = $1`, c.group()).Scan(&after, &version)
+	if !c.known {
+		var version int
+		err := c.store.pool.QueryRow(ctx, `select position, version from checkpoints where projection = $1`, c.group()).Scan(&c.after, &version)
+		if err != nil {
+			return false, fmt.Errorf("read checkpoint: %w", err)
+		}
+		if version != c.cfg.Version && version != c.found {
+			c.store.log.Warn("event subscriber waits: what it would write to has another version",
+				"group", c.group(), "version", c.cfg.Version, "found", version)
+		}
+		if c.found = version; version != c.cfg.Version {
+			return false, nil
+		}
+	}
+	batch, err := c.next(ctx, c.after)
 	if err != nil {
-		return false, fmt.Errorf("read checkpoint: %w", err)
-	}
-	if version != c.cfg.Version && version != c.found {
-		c.store.log.Warn("event subscriber waits: what it would write to has another version",
-			"group", c.group(), "version", c.cfg.Version, "found", version)
-	}
-	if c.found = version; version != c.cfg.Version {
-		return false, nil
-	}
-	batch, err := c.next(ctx, after)
-	if err != nil || batch.UpTo == after {
 		return false, err
 	}
-	return c.deliver(ctx, batch)
+	if c.known = batch.UpTo == c.after; c.known { // nothing new: whoever moves the checkpoint meanwhile is found out by moving it
+		return false, nil
+	}
+	if c.known, err = c.deliver(ctx, batch); c.known {
+		c.after, c.last = batch.UpTo, batch.After
+		c.tidy(ctx)
+	}
+	return c.known, err
 }
 
 func (c *consumer) next(ctx context.Context, after int64) (Batch, error) {
@@ -220,40 +247,63 @@ func (c *consumer) next(ctx context.Context, after int64) (Batch, error) {
 	return Batch{Events: events, After: after, UpTo: upTo}, err
 }
 
-// own locks the checkpoint for this batch. False when another consumer of the group holds it or has moved it.
-func (c *consumer) own(ctx context.Context, tx pgx.Tx, after int64) (bool, error) {
-	err := tx.QueryRow(ctx, `select position from checkpoints where projection = $1 and version = $2 and position = $3
-		for update skip locked`, c.group(), c.cfg.Version, after).Scan(new(int64))
-	if errors.Is(err, pgx.ErrNoRows) {
-		return false, nil
-	}
+// move locks the projection for this batch and moves its checkpoint. False when another consumer of the group holds it or has moved it: the
+// place that it would be moved from is taken then.
+func (c *consumer) move(ctx context.Context, db interface {
+	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
+}, b Batch,
+) (bool, error) {
+	tag, err := db.Exec(ctx, `insert into checkpoint_moves (projection, version, after, position)
+		select projection, version, $3, $4 from followers where projection = $1 and version = $2
+			and not exists (select from checkpoint_moves m where m.projection = $1 and m.version = $2 and m.after >= $3)
+		for update skip locked
+		on conflict do nothing`, c.group(), c.cfg.Version, b.After, b.UpTo)
 	if err != nil {
-		return false, fmt.Errorf("lock checkpoint: %w", err)
+		return false, fmt.Errorf("move checkpoint: %w", err)
 	}
-	return true, nil
+	return tag.RowsAffected() == 1, nil
+}
+
+// tidy deletes what this consumer's earlier moves have left behind, now and then. It begins where it last ended, past rows that are dead
+// and cannot go yet. Those of the last minute stay: a consumer that comes late must find that its place is taken.
+func (c *consumer) tidy(ctx context.Context) {
+	if c.moves++; c.moves < movesKept {
+		return
+	}
+	err := c.store.pool.QueryRow(ctx, `with gone as (
+			delete from checkpoint_moves where projection = $1 and version = $2 and after >= $3 and after < $4
+				and moved_at < clock_timestamp() - interval '1 minute' returning after
+		) select coalesce(max(after), $3) from gone`, c.group(), c.cfg.Version, c.tidied, c.last).Scan(&c.tidied)
+	c.moves = 0
+	if err != nil {
+		c.store.log.Warn("event subscriber: tidy checkpoint", "group", c.group(), "err", err)
+	}
+}
+
+// concerned says whether the handler does anything about one of the events.
+func (c *consumer) concerned(events []Event) bool {
+	return slices.ContainsFunc(events, func(e Event) bool { return c.cfg.Concerns == nil || c.cfg.Concerns(domain.PresentName(e.Name)) })
 }
 
 func (c *consumer) deliver(ctx context.Context, b Batch) (bool, error) {
 	// The transaction outlives a cancelled ctx, so that the handler under way can still commit.
 	txCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), c.cfg.AckDeadline+5*time.Second)
 	defer cancel()
+	if !c.concerned(b.Events) {
+		return c.move(txCtx, c.store.pool, b)
+	}
 	tx, err := c.store.pool.Begin(txCtx)
 	if err != nil {
 		return false, fmt.Errorf("begin batch: %w", err)
 	}
 	defer func() { _ = tx.Rollback(txCtx) }()
-	if mine, err := c.own(txCtx, tx, b.After); err != nil || !mine {
+	if mine, err := c.move(txCtx, tx, b); err != nil || !mine {
 		return false, err
 	}
 	b.Tx = tx
-	if len(b.Events) > 0 && !c.handle(ctx, &b) {
+	if !c.handle(ctx, &b) {
 		c.oneByOne = len(b.Events)
 		return false, nil
-	}
-	_, err = tx.Exec(txCtx, `update checkpoints set position = $3, updated_at = clock_timestamp()
-		where projection = $1 and version = $2`, c.group(), c.cfg.Version, b.UpTo)
-	if err != nil {
-		return false, fmt.Errorf("move checkpoint: %w", err)
 	}
 	// A crash before this line undoes the batch; after it, the batch is done for good.
 	if err := tx.Commit(txCtx); err != nil {

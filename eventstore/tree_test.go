@@ -44,10 +44,8 @@ func numbered(tb testing.TB, pool *pgxpool.Pool, n int) {
 			select seq, stream, 1, gen_random_uuid(), 'TenantRenamed', stream, '2026-11-21', '{"actor":{"kind":"system"}}',
 				'{"name":"Contoso"}', sha256(seq::text::bytea)
 			from drawn
-		), l as (
-			insert into log (position, seq) select (select head from sequencer) + row_number() over (order by seq), seq from drawn
 		)
-		update sequencer set head = head + $1`, n)
+		insert into log (position, seq) select (select head from sequencer) + row_number() over (order by seq), seq from drawn`, n)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -214,7 +212,7 @@ func TestCheckOrderNamesEveryFault(t *testing.T) {
 		"stream_backwards":       {`update log set seq = -1 where position = 1`, `update log set seq = (select min(seq) from events) where position = 2`, `update log set seq = (select max(seq) from events) where position = 1`},
 		"position_without_event": {`delete from events where version = 2`},
 		"event_unaccounted":      {`delete from log where position = 3`},
-		"counts_differ":          {`update sequencer set head = 7`},
+		"counts_differ":          {`insert into pending values (999, '{999}')`},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
@@ -233,7 +231,7 @@ func TestCheckOrderNamesEveryFault(t *testing.T) {
 				return err == nil && p == 3
 			})
 			if kind == "stream_backwards" { // of two events only
-				breaks = append([]string{`delete from log where position = 3`, `delete from events where version = 3`, `update sequencer set head = 2`}, breaks...)
+				breaks = append([]string{`delete from log where position = 3`, `delete from events where version = 3`}, breaks...)
 			}
 			super := db.SuperuserPool(t)
 			for _, statement := range append([]string{`alter table events disable trigger all`, `alter table log disable trigger all`}, breaks...) {

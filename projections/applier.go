@@ -50,7 +50,7 @@ func subject(p Projection, e Event) uuid.UUID {
 	return e.Stream
 }
 
-// chooser is a Projection that says which events change it; the others are not even decoded for it.
+// chooser is a Projection that says which events change it, by their present names; the others are not even decoded for it.
 type chooser interface{ Concerns(event string) bool }
 
 // concerning leaves out the events that change nothing in a projection's rows.
@@ -61,7 +61,7 @@ func concerning(p Projection, stored []eventstore.Event) []eventstore.Event {
 	}
 	kept := make([]eventstore.Event, 0, len(stored))
 	for _, e := range stored {
-		if c.Concerns(e.Name) {
+		if c.Concerns(domain.PresentName(e.Name)) {
 			kept = append(kept, e)
 		}
 	}

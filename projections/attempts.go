@@ -44,6 +44,11 @@ type attemptRow struct {
 	Position      int64                `json:"position"`
 }
 
+var receipts = names(domain.RunAccepted{}, domain.RunDeduped{}, domain.ScopeBusy{}, domain.StartBlocked{})
+
+// Concerns implements chooser.
+func (Attempts) Concerns(event string) bool { return receipts[event] }
+
 // Apply implements Projection. An attempt has one receipt for ever, so rows are only added.
 func (Attempts) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	var rows []*attemptRow

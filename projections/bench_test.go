@@ -45,7 +45,7 @@ func BenchmarkRebuild(b *testing.B) {
 				_, err = conn.PgConn().CopyTo(b.Context(), io.Discard, eventstore.ScanQuery(0, int64(n), [2]int64{0, int64(n)}))
 				must(b, err)
 				ordered += time.Since(began)
-				_, err = conn.Exec(b.Context(), `delete from checkpoints; truncate runs`)
+				_, err = conn.Exec(b.Context(), `delete from followers; delete from checkpoint_moves; truncate runs`)
 				must(b, err)
 				done, err := projections.Rebuild(b.Context(), l.db.OwnerURL, projections.Runs{}, projections.RebuildOptions{})
 				must(b, err)

@@ -63,6 +63,11 @@ type Connection struct {
 
 var connectionTable = table[uuid.UUID, Connection]{"provider_connections", "stream", "uuid[]"}
 
+var connectionEvents = names(domain.ProviderConnectionCreated{}, domain.ConnectionChanged{}, domain.ConnectionEnabled{}, domain.ConnectionDisabled{}, domain.MigrationReviewCompleted{}, domain.ConnectionHeld{}, domain.ConnectionReleased{}, domain.CredentialRotated{}, domain.ConsentRequested{}, domain.ConsentGranted{}, domain.ConsentFailed{}, domain.ConsentRevoked{}, domain.VerificationStarted{}, domain.VerificationRecorded{}, domain.ScopeAcquired{}, domain.ScopeReleased{})
+
+// Concerns implements chooser.
+func (Connections) Concerns(event string) bool { return connectionEvents[event] }
+
 // Apply implements Projection.
 func (Connections) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	return connectionTable.fold(ctx, tx, events, func(e Event) (uuid.UUID, bool) {

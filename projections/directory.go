@@ -41,6 +41,11 @@ type directoryRow struct {
 
 var directoryTable = table[string, directoryRow]{"directory_cache", "id", "text[]"}
 
+var directoryEvents = names(domain.RunItemsRecorded{})
+
+// Concerns implements chooser.
+func (Directory) Concerns(event string) bool { return directoryEvents[event] }
+
 // Apply implements Projection. A partial reading replaces nothing.
 func (Directory) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	newest := map[string]*directoryRow{}

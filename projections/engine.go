@@ -72,7 +72,11 @@ func NewEngine(store *eventstore.Store, log *slog.Logger, projections ...Project
 	e := &Engine{store: store, log: log, router: router}
 	router.AddMiddleware(middleware.Recoverer)
 	for _, p := range projections {
-		sub, err := eventstore.NewSubscriber(store, eventstore.SubscriberConfig{Group: p.Name(), Version: p.Version()})
+		cfg := eventstore.SubscriberConfig{Group: p.Name(), Version: p.Version()}
+		if c, ok := p.(chooser); ok {
+			cfg.Concerns = c.Concerns
+		}
+		sub, err := eventstore.NewSubscriber(store, cfg)
 		if err != nil {
 			return nil, err
 		}

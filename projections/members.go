@@ -64,6 +64,11 @@ var (
 	roleTable       = table[string, roleRow]{"roles", "id", "text[]"}
 )
 
+var memberEvents = names(domain.MemberAdded{}, domain.MemberRoleChanged{}, domain.MemberScoped{}, domain.InvitationAccepted{}, domain.MemberRemoved{}, domain.RoleDefined{}, domain.RoleRemoved{}, domain.MemberInvited{}, domain.InvitationWithdrawn{})
+
+// Concerns implements chooser.
+func (Members) Concerns(event string) bool { return memberEvents[event] }
+
 // Apply implements Projection.
 func (Members) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	var removed []string

@@ -45,6 +45,11 @@ type notice struct {
 	Days       *int       `json:"days"`
 }
 
+var noticeEvents = names(domain.RunAccepted{}, domain.RunCompleted{}, domain.CredentialExpiring{})
+
+// Concerns implements chooser.
+func (Notifier) Concerns(event string) bool { return noticeEvents[event] }
+
 // Apply implements Projection.
 func (Notifier) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	accepted, err := acceptances(ctx, tx, events)

@@ -163,7 +163,7 @@ func retryEvents(ctx context.Context, tx pgx.Tx, p Projection, events []Event) (
 // holdCheckpoint keeps the engine from moving the projection until tx ends.
 func holdCheckpoint(ctx context.Context, tx pgx.Tx, p Projection) error {
 	var version int
-	err := tx.QueryRow(ctx, `select version from checkpoints where projection = $1 for update`, p.Name()).Scan(&version)
+	err := tx.QueryRow(ctx, `select version from followers where projection = $1 for update`, p.Name()).Scan(&version)
 	if err != nil {
 		return fmt.Errorf("hold checkpoint of %s: %w", p.Name(), err)
 	}

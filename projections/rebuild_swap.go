@@ -168,7 +168,10 @@ func (b *rebuild) holdAndCatchUp(ctx context.Context, tx pgx.Tx) (position int64
 		return position, nil
 	}
 	var version int
-	err = tx.QueryRow(ctx, `select position, version from public.checkpoints where projection = $1 for update`, b.model.Name()).Scan(&position, &version)
+	err = tx.QueryRow(ctx, `select version from public.followers where projection = $1 for update`, b.model.Name()).Scan(&version)
+	if err == nil {
+		err = tx.QueryRow(ctx, `select position from public.checkpoints where projection = $1`, b.model.Name()).Scan(&position)
+	}
 	switch {
 	case err != nil:
 		return 0, fmt.Errorf("hold checkpoint: %w", err)
@@ -324,8 +327,9 @@ func (b *rebuild) hand(ctx context.Context, tx pgx.Tx, position int64) error {
 		sql  string
 		args []any
 	}{
-		{`insert into public.checkpoints as c (projection, version, position) values ($1, $2, $3)
-			on conflict (projection) do update set version = $2, position = $3, updated_at = clock_timestamp()`, []any{name, version, position}},
+		{`insert into public.followers (projection, version) values ($1, $2) on conflict (projection) do update set version = $2`, []any{name, version}},
+		{`delete from public.checkpoint_moves where projection = $1`, []any{name}},
+		{`insert into public.checkpoint_moves (projection, version, after, position) values ($1, $2, -1, $3)`, []any{name, version, position}},
 		{`with gone as (delete from public.parked where projection = $1 returning *)
 			insert into public.unparked (projection, stream, position, cause, parked_at, attempts, applied_by)
 			select projection, stream, position, cause, parked_at, attempts, 'rebuild' from gone g

@@ -49,6 +49,11 @@ type Reservation struct {
 
 var reservationTable = table[uuid.UUID, Reservation]{"reservations", "reservation", "uuid[]"}
 
+var reservationEvents = names(domain.StartReserved{}, domain.ReservationEnded{})
+
+// Concerns implements chooser.
+func (ReservationList) Concerns(event string) bool { return reservationEvents[event] }
+
 // Apply implements Projection.
 func (ReservationList) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	return reservationTable.fold(ctx, tx, events, func(e Event) (uuid.UUID, bool) {

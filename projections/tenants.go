@@ -52,6 +52,11 @@ var (
 	workspaceTable = table[uuid.UUID, workspaceRow]{"workspaces", "workspace", "uuid[]"}
 )
 
+var tenantEvents = names(domain.WorkspaceCreated{}, domain.TenantRegistered{}, domain.TenantRenamed{}, domain.TenantHeld{}, domain.TenantReleased{}, domain.TenantGrouped{}, domain.DefaultConnectionChosen{})
+
+// Concerns implements chooser.
+func (Tenants) Concerns(event string) bool { return tenantEvents[event] }
+
 // Apply implements Projection.
 func (Tenants) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	err := workspaceTable.fold(ctx, tx, events, func(e Event) (uuid.UUID, bool) {

@@ -41,6 +41,11 @@ type workRow struct {
 	Position   int64                `json:"position"`
 }
 
+var workEvents = names(domain.RunAccepted{}, domain.RunCompleted{})
+
+// Concerns implements chooser.
+func (Work) Concerns(event string) bool { return workEvents[event] }
+
 // Apply implements Projection. A run that was accepted and ended in one batch never becomes a row.
 func (Work) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	queued := map[uuid.UUID]workRow{}

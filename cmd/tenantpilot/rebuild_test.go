@@ -27,7 +27,7 @@ func TestReadyzSaysWhatIsParkedAndWhatWaits(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer a.Close()
-	exec(`insert into checkpoints (projection, version) values ('runs', 7), ('attempts', 1)`)
+	exec(`insert into followers (projection, version) values ('runs', 7), ('attempts', 1)`)
 	exec(`insert into parked (projection, stream, position, cause) values ('attempts', gen_random_uuid(), 1, 'a fault')`)
 	faults := a.ready(t.Context())
 	for name, want := range map[string]string{

@@ -54,7 +54,7 @@ func (s *Service) ConsumeLink(r *http.Request, secret string) error {
 }
 
 // SignIn makes the request's session the person's, under a fresh session id, so that an id planted before opens nothing. What was in the
-// session before is gone.
+// session before is gone, but for a form that was kept (KeepForm).
 func (s *Service) SignIn(r *http.Request, person uuid.UUID) error {
 	ctx := r.Context()
 	if _, err := writable(ctx); err != nil {
@@ -63,8 +63,12 @@ func (s *Service) SignIn(r *http.Request, person uuid.UUID) error {
 	if err := s.sessions.RenewToken(ctx); err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
+	kept := s.sessions.GetString(ctx, sessionForm)
 	if err := s.sessions.Clear(ctx); err != nil {
 		return fmt.Errorf("sign in: %w", err)
+	}
+	if kept != "" {
+		s.sessions.Put(ctx, sessionForm, kept)
 	}
 	s.sessions.Put(ctx, sessionPerson, person.String())
 	s.sessions.Put(ctx, sessionSince, s.now().Unix())

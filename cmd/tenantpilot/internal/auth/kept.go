@@ -36,7 +36,7 @@ const (
 )
 
 // secretName matches names of fields whose content must not be kept.
-var secretName = regexp.MustCompile(`(?i)secret|passw|passphrase|passcode|token|credential|certificate|private|assertion|(^|[^a-z])(pin|otp|pem|pfx|key)([^a-z]|$)|[a-z](Key|Pem|Pfx)$`)
+var secretName = regexp.MustCompile(`(?i)secret|passw|passphrase|passcode|token|credential|certificate|private|assertion|(^|[^a-z])(pin|otp|pem|pfx|key)([^a-z]|$)|(?-i:[a-z](Key|Pem|Pfx|Pin|Otp)$)`)
 
 // KeepForm keeps a form that nobody signed in has sent, in the browser's session, for a quarter of an hour: false when it cannot be kept, being
 // large, empty or no form. It reads the request's body. The next who signs in with this browser is shown it, so it is not for what only one

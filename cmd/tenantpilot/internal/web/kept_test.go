@@ -41,7 +41,7 @@ func TestAFormIsKeptOverTheSignIn(t *testing.T) {
 		t.Fatalf("without a session: %d to %s", res.status, where)
 	}
 	page := b.send(t, "GET", res.header.Get("Location")).text()
-	if !strings.Contains(page, "What you filled in is kept until") || strings.Contains(page, "without secrets") || strings.Contains(page, "freeze") {
+	if !strings.Contains(page, "What you filled in is kept until") || strings.Contains(page, "Secrets") || strings.Contains(page, "freeze") {
 		t.Errorf("the sign-in page: %s", visible(page))
 	}
 	if n := c.count(t, `select count(*) from sessions where expiry > now() + interval '21 minutes'`); n != 0 {
@@ -53,7 +53,7 @@ func TestAFormIsKeptOverTheSignIn(t *testing.T) {
 	}
 	page = b.send(t, "GET", keptPath).text()
 	if !strings.Contains(page, html.EscapeString(reason)) || strings.Contains(page, "<b>all") || !strings.Contains(page, `action="`+hold+`"`) ||
-		!strings.Contains(page, "nothing has happened yet") || !strings.Contains(page, `href="`+hold+`"`) {
+		!strings.Contains(page, "Nothing has happened yet") || !strings.Contains(page, `href="`+hold+`"`) {
 		t.Errorf("the page: %s", visible(page))
 	}
 	if n := c.count(t, `select count(*) from events where name = 'TenantHeld'`); n != 0 {
@@ -126,7 +126,7 @@ func TestSecretsAreNeverKept(t *testing.T) {
 	if n := c.count(t, `select count(*) from sessions where position($1::bytea in data) > 0`, []byte(secret)); n != 0 {
 		t.Error("the secret is in the session")
 	}
-	if page := b.send(t, "GET", "/sign-in?next=/kept-form").text(); !strings.Contains(page, "without secrets: these are never kept") {
+	if page := b.send(t, "GET", "/sign-in?next=/kept-form").text(); !strings.Contains(page, "Secrets are never kept: you will be asked") {
 		t.Errorf("the sign-in page does not say so: %s", visible(page))
 	}
 	link, err := c.auth.IssueSignInLink(t.Context(), c.people["manager"], time.Hour)

@@ -29,8 +29,8 @@ func (BreakGlassRemoved) EventName() string { return "BreakGlassRemoved" }
 // EventName implements Event.
 func (BreakGlassUsed) EventName() string { return "BreakGlassUsed" }
 
-// TellBreakGlass records what became of a member's break-glass account: one of the three events above. Where the person is no member there is
-// nothing to tell.
+// TellBreakGlass records what became of a member's break-glass account: one of the three events above. Where the person is no member there
+// is nothing to tell.
 func (w Workspace) TellBreakGlass(person uuid.UUID, e Event) []Event {
 	if _, ok := w.Members[person]; !ok {
 		return nil

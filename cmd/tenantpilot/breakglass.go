@@ -21,8 +21,8 @@ import (
 func breakGlassCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "breakglass", Short: "Give people a way in for when the identity provider is down", Args: noArgs,
-		Long: `A break-glass account is a password for a person that the console knows already. "serve --break-glass" lets them sign in with it; without
-the flag nobody can. Setting, removing and using one are events in each of the person's workspaces.`,
+		Long: `A break-glass account is a password for a person that the console knows already. "serve --break-glass" lets them sign in with it;
+without the flag nobody can. Setting, removing and using one are events in each of the person's workspaces.`,
 	}
 	cmd.AddCommand(breakGlassSetCommand(), breakGlassRemoveCommand())
 	return cmd
@@ -32,8 +32,8 @@ func breakGlassSetCommand() *cobra.Command {
 	var dataDir string
 	cmd := &cobra.Command{
 		Use: "set EMAIL", Short: "Give a person a break-glass account, or their account another password",
-		Long: fmt.Sprintf(`Read a password from standard input, one line of at least %d characters, and make it the person's break-glass password. On a terminal it is
-asked for twice and not shown. Only a hash is stored (argon2id).
+		Long: fmt.Sprintf(`Read a password from standard input, one line of at least %d characters, and make it the person's break-glass password.
+On a terminal it is asked for twice and not shown. Only a hash is stored (argon2id).
 
 The database is TENANTPILOT_DATABASE_URL (the application's role), or else the running demo's.`, auth.MinPassword),
 		Example: "  tenantpilot breakglass set ada@msp.example < password.txt",
@@ -46,16 +46,18 @@ The database is TENANTPILOT_DATABASE_URL (the application's role), or else the r
 			if err := auth.CheckPassword(password); err != nil {
 				return usage(err)
 			}
-			return onBreakGlass(cmd.Context(), dataDir, args[0], func(service *auth.Service, log *commands.Handler, who auth.Broken, _ bool) error {
-				if err := log.BreakGlassSet(cmd.Context(), commands.TellBreakGlass{Workspaces: who.Workspaces, Person: who.Person}); err != nil {
+			ctx := cmd.Context()
+			set := func(service *auth.Service, log *commands.Handler, who auth.Broken, _ bool) error {
+				if err := log.BreakGlassSet(ctx, commands.TellBreakGlass{Workspaces: who.Workspaces, Person: who.Person}); err != nil {
 					return err
 				}
-				if err := service.SetBreakGlass(cmd.Context(), who.Person, password); err != nil {
+				if err := service.SetBreakGlass(ctx, who.Person, password); err != nil {
 					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "Person %s can sign in with this password, where serve allows it (--break-glass).\n", who.Person)
 				return nil
-			})
+			}
+			return onBreakGlass(ctx, dataDir, args[0], set)
 		},
 	}
 	dataDirFlag(cmd, &dataDir)
@@ -71,19 +73,21 @@ func breakGlassRemoveCommand() *cobra.Command {
 The database is TENANTPILOT_DATABASE_URL (the application's role), or else the running demo's.`,
 		Args: onePerson,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return onBreakGlass(cmd.Context(), dataDir, args[0], func(service *auth.Service, log *commands.Handler, who auth.Broken, has bool) error {
+			ctx := cmd.Context()
+			remove := func(service *auth.Service, log *commands.Handler, who auth.Broken, has bool) error {
 				if !has {
 					return &exitCode{exitNotFound, errors.New("this person has no break-glass account")}
 				}
-				if err := log.BreakGlassRemoved(cmd.Context(), commands.TellBreakGlass{Workspaces: who.Workspaces, Person: who.Person}); err != nil {
+				if err := log.BreakGlassRemoved(ctx, commands.TellBreakGlass{Workspaces: who.Workspaces, Person: who.Person}); err != nil {
 					return err
 				}
-				if _, err := service.RemoveBreakGlass(cmd.Context(), who.Person); err != nil {
+				if _, err := service.RemoveBreakGlass(ctx, who.Person); err != nil {
 					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "The break-glass account of person %s is gone.\n", who.Person)
 				return nil
-			})
+			}
+			return onBreakGlass(ctx, dataDir, args[0], remove)
 		},
 	}
 	dataDirFlag(cmd, &dataDir)
@@ -100,9 +104,9 @@ func accountsForgetCommand() *cobra.Command {
 	var dataDir string
 	cmd := &cobra.Command{
 		Use: "forget EMAIL", Short: "Unbind a person from their account at the identity provider",
-		Long: `After the first sign-in a person is known by their account at the identity provider, not by their address. When the account was replaced by
-another with the same address, or the app registration was (Entra then gives everybody another subject), forget the old one: the next sign-in
-with the verified address binds the new account.
+		Long: `After the first sign-in a person is known by their account at the identity provider, not by their address. When the account was
+replaced by another with the same address, or the app registration was (Entra then gives everybody another subject), forget the old
+one: the next sign-in with the verified address binds the new account.
 
 The database is TENANTPILOT_DATABASE_URL (the application's role), or else the running demo's.`,
 		Args: onePerson,
@@ -135,10 +139,11 @@ func onePerson(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// onBreakGlass does something about a person's break-glass account; has says whether there is one.
-func onBreakGlass(
-	ctx context.Context, dataDir, email string, do func(service *auth.Service, log *commands.Handler, who auth.Broken, has bool) error,
-) error {
+// breakGlassWork is what is done about somebody's account; has says whether there is one.
+type breakGlassWork func(service *auth.Service, log *commands.Handler, who auth.Broken, has bool) error
+
+// onBreakGlass finds a person and does something about their break-glass account.
+func onBreakGlass(ctx context.Context, dataDir, email string, do breakGlassWork) error {
 	return withPool(ctx, dataDir, func(pool *pgxpool.Pool) error {
 		service := auth.New(pool, auth.Config{})
 		person, err := service.FindPerson(ctx, email)

@@ -20,12 +20,12 @@ func (c config) oidc() (*auth.OIDC, error) {
 		return nil, errors.New("set both TENANTPILOT_OIDC_ISSUER and TENANTPILOT_OIDC_CLIENT_ID, or neither")
 	}
 	issuer, err := url.Parse(c.OIDCIssuer)
-	if err != nil || issuer.Host == "" || issuer.RawQuery != "" || !(issuer.Scheme == "https" || issuer.Scheme == "http" && isLoopback(issuer.Hostname())) {
+	if err != nil || issuer.Host == "" || issuer.Scheme != "https" && (issuer.Scheme != "http" || !isLoopback(issuer.Hostname())) {
 		return nil, fmt.Errorf("TENANTPILOT_OIDC_ISSUER is %q: give the issuer's address, with https", c.OIDCIssuer)
 	}
 	public, err := url.Parse(c.PublicURL)
 	if err != nil || public.Host == "" || public.Scheme != "https" && public.Scheme != "http" {
-		return nil, errors.New("sign-in with an identity provider needs TENANTPILOT_PUBLIC_URL, such as https://console.example: it sends browsers back there")
+		return nil, errors.New("an identity provider needs TENANTPILOT_PUBLIC_URL, such as https://console.example: it sends browsers back there")
 	}
 	return &auth.OIDC{
 		Issuer: c.OIDCIssuer, ClientID: c.OIDCClientID, ClientSecret: c.OIDCClientSecret, Name: cmp.Or(c.OIDCName, issuer.Hostname()),

@@ -10,8 +10,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// personOf finds the person that an account of a provider is: the one it is bound to, or else whose verified address it has; then it is bound,
-// and sign-in links that were drawn for that person and not used open nothing any more. Nobody is ever created here.
+// personOf finds the person that an account of a provider is: the one it is bound to, or else whose verified address it has. It is bound
+// then, and sign-in links that were drawn for that person and not used open nothing any more. Nobody is ever created here.
 func (s *Service) personOf(ctx context.Context, a account) (uuid.UUID, error) {
 	var person uuid.UUID
 	var disabled bool
@@ -84,7 +84,7 @@ func lowerASCII(s string) string {
 	}, s)
 }
 
-// ForgetAccounts unbinds a person's accounts at identity providers and says how many there were: the next sign-in with their verified address
+// ForgetAccounts unbinds a person from accounts at identity providers and says how many: the next sign-in with their verified address
 // binds anew. For an address that moved to another account, or an app registration that was replaced (Entra then has other subjects).
 func (s *Service) ForgetAccounts(ctx context.Context, person uuid.UUID) (int64, error) {
 	tag, err := s.pool.Exec(ctx, `delete from sign_in_bindings where person = $1`, person)

@@ -10,9 +10,9 @@
 //	Service.Authenticate   loads the session, finds out who asks, saves the session
 //	RequireSignIn          around the routes that are not for everybody
 //
-// A browser gets in with an account at the identity provider (BeginOIDC, FinishOIDC), with a break-glass account (CheckBreakGlass, SignInBroken), or
-// with a sign-in link: the page asks (PeekLink), because whatever opens links in mails must not use them up; the button posts, and ConsumeLink
-// makes the session that person's. What somebody was about to send when their session had ended is kept for them (KeepForm).
+// A browser gets in with an account at the identity provider (BeginOIDC, FinishOIDC), with a break-glass account (CheckBreakGlass,
+// SignInBroken), or with a sign-in link: the page asks (PeekLink), because whatever opens links in mails must not use them up; the button
+// posts, and ConsumeLink makes the session that person's. What somebody was about to send when their session had ended is kept (KeepForm).
 package auth
 
 import (

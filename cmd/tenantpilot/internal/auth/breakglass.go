@@ -16,7 +16,7 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// MinPassword is how many characters a break-glass account's password has at least. Nobody has to remember it: it is drawn, and lies in a safe.
+// MinPassword is how many characters a break-glass password has at least. Nobody has to remember it: it is drawn, and lies in a safe.
 const MinPassword = 14
 
 const maxPassword = 1024 // bytes
@@ -35,8 +35,8 @@ type phc struct {
 }
 
 func (p phc) String() string {
-	b := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, p.time, p.threads, b.EncodeToString(p.salt), b.EncodeToString(p.key))
+	text := base64.RawStdEncoding.EncodeToString
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, p.memory, p.time, p.threads, text(p.salt), text(p.key))
 }
 
 func parsePHC(text string) (p phc, err error) {
@@ -92,13 +92,14 @@ func CheckPassword(password string) error {
 	return nil
 }
 
-// SetBreakGlass gives a person a break-glass account, or its account another password. What was signed in before stays so. ErrNoPerson for those
-// who may not come in at all.
+// SetBreakGlass gives a person a break-glass account, or its account another password. What was signed in before stays so. ErrNoPerson for
+// those who may not come in at all.
 func (s *Service) SetBreakGlass(ctx context.Context, person uuid.UUID, password string) error {
 	if err := CheckPassword(password); err != nil {
 		return err
 	}
-	tag, err := s.pool.Exec(ctx, `insert into break_glass (person, phc, set_at) select id, $2, $3 from people where id = $1 and disabled_at is null
+	tag, err := s.pool.Exec(ctx, `
+		insert into break_glass (person, phc, set_at) select id, $2, $3 from people where id = $1 and disabled_at is null
 		on conflict (person) do update set phc = excluded.phc, set_at = excluded.set_at`, person, hashPassword(password), s.now())
 	if err != nil {
 		return fmt.Errorf("set break-glass account: %w", err)
@@ -127,18 +128,20 @@ type Broken struct {
 	Workspaces []uuid.UUID
 }
 
-// CheckBreakGlass finds out whose break-glass account an address and a password are; ErrWrongPassword for nobody's. It signs nobody in. The work is
-// the same for addresses that have no account, and at most two passwords are hashed at once: others wait for their turn.
+// CheckBreakGlass finds out whose break-glass account an address and a password are; ErrWrongPassword for nobody's. It signs nobody in. The
+// work is the same for addresses that have no account, and at most two passwords are hashed at once: others wait for their turn.
 func (s *Service) CheckBreakGlass(ctx context.Context, email, password, client string) (Broken, error) {
 	var b Broken
 	if !s.breakGlass || len(password) > maxPassword {
 		return b, ErrWrongPassword
 	}
 	var stored, address string
-	err := s.pool.QueryRow(ctx, `select p.id, p.email, b.phc, array(select m.workspace from members m where m.person = p.id and m.role <> '' order by 1)
-		from break_glass b join people p on p.id = b.person where lower(p.email) = lower($1) and p.disabled_at is null`, strings.TrimSpace(email)).
+	email = strings.TrimSpace(email)
+	err := s.pool.QueryRow(ctx, `
+		select p.id, p.email, b.phc, array(select m.workspace from members m where m.person = p.id and m.role <> '' order by 1)
+		from break_glass b join people p on p.id = b.person where lower(p.email) = lower($1) and p.disabled_at is null`, email).
 		Scan(&b.Person, &address, &stored, &b.Workspaces)
-	known := err == nil && sameAddress(address, strings.TrimSpace(email))
+	known := err == nil && sameAddress(address, email)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Broken{}, fmt.Errorf("find break-glass account: %w", err)
 	}
@@ -178,8 +181,8 @@ func (s *Service) SignInBroken(r *http.Request, b Broken, client string) error {
 	return nil
 }
 
-// BreakGlassOf says whether a person has a break-glass account, and which workspaces are to be told about it. ErrNoPerson for those who may not
-// come in at all.
+// BreakGlassOf says whether a person has a break-glass account, and which workspaces are to be told about it. ErrNoPerson for those who may
+// not come in at all.
 func (s *Service) BreakGlassOf(ctx context.Context, person uuid.UUID) (who Broken, has bool, err error) {
 	who.Person = person
 	err = s.pool.QueryRow(ctx, `select exists (select from break_glass where person = $1),

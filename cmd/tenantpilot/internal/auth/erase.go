@@ -29,7 +29,8 @@ func (s *Service) FindPerson(ctx context.Context, subject string) (uuid.UUID, er
 }
 
 // ErasePerson removes a person's name and address, keeps them from ever signing in again, revokes their tokens and deletes their unused
-// links, their accounts' bindings and their break-glass account. Pages show "erased" for them. The opaque id stays, because the log names it. Erasing twice changes nothing.
+// links, their accounts' bindings and their break-glass account. Pages show "erased" for them. The opaque id stays, because the log names
+// it. Erasing twice changes nothing.
 func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		for _, statement := range []string{

@@ -35,12 +35,13 @@ const (
 	anonymousTime = 20 * time.Minute
 )
 
-// secretName matches names of fields whose content must not be kept.
-var secretName = regexp.MustCompile(`(?i)secret|passw|passphrase|passcode|token|credential|certificate|private|assertion|(^|[^a-z])(pin|otp|pem|pfx|key)([^a-z]|$)|(?-i:[a-z](Key|Pem|Pfx|Pin|Otp)$)`)
+// secretName matches names of fields whose content must not be kept. Keys that only name something, such as an idempotency key, are none.
+var secretName = regexp.MustCompile(`(?i)secret|passw|passphrase|passcode|token|credential|certificate|private|assertion|` +
+	`(api|access|account|shared|signing)[-_]?key|(^|[^a-z])(pin|otp|pem|pfx)([^a-z]|$)|^key$|(?-i:[a-z](Pin|Otp|Pem|Pfx)$)`)
 
-// KeepForm keeps a form that nobody signed in has sent, in the browser's session, for a quarter of an hour: false when it cannot be kept, being
-// large, empty or no form. It reads the request's body. The next who signs in with this browser is shown it, so it is not for what only one
-// person of a household may know, and secrets are left out.
+// KeepForm keeps a form that nobody signed in has sent, in the browser's session, for a quarter of an hour: false when it cannot be kept,
+// being large, empty or no form. It reads the request's body. The next who signs in with this browser is shown it, so it is not for what
+// only one person of a household may know, and secrets are left out.
 func (s *Service) KeepForm(r *http.Request) bool {
 	ctx := r.Context()
 	v, err := writable(ctx)

@@ -25,7 +25,8 @@ type OIDC struct {
 	ClientSecret string // empty for a public client: PKCE is always used
 	Name         string // as people know it
 	Redirect     string // the console's callback address, to the letter as it is registered
-	// TrustEmail takes every address as verified that the provider does not call unverified. Only for providers where nobody can choose their own.
+	// TrustEmail takes every address as verified that the provider does not call unverified. Only for providers where nobody can choose their
+	// own.
 	TrustEmail bool
 	// Client talks to the provider; nil is one with a timeout.
 	Client *http.Client

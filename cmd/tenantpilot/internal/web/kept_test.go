@@ -113,11 +113,11 @@ func TestSecretsAreNeverKept(t *testing.T) {
 	const secret = "Zm9vYmFy-very-secret"
 	sent := url.Values{"kind": {"secret"}, "length": {"90"}}
 	for _, name := range []string{
-		"secret", "client_secret", "Password", "newPassword", "api_token", "privateKey", "passphrase", "pfx", "key", "credential", "pin",
+		"secret", "client_secret", "Password", "newPassword", "api_token", "privateKey", "apiKey", "passphrase", "pfx", "key", "credential", "pin",
 	} {
 		sent.Set(name, secret)
 	}
-	for _, name := range []string{"keyword", "monkey", "attempt_id", "idempotency", "spinner"} {
+	for _, name := range []string{"keyword", "monkey", "attempt_id", "idempotencyKey", "spinner", "selectionKey"} {
 		sent.Set(name, "kept")
 	}
 	if res := b.send(t, "POST", "/admin/provider-connections/1/credential", form(sent)); res.status != http.StatusFound {
@@ -136,8 +136,8 @@ func TestSecretsAreNeverKept(t *testing.T) {
 	if strings.Contains(page, secret) || !strings.Contains(page, "Secrets are never kept. Enter them again.") || !strings.Contains(page, `<textarea id="kept-secret" name="secret"`) {
 		t.Errorf("the page: %s", page)
 	}
-	if n := strings.Count(page, `value="kept"`); n != 5 {
-		t.Errorf("%d of the five harmless fields were kept", n)
+	if n := strings.Count(page, `value="kept"`); n != 6 {
+		t.Errorf("%d of the six harmless fields were kept", n)
 	}
 	if strings.Contains(c.logs.text(), secret) {
 		t.Error("the secret is in the log")

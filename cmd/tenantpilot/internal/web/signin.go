@@ -196,12 +196,14 @@ func (s *Server) keptForm(r request) (answer, error) {
 		shown.From = form.From
 	}
 	for _, f := range form.Fields {
-		shown.Fields = append(shown.Fields, view.KeptField{Name: f.Name, Label: view.FieldLabel(f.Name), Value: f.Value})
+		shown.Fields = append(shown.Fields, view.PresentKeptField(f.Name, f.Value))
 	}
 	for _, name := range form.Dropped {
-		shown.Secrets = append(shown.Secrets, view.KeptField{Name: name, Label: view.FieldLabel(name)})
+		shown.Secrets = append(shown.Secrets, view.PresentKeptField(name, ""))
 	}
-	return answer{title: "Send what you filled in", page: func(shell view.Shell) templ.Component { return page.KeptFormPage(shell, shown) }}, nil
+	return answer{
+		title: "Send what you filled in", page: func(shell view.Shell) templ.Component { return page.KeptFormPage(shell, shown) },
+	}, nil
 }
 
 func (s *Server) discardForm(r request) (answer, error) {

@@ -93,7 +93,10 @@ func New(c Config) (*Server, error) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) map[string]error { return nil }
 	}
-	s := &Server{Config: c, limiter: newLimiter(c.Limits), addresses: newLimiter(perAddress), clients: newLimiter(perClient), keepers: newLimiter(perKeeper), packing: make(chan struct{}, packsAtOnce)}
+	s := &Server{
+		Config: c, limiter: newLimiter(c.Limits), packing: make(chan struct{}, packsAtOnce),
+		addresses: newLimiter(perAddress), clients: newLimiter(perClient), keepers: newLimiter(perKeeper),
+	}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err

@@ -1,7 +1,7 @@
 // Package idptest is an identity provider for tests: OpenID Connect over real HTTP, with a person who agrees to everything at once.
 //
-// It holds the console to the protocol: a code works once, for the client with its secret, for the address it was asked for, and for whoever
-// has the verifier of the challenge. What it says in an ID token a test can change.
+// It holds the console to the protocol: a code works once, for the client with its secret, for the address it was asked for, and for
+// whoever has the verifier of the challenge. What it says in an ID token a test can change.
 package idptest
 
 import (
@@ -118,7 +118,8 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 	asked, ok := i.codes[r.PostFormValue("code")]
 	delete(i.codes, r.PostFormValue("code"))
-	challenge := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
+	sum := sha256.Sum256([]byte(r.PostFormValue("code_verifier")))
+	challenge := base64.RawURLEncoding.EncodeToString(sum[:])
 	id, secret, _ := r.BasicAuth()
 	w.Header().Set("Content-Type", "application/json")
 	switch {
@@ -126,7 +127,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = w.Write([]byte(`{"error":"invalid_client"}`))
 		return
-	case !ok || r.PostFormValue("redirect_uri") != Redirect || asked.Get("code_challenge") != base64.RawURLEncoding.EncodeToString(challenge[:]):
+	case !ok || r.PostFormValue("redirect_uri") != Redirect || asked.Get("code_challenge") != challenge:
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(`{"error":"invalid_grant","error_description":"AADSTS70008: the code is not good"}`))
 		return

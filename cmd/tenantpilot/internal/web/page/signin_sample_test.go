@@ -25,11 +25,11 @@ func signInSamples() map[string]templ.Component {
 		"kept-form": page.KeptFormPage(shell("Send what you filled in", "/kept-form"), view.KeptForm{
 			Action: "/x", Until: now.Add(600e9), From: "/admin/provider-connections/12/credential", Discard: "/kept-form/discard",
 			Fields: []view.KeptField{
-				{Name: "displayName", Label: "Display name", Value: "Contoso production"},
-				{Name: "reason", Label: "Reason", Value: "The change freeze begins on Friday.\nNothing may start until the customer has confirmed the migration in writing."},
-				{Name: "next", Label: "Next"},
+				view.PresentKeptField("displayName", "Contoso production"),
+				view.PresentKeptField("reason", "The change freeze begins on Friday.\nNothing may start until the customer has confirmed the migration in writing."),
+				view.PresentKeptField("next", "/admin/tenants"),
 			},
-			Secrets: []view.KeptField{{Name: "secret", Label: "Secret"}, {Name: "password", Label: "Password"}},
+			Secrets: []view.KeptField{view.PresentKeptField("secret", ""), view.PresentKeptField("password", "")},
 		}),
 	}
 }

@@ -1,9 +1,12 @@
 package view
 
 import (
+	"slices"
 	"strings"
 	"time"
 	"unicode"
+
+	"tenantpilot/domain"
 )
 
 // KeptForm is what somebody was about to send when their session had ended.
@@ -18,11 +21,28 @@ type KeptForm struct {
 	Discard string
 }
 
-// KeptField is one field of it.
-type KeptField struct{ Name, Label, Value string }
+// KeptField is one field of it. One without Text is sent and not shown.
+type KeptField struct{ Name, Value, Label, Text string }
 
-// FieldLabel makes words of a field's name.
-func FieldLabel(name string) string {
+// machineFields are for the console itself: nobody filled them in.
+var machineFields = []string{"attempt_id", "sourceSurface", "selectionKey", "etag", "next", "back"}
+
+// PresentKeptField says in words what a field holds.
+func PresentKeptField(name, value string) KeptField {
+	f := KeptField{Name: name, Value: value, Label: labelOf(name), Text: value}
+	switch {
+	case slices.Contains(machineFields, name):
+		f.Text = ""
+	case name == "operation":
+		if o := domain.OperationByType(domain.OperationType(value)); o.Label != "" {
+			f.Text = o.Label
+		}
+	}
+	return f
+}
+
+// labelOf makes words of a field's name.
+func labelOf(name string) string {
 	var b strings.Builder
 	for i, c := range name {
 		switch {
@@ -40,4 +60,4 @@ func FieldLabel(name string) string {
 }
 
 // Long says that the value is more than fits on a line.
-func (f KeptField) Long() bool { return len(f.Value) > 120 || strings.Contains(f.Value, "\n") }
+func (f KeptField) Long() bool { return len(f.Text) > 120 || strings.Contains(f.Text, "\n") }

@@ -72,7 +72,8 @@ func SignInRefusal(reason, provider, email string) string {
 	case "sign_in_not_begun":
 		return "This sign-in was not begun in this browser, was finished before, or took longer than ten minutes. Begin again."
 	case "email_missing":
-		return provider + " did not say what your e-mail address is, so you cannot be recognised. Ask its administrators to release the address to this console."
+		return provider + " did not say what your e-mail address is, so you cannot be recognised. " +
+			"Ask its administrators to release the address to this console."
 	case "email_unverified":
 		return provider + " does not vouch that your e-mail address is yours, so you cannot be recognised by it. Ask whoever runs the console."
 	case "nobody_invited":
@@ -80,7 +81,9 @@ func SignInRefusal(reason, provider, email string) string {
 	case "person_disabled":
 		return who + " may not sign in here any more. Ask an owner of your workspace."
 	case "bound_to_other_account":
-		return email + " is the address of somebody who signs in with another account of " + provider + ". If both are yours, tell whoever runs the console."
+		return email + " is the address of somebody who signs in with another account of " + provider +
+			". If both are yours, tell whoever runs the console."
 	}
-	return "The answer of " + provider + " could not be proven genuine, so nobody was signed in. Begin again; if it happens twice, tell whoever runs the console."
+	return "The answer of " + provider + " could not be proven genuine, so nobody was signed in. " +
+		"Begin again; if it happens twice, tell whoever runs the console."
 }

@@ -132,8 +132,11 @@ type Broken struct {
 // work is the same for addresses that have no account, and at most two passwords are hashed at once: others wait for their turn.
 func (s *Service) CheckBreakGlass(ctx context.Context, email, password, client string) (Broken, error) {
 	var b Broken
-	if !s.breakGlass || len(password) > maxPassword {
+	if !s.breakGlass {
 		return b, ErrWrongPassword
+	}
+	if len(password) > maxPassword {
+		password = "" // which is nobody's
 	}
 	var stored, address string
 	email = strings.TrimSpace(email)

@@ -40,6 +40,12 @@ func writable(ctx context.Context) (*visit, error) {
 	return v, nil
 }
 
+// CanSignIn says whether somebody could be signed in by answering this request: not by one with a token, and not by a stream.
+func CanSignIn(r *http.Request) bool {
+	_, err := writable(r.Context())
+	return err == nil
+}
+
 // ConsumeLink uses a link and makes the request's session the person's it was for, under a fresh session id. ErrNoLink as for Consume.
 // A crash between the two leaves a used link and nobody signed in: they need another link.
 func (s *Service) ConsumeLink(r *http.Request, secret string) error {

@@ -81,7 +81,7 @@ func (s *Server) afterSignIn(r request, next string) answer {
 
 // beginOIDC sends the browser to the identity provider. A link and no form: the pages' policy lets forms go nowhere else.
 func (s *Server) beginOIDC(r request) (answer, error) {
-	if _, ok := s.Auth.ProviderName(); !ok {
+	if _, ok := s.Auth.ProviderName(); !ok || !auth.CanSignIn(r.Request) {
 		return answer{}, notFound()
 	}
 	there, err := s.Auth.BeginOIDC(r.Request, r.URL.Query().Get("next"), r.URL.Query().Has("another"))
@@ -93,7 +93,7 @@ func (s *Server) beginOIDC(r request) (answer, error) {
 
 // finishOIDC is where the identity provider sends the browser back to.
 func (s *Server) finishOIDC(r request) (answer, error) {
-	if _, ok := s.Auth.ProviderName(); !ok {
+	if _, ok := s.Auth.ProviderName(); !ok || !auth.CanSignIn(r.Request) {
 		return answer{}, notFound()
 	}
 	next, err := s.Auth.FinishOIDC(r.Request)
@@ -128,7 +128,7 @@ func (s *Server) signInRefused(r request, err error) (answer, error) {
 
 // breakGlass signs somebody in with a password, once the logs of their workspaces say so.
 func (s *Server) breakGlass(r request) (answer, error) {
-	if !s.Auth.BreakGlass() {
+	if !s.Auth.BreakGlass() || !auth.CanSignIn(r.Request) {
 		return answer{}, notFound()
 	}
 	form, err := formOf(r)

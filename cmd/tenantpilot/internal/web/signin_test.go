@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"html"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -61,7 +63,7 @@ func (a *caller) signedIn(t *testing.T) bool {
 
 func TestSignInWithTheProvider(t *testing.T) {
 	t.Parallel()
-	c, _ := newProvided(t)
+	c, idp := newProvided(t)
 	b := c.browser(t, "")
 	res := b.send(t, "GET", "/admin/operations?status=failed")
 	if res.status != http.StatusFound {
@@ -89,8 +91,17 @@ func TestSignInWithTheProvider(t *testing.T) {
 			t.Errorf("replayed in %s: %d %s", name, res.status, clip(res.body))
 		}
 	}
-	if n := c.count(t, `select count(*) from people where email like '%ada%'`); n != 0 {
-		t.Error("somebody was created")
+	// Nothing that opens anything is left behind: not in the session, not in the log.
+	for _, secret := range idp.Secrets() {
+		if n := c.count(t, `select count(*) from sessions where position($1::bytea in data) > 0`, []byte(secret)); n != 0 || strings.Contains(c.logs.text(), secret) {
+			t.Errorf("a code, token or secret is kept or logged: %s", secret)
+		}
+	}
+	if !strings.Contains(c.logs.text(), `"msg":"signed in","person":"`+c.people["operator"].String()+`","with":"oidc"`) {
+		t.Error("the log does not say who signed in")
+	}
+	if res := c.program(t, "operator").send(t, "GET", beginPath, accept("text/html")); res.status != http.StatusNotFound {
+		t.Errorf("a program with a token: %d", res.status)
 	}
 }
 
@@ -364,5 +375,68 @@ func TestWithoutAProvider(t *testing.T) {
 		if res := b.send(t, "GET", path); res.status != http.StatusNotFound {
 			t.Errorf("%s: %d", path, res.status)
 		}
+	}
+}
+
+// TestWhatCountsAsVerified: what a provider says of an address, in the forms that providers use, where addresses are trusted and where not.
+func TestWhatCountsAsVerified(t *testing.T) {
+	t.Parallel()
+	idp := idptest.New(t)
+	consoles := map[bool]*console{}
+	for _, trust := range []bool{false, true} {
+		consoles[trust] = newConsoleFor(t, auth.Config{OIDC: &auth.OIDC{
+			Issuer: idp.URL, ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret, Name: "Contoso ID", Redirect: idptest.Redirect, TrustEmail: trust,
+		}}, func(*web.Config) {})
+	}
+	idp.Email = "operator@example.test"
+	for name, tc := range map[string]struct {
+		claims         map[string]any
+		plain, trusted bool
+	}{
+		"true":                    {map[string]any{"email_verified": true}, true, true},
+		"a text":                  {map[string]any{"email_verified": "True"}, true, true},
+		"false":                   {map[string]any{"email_verified": false}, false, false},
+		"another text":            {map[string]any{"email_verified": "maybe"}, false, false},
+		"nothing":                 {map[string]any{}, false, true},
+		"nothing but null":        {map[string]any{"email_verified": nil}, false, true},
+		"Entra's":                 {map[string]any{"xms_edov": true}, true, true},
+		"Entra's as a number":     {map[string]any{"xms_edov": 1}, true, true},
+		"Entra's as a text":       {map[string]any{"xms_edov": "1"}, true, true},
+		"Entra's no":              {map[string]any{"xms_edov": "0"}, false, false},
+		"yes and no":              {map[string]any{"email_verified": true, "xms_edov": false}, false, false},
+		"another name, which can": {map[string]any{"preferred_username": "operator@example.test", "email": nil}, false, false},
+	} {
+		for trust, want := range map[bool]bool{false: tc.plain, true: tc.trusted} {
+			c := consoles[trust]
+			_, err := c.pool.Exec(t.Context(), `delete from sign_in_bindings`)
+			must(t, err)
+			idp.Claims = func(claims map[string]any) {
+				delete(claims, "email_verified")
+				maps.Copy(claims, tc.claims)
+			}
+			b := c.browser(t, "")
+			res := b.back(t, b.toProvider(t, beginPath))
+			if in := res.status == http.StatusSeeOther; in != want || in != b.signedIn(t) {
+				t.Errorf("%s, trusted %v: signed in is %v (%d)", name, trust, in, res.status)
+			}
+		}
+	}
+}
+
+func TestAnotherAccount(t *testing.T) {
+	t.Parallel()
+	c, idp := newProvided(t)
+	idp.Email = "private@example.test"
+	b := c.browser(t, "")
+	page := b.back(t, b.toProvider(t, beginPath+"?next=/admin/tenants")).text()
+	const again = beginPath + "?another&next=%2Fadmin%2Ftenants"
+	if !strings.Contains(page, `href="`+html.EscapeString(again)+`"`) {
+		t.Errorf("no way to another account: %s", visible(page))
+	}
+	res := b.send(t, "GET", again)
+	there, err := url.Parse(res.header.Get("Location"))
+	must(t, err)
+	if q := there.Query(); q.Get("prompt") != "select_account" || q.Get("code_challenge_method") != "S256" || q.Get("scope") != "openid email profile" {
+		t.Errorf("leads to %s", there)
 	}
 }

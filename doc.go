@@ -18,6 +18,7 @@
 //	cmd/tpverify                               an auditor's program: checks evidence offline
 //	cmd/tenantpilot                            the program: wiring, and one file for each subcommand
 //	cmd/tenantpilot/internal/auth              who is asking: sign-in, sessions, API tokens
+//	cmd/tenantpilot/internal/auth/idptest      an identity provider over real HTTP, for tests
 //	cmd/tenantpilot/internal/browsertest       a real browser for tests
 //	cmd/tenantpilot/internal/consent           links that ask a customer for consent: one answer each, to the session that asked
 //	cmd/tenantpilot/internal/graph             the only code that talks to Microsoft

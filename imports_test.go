@@ -117,6 +117,10 @@ var policy = map[string]rule{
 		},
 		why: "pgx: sessions and tokens are not events, their tables are auth's own",
 	},
+	internal + "auth/idptest": {
+		may: []string{"github.com/coreos/go-oidc"},
+		why: "a provider knows nothing of us; go-oidc signs its tokens",
+	},
 	internal + "consent": {may: []string{uuid, pgx}, why: "pgx: a link's state is a secret and not an event, its table is consent's own"},
 	internal + "web": {
 		may: []string{
@@ -174,7 +178,8 @@ var policy = map[string]rule{
 
 // testHelpers may be imported by every _test.go file outside domain.
 var testHelpers = []string{
-	"domain", "migrations", "migrations/pgembed", "migrations/pgtest", internal + "graph/graphsim", internal + "browsertest",
+	"domain", "migrations", "migrations/pgembed", "migrations/pgtest", internal + "graph/graphsim", internal + "auth/idptest",
+	internal + "browsertest",
 	uuid, pgx, "pgregory.net/rapid", "github.com/getkin/kin-openapi", "golang.org/x/net", "golang.org/x/mod", "golang.org/x/tools/txtar",
 	"github.com/rogpeppe/go-internal", "github.com/chromedp/chromedp", "github.com/chromedp/cdproto", "github.com/kylelemons/godebug",
 }

@@ -40,7 +40,9 @@ type options struct {
 	logKey         *evidence.Key // signs the log's heads; nil: they are not signed
 	keyset         string        // seals credentials; empty: none can be set
 	demo           bool
-	publicURL      string // where browsers reach the console; empty: wherever they say
+	publicURL      string     // where browsers reach the console; empty: wherever they say
+	oidc           *auth.OIDC // the identity provider; nil: links only
+	breakGlass     bool       // people may sign in with break-glass accounts
 	limits         web.Limits
 	behindTLS      bool // cookies are bound to the host and never sent in the clear
 	lazyDisk       bool // tests: accept a server that does not flush
@@ -101,7 +103,7 @@ func newApp(ctx context.Context, o options) (*app, error) {
 		return nil, err
 	}
 	a.commands = commands.New(a.store, nil)
-	a.auth = auth.New(pool, auth.Config{Log: o.log, Secure: o.behindTLS})
+	a.auth = auth.New(pool, auth.Config{Log: o.log, Secure: o.behindTLS, OIDC: o.oidc, BreakGlass: o.breakGlass})
 	return a, nil
 }
 

@@ -41,6 +41,17 @@ type config struct {
 	// Keyset seals the credentials of connections, as "tenantpilot keyset" draws it. Without it no credential can be set in the console.
 	Keyset     string `env:"KEYSET"`
 	KeysetFile string `env:"KEYSET_FILE,file"`
+	// OIDCIssuer and OIDCClientID name the identity provider that people sign in with; both or neither. It sends browsers back to PublicURL.
+	OIDCIssuer           string `env:"OIDC_ISSUER"`
+	OIDCClientID         string `env:"OIDC_CLIENT_ID"`
+	OIDCClientSecret     string `env:"OIDC_CLIENT_SECRET"`
+	OIDCClientSecretFile string `env:"OIDC_CLIENT_SECRET_FILE,file"`
+	// OIDCName is what people call it; empty is the issuer's host.
+	OIDCName string `env:"OIDC_NAME"`
+	// OIDCTrustEmail takes addresses as verified that the provider says nothing about.
+	OIDCTrustEmail bool `env:"OIDC_TRUST_EMAIL"`
+	// BreakGlass lets people sign in with a break-glass account.
+	BreakGlass bool `env:"BREAK_GLASS"`
 }
 
 func loadConfig() (config, error) {
@@ -54,6 +65,7 @@ func loadConfig() (config, error) {
 		{&c.PlatformSecret, &c.PlatformSecretFile},
 		{&c.LogKey, &c.LogKeyFile},
 		{&c.Keyset, &c.KeysetFile},
+		{&c.OIDCClientSecret, &c.OIDCClientSecretFile},
 	} {
 		if *secret.value == "" {
 			*secret.value = strings.TrimSpace(*secret.file)

@@ -14,6 +14,7 @@ import (
 
 func serveCommand() *cobra.Command {
 	var dataDir, listen string
+	var breakGlass bool
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve the console and keep the read models", Args: noArgs,
 		Long: `Serve the console and keep the read models. Runs are executed by "tenantpilot work", on this machine or another.
@@ -22,9 +23,13 @@ The database is TENANTPILOT_DATABASE_URL (the application's role), or else the r
 that could lose acknowledged work or whose role could change history, and says what to do.
 
 Read models whose tables hold another version than this program's are served as they are; with TENANTPILOT_OWNER_DATABASE_URL serve
-rebuilds them while it serves, else "tenantpilot rebuild" does.`,
+rebuilds them while it serves, else "tenantpilot rebuild" does.
+
+People sign in with the identity provider that TENANTPILOT_OIDC_ISSUER and TENANTPILOT_OIDC_CLIENT_ID name, with sign-in links, and with
+--break-glass also with the passwords that "tenantpilot breakglass" sets.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withApp(cmd.Context(), dataDir, func(ctx context.Context, a *app, cfg config) error {
+			change := func(c *config) { c.BreakGlass = c.BreakGlass || breakGlass }
+			return withAppOf(cmd.Context(), dataDir, change, func(ctx context.Context, a *app, cfg config) error {
 				if listen == "" {
 					listen = cfg.Listen
 				}
@@ -41,6 +46,7 @@ rebuilds them while it serves, else "tenantpilot rebuild" does.`,
 			})
 		},
 	}
+	cmd.Flags().BoolVar(&breakGlass, "break-glass", false, "let people sign in with break-glass accounts (also TENANTPILOT_BREAK_GLASS)")
 	cmd.Flags().StringVar(&listen, "listen", "", "address to listen on (default TENANTPILOT_LISTEN, else 127.0.0.1:8080; port 0 picks one)")
 	dataDirFlag(cmd, &dataDir)
 	return cmd
@@ -69,17 +75,26 @@ platform app's client secret; TENANTPILOT_LOGIN_URL and TENANTPILOT_GRAPH_URL po
 
 // withApp opens an app on the configured database, or the running demo's with its simulator, and closes it afterwards.
 func withApp(ctx context.Context, dataDir string, do func(context.Context, *app, config) error) error {
+	return withAppOf(ctx, dataDir, func(*config) {}, do)
+}
+
+// withAppOf is withApp with what the command line changes of the environment's configuration.
+func withAppOf(ctx context.Context, dataDir string, change func(*config), do func(context.Context, *app, config) error) error {
 	cfg, err := loadConfig()
 	if err != nil {
 		return err
 	}
+	change(&cfg)
 	url, err := databaseURL(ctx, cfg, dataDir, pgembed.AppRole)
 	if err != nil {
 		return err
 	}
 	o := options{
 		databaseURL: url, ownerURL: cfg.OwnerDatabaseURL, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, behindTLS: cfg.BehindTLS,
-		publicURL: cfg.PublicURL, keyset: cfg.Keyset, log: newLog(slog.LevelInfo),
+		publicURL: cfg.PublicURL, keyset: cfg.Keyset, breakGlass: cfg.BreakGlass, log: newLog(slog.LevelInfo),
+	}
+	if o.oidc, err = cfg.oidc(); err != nil {
+		return usage(err)
 	}
 	if o.logKey, err = logKey(cfg, dataDir); err != nil {
 		return err

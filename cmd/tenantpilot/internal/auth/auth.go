@@ -10,8 +10,9 @@
 //	Service.Authenticate   loads the session, finds out who asks, saves the session
 //	RequireSignIn          around the routes that are not for everybody
 //
-// A browser gets in with a sign-in link: the page asks (PeekLink), because whatever opens links in mails must not use them up; the button
-// posts, and ConsumeLink makes the session that person's.
+// A browser gets in with an account at the identity provider (BeginOIDC, FinishOIDC), with a break-glass account (CheckBreakGlass,
+// SignInBroken), or with a sign-in link: the page asks (PeekLink), because whatever opens links in mails must not use them up; the button
+// posts, and ConsumeLink makes the session that person's. What somebody was about to send when their session had ended is kept (KeepForm).
 package auth
 
 import (
@@ -46,6 +47,10 @@ type Config struct {
 	Now func() time.Time
 	// Log gets what went wrong inside; nil is the default logger.
 	Log *slog.Logger
+	// OIDC is the identity provider; nil is none. It is asked for when the first person signs in.
+	OIDC *OIDC
+	// BreakGlass lets people with a break-glass account sign in.
+	BreakGlass bool
 }
 
 // Service keeps people, tokens, sign-in links and sessions. It is safe for concurrent use and has nothing to close.
@@ -54,6 +59,10 @@ type Service struct {
 	now      func() time.Time
 	log      *slog.Logger
 	sessions *scs.SessionManager
+
+	provider   *provider // nil without one
+	breakGlass bool
+	hashing    chan struct{} // holds one for each password that is being hashed
 }
 
 // New makes a service on a pool of the application's role.
@@ -65,6 +74,7 @@ func New(pool *pgxpool.Pool, cfg Config) *Service {
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	s.provider, s.breakGlass, s.hashing = newProvider(cfg.OIDC, s.now), cfg.BreakGlass, make(chan struct{}, hashedAtOnce)
 	s.sessions.Store = sessionStore{s}
 	s.sessions.HashTokenInStore = true
 	s.sessions.IdleTimeout, s.sessions.Lifetime = idleTimeout, lifetime

@@ -29,7 +29,8 @@ func (s *Service) FindPerson(ctx context.Context, subject string) (uuid.UUID, er
 }
 
 // ErasePerson removes a person's name and address, keeps them from ever signing in again, revokes their tokens and deletes their unused
-// links. Pages show "erased" for them. The opaque id stays, because the log names it. Erasing twice changes nothing.
+// links, their accounts' bindings and their break-glass account. Pages show "erased" for them. The opaque id stays, because the log names
+// it. Erasing twice changes nothing.
 func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		for _, statement := range []string{
@@ -37,6 +38,8 @@ func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 				disabled_at = coalesce(disabled_at, clock_timestamp()), erased_at = coalesce(erased_at, clock_timestamp()) where id = $1`,
 			`update api_tokens set name = 'erased', revoked_at = coalesce(revoked_at, clock_timestamp()) where person = $1`,
 			`update sign_in_links set used_at = coalesce(used_at, clock_timestamp()) where person = $1`,
+			`delete from sign_in_bindings where person = $1`,
+			`delete from break_glass where person = $1`,
 		} {
 			if _, err := tx.Exec(ctx, statement, person); err != nil {
 				return err
@@ -59,6 +62,8 @@ func (s *Service) InvitePerson(ctx context.Context, email, name string) (id uuid
 	err = s.pool.QueryRow(ctx, `select p.platform or exists (select from members m where m.person = p.id)
 			or exists (select from sign_in_links l where l.person = p.id and l.used_at is not null)
 			or exists (select from api_tokens t where t.person = p.id)
+			or exists (select from sign_in_bindings b where b.person = p.id)
+			or exists (select from break_glass g where g.person = p.id)
 		from people p where p.id = $1`, id).Scan(&known)
 	if err != nil {
 		return id, false, fmt.Errorf("invite person: %w", err)

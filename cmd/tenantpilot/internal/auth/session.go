@@ -40,6 +40,12 @@ func writable(ctx context.Context) (*visit, error) {
 	return v, nil
 }
 
+// CanSignIn says whether somebody could be signed in by answering this request: not by one with a token, and not by a stream.
+func CanSignIn(r *http.Request) bool {
+	_, err := writable(r.Context())
+	return err == nil
+}
+
 // ConsumeLink uses a link and makes the request's session the person's it was for, under a fresh session id. ErrNoLink as for Consume.
 // A crash between the two leaves a used link and nobody signed in: they need another link.
 func (s *Service) ConsumeLink(r *http.Request, secret string) error {
@@ -54,7 +60,7 @@ func (s *Service) ConsumeLink(r *http.Request, secret string) error {
 }
 
 // SignIn makes the request's session the person's, under a fresh session id, so that an id planted before opens nothing. What was in the
-// session before is gone.
+// session before is gone, but for a form that was kept (KeepForm).
 func (s *Service) SignIn(r *http.Request, person uuid.UUID) error {
 	ctx := r.Context()
 	if _, err := writable(ctx); err != nil {
@@ -63,8 +69,12 @@ func (s *Service) SignIn(r *http.Request, person uuid.UUID) error {
 	if err := s.sessions.RenewToken(ctx); err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
+	kept := s.sessions.GetString(ctx, sessionForm)
 	if err := s.sessions.Clear(ctx); err != nil {
 		return fmt.Errorf("sign in: %w", err)
+	}
+	if kept != "" {
+		s.sessions.Put(ctx, sessionForm, kept)
 	}
 	s.sessions.Put(ctx, sessionPerson, person.String())
 	s.sessions.Put(ctx, sessionSince, s.now().Unix())

@@ -34,13 +34,20 @@ func TestWhoMayDoWhat(t *testing.T) {
 	htmlOnly := map[string]bool{
 		consent: true, consent + "/request": true,
 		"/admin/t/" + own + "/hold": true, "/admin/t/" + own + "/release": true,
+		"/kept-form": true, "/kept-form/discard": true,
 		"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true,
 	}
 	// This console has no log key: who may have proofs is told that nothing is signed, everybody else what they are told about anything.
 	proofs := want{"owner": 409, "manager": 409, "operator": 409, "both": 409, "readonly": 409, "limited": 409, "stranger": 409, "platform": 404, "nobody": 404}
 	packs := want{"owner": 409, "manager": 409, "operator": 409, "both": 409, "readonly": 409, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	htmlOnly[runPath(run.RunNumber)+"/evidence"], htmlOnly["/admin/t/"+own+"/evidence"] = true, true // files, rather
+	// Nobody here has sent anything without a session.
+	kept := want{
+		"owner": 404, "manager": 404, "operator": 404, "both": 404, "readonly": 404, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404,
+	}
 	checks := map[string]want{
+		"GET /kept-form":                                                      kept,
+		"POST /kept-form/discard":                                             kept,
 		"POST " + startPath(c.contoso, domain.OpGroupsSync):                   starts,
 		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                 starts,
 		"POST " + groupsPath(c.contoso):                                       starts,

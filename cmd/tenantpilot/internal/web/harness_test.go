@@ -109,6 +109,12 @@ func newConsole(t testing.TB) *console { t.Helper(); return newConsoleWith(t, fu
 // newConsoleWith is a console that is set up a little differently.
 func newConsoleWith(t testing.TB, change func(*web.Config)) *console {
 	t.Helper()
+	return newConsoleFor(t, auth.Config{}, change)
+}
+
+// newConsoleFor is one with other ways to sign in.
+func newConsoleFor(t testing.TB, ways auth.Config, change func(*web.Config)) *console {
+	t.Helper()
 	db := pgtest.New(t)
 	cfg, err := pgxpool.ParseConfig(db.AppURL)
 	must(t, err)
@@ -121,7 +127,8 @@ func newConsoleWith(t testing.TB, change func(*web.Config)) *console {
 	c.commands = commands.New(c.store, nil)
 	c.runLog(t)
 	log := slog.New(slog.NewJSONHandler(c.logs, nil))
-	c.auth = auth.New(c.pool, auth.Config{Log: log})
+	ways.Log = log
+	c.auth = auth.New(c.pool, ways)
 	draining, drain := context.WithCancel(context.Background())
 	c.drain = drain
 	provider, err := graph.NewClient(graph.Config{})

@@ -94,15 +94,22 @@ func (l *limiter) sweep(now time.Time) {
 	}
 }
 
+// clientOf is the address that a request comes from: the proxy's, behind one.
+func clientOf(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil || host == "" {
+		return r.RemoteAddr
+	}
+	return host
+}
+
 // limit refuses requests of an actor that asks too fast, before anything is read or done for it.
 func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		viewer, known := auth.ViewerFrom(r.Context())
 		key := viewer.Actor.Ref.ID.String()
 		if !known {
-			if key, _, _ = net.SplitHostPort(r.RemoteAddr); key == "" {
-				key = r.RemoteAddr
-			}
+			key = clientOf(r)
 		}
 		if delay := s.limiter.wait(key, known, time.Now()); delay > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(delay.Seconds()))))

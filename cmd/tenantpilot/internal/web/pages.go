@@ -227,10 +227,7 @@ func (s *Server) readNotifications(r request) (answer, error) {
 // signInPage looks at a link without using it: only the form's POST does, so that a mail scanner cannot use it up.
 func (s *Server) signInPage(r request) (answer, error) {
 	next := auth.LocalPath(r.URL.Query().Get("next"))
-	shown := view.SignIn{State: view.SignInAsk, Now: time.Now().UTC()}
-	if s.Demo {
-		shown.Command = "make demo"
-	}
+	shown := s.waysIn(r, next)
 	if r.URL.Query().Has("signed-out") {
 		shown.State = view.SignInSignedOut
 	}
@@ -250,11 +247,7 @@ func (s *Server) signInPage(r request) (answer, error) {
 			shown.Action, shown.Fields = "/sign-in/"+secret, []view.Field{{Name: "next", Value: next}}
 		}
 	}
-	r.viewer = auth.Viewer{} // the page stands alone
-	return answer{title: "Sign in", page: func(shell view.Shell) templ.Component {
-		shell.Viewer, shell.Nav = view.Viewer{}, nil
-		return page.SignInPage(shell, shown)
-	}}, nil
+	return signInAnswer(shown, http.StatusOK), nil
 }
 
 func (s *Server) signIn(r request) (answer, error) {
@@ -268,7 +261,7 @@ func (s *Server) signIn(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{redirect: auth.LocalPath(r.PostForm.Get("next"))}, nil
+	return s.afterSignIn(r, r.PostForm.Get("next")), nil
 }
 
 func (s *Server) signOut(r request) (answer, error) {

@@ -107,6 +107,8 @@ func (s *Server) askToSignIn(w http.ResponseWriter, r *http.Request) {
 	wanted := "/sign-in"
 	if r.Method == http.MethodGet {
 		wanted += "?next=" + url.QueryEscape(r.URL.RequestURI())
+	} else if r.Header.Get("HX-Request") == "true" || prefersHTML(r) {
+		wanted += "?next=" + url.QueryEscape(s.keepForm(r))
 	}
 	switch {
 	case r.Header.Get("HX-Request") == "true":

@@ -71,7 +71,9 @@ type Server struct {
 	router  *mux.Router
 	metrics metrics
 	limiter *limiter
-	packing chan struct{} // holds one for each evidence pack that is being made
+	// Tries of break-glass passwords by address and by client, and forms that were left behind.
+	addresses, clients, keepers *limiter
+	packing                     chan struct{} // holds one for each evidence pack that is being made
 }
 
 //go:embed openapi.yaml
@@ -91,7 +93,10 @@ func New(c Config) (*Server, error) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) map[string]error { return nil }
 	}
-	s := &Server{Config: c, limiter: newLimiter(c.Limits), packing: make(chan struct{}, packsAtOnce)}
+	s := &Server{
+		Config: c, limiter: newLimiter(c.Limits), packing: make(chan struct{}, packsAtOnce),
+		addresses: newLimiter(perAddress), clients: newLimiter(perClient), keepers: newLimiter(perKeeper),
+	}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err
@@ -179,6 +184,7 @@ func (s *Server) routes() {
 	s.get(r, "/admin/audit/{position}", s.auditEvent)
 	s.get(r, "/admin/audit/replay/{kind}/{number}", s.replay)
 
+	s.signInRoutes(r)
 	s.open(r, http.MethodGet, "/sign-in", s.signInPage)
 	s.open(r, http.MethodGet, "/sign-in/{link}", s.signInPage)
 	s.open(r, http.MethodPost, "/sign-in/{link}", s.signIn)

@@ -5,6 +5,9 @@ import "tenantpilot/cmd/tenantpilot/internal/web/view"
 func signInTitle(s view.SignIn) string {
 	switch s.State {
 	case view.SignInConfirm:
+		if s.Workspace == "" {
+			return "Sign in"
+		}
 		return "Continue to " + s.Workspace
 	case view.SignInConsumed:
 		return "This link was already used"
@@ -12,6 +15,8 @@ func signInTitle(s view.SignIn) string {
 		return "This link has expired"
 	case view.SignInSignedOut:
 		return "You are signed out"
+	case view.SignInRefused:
+		return "You are not signed in"
 	default:
 		return "Sign in"
 	}

@@ -257,6 +257,12 @@ func memberSentence(c projections.Change, people map[string]string) string {
 		return "The role " + string(e.Role) + " now allows " + strings.Join(codes(e.Capabilities), ", ")
 	case domain.RoleRemoved:
 		return "The role " + string(e.Role) + " was removed"
+	case domain.BreakGlassSet:
+		return "The break-glass password of " + who(e.Person) + " was set at the server"
+	case domain.BreakGlassRemoved:
+		return "The break-glass account of " + who(e.Person) + " was removed at the server"
+	case domain.BreakGlassUsed:
+		return who(e.Person) + " signed in with their break-glass account"
 	}
 	return c.Name
 }

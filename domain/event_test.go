@@ -58,6 +58,7 @@ func samples() []Event {
 		MemberAdded{Person: id(11), Role: RoleOperator, Tenants: []uuid.UUID{id(31), id(32)}},
 		MemberRoleChanged{Person: id(11), Role: RoleManager, Tenants: []uuid.UUID{id(31)}},
 		MemberRemoved{Person: id(11)},
+		WorkspaceRenamed{Name: "Nørdwind & Sons"},
 		EvidenceExported{
 			Kind: "tenant", Tenant: id(31), Run: id(41), From: now.AddDate(0, -1, 0), To: now, First: 1812, Last: 4711, Events: 37, HeadSize: 5120,
 			Digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",

@@ -53,12 +53,13 @@ type Service struct {
 	pool     *pgxpool.Pool
 	now      func() time.Time
 	log      *slog.Logger
+	proxied  bool // a proxy that ends TLS is in front
 	sessions *scs.SessionManager
 }
 
 // New makes a service on a pool of the application's role.
 func New(pool *pgxpool.Pool, cfg Config) *Service {
-	s := &Service{pool: pool, now: cfg.Now, log: cfg.Log, sessions: scs.New()}
+	s := &Service{pool: pool, now: cfg.Now, log: cfg.Log, proxied: cfg.Secure, sessions: scs.New()}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -31,6 +31,8 @@ func ofWorkspace(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.WorkspaceCreated:
 		return fmt.Sprintf("Created the workspace %s.", e.Name)
+	case domain.WorkspaceRenamed:
+		return fmt.Sprintf("Renamed the workspace to %s.", e.Name)
 	case domain.MemberAdded:
 		return fmt.Sprintf("Made person %s a member as %s, %s.", short(e.Person), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
 	case domain.MemberRoleChanged:

@@ -130,6 +130,7 @@ var capabilityWords = map[domain.Capability]string{
 	domain.CapRestoreExecute: "Restore into tenants", domain.CapProviderManage: "Manage provider connections and credentials",
 	domain.CapTenantManage: "Manage tenants", domain.CapOnboardingManage: "Onboard tenants", domain.CapScheduleManage: "Manage schedules",
 	domain.CapMemberManage: "Manage members and roles", domain.CapTokenManage: "Manage others' API tokens", domain.CapHoldManage: "Hold and release",
+	domain.CapWorkspaceManage: "Rename the workspace",
 }
 
 // CapabilityWords words a capability.

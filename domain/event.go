@@ -67,7 +67,7 @@ var registry, zeros = registryOf(
 	of[OnboardingStarted], of[TenantIdentified], of[ConnectionChosen], of[VerificationRequested], of[BootstrapSelected],
 	of[BootstrapOperationAdmitted], of[BootstrapStopped], of[OnboardingTakenOver], of[OnboardingCompleted], of[OnboardingAbandoned],
 	of[CredentialExpiring],
-	of[WorkspaceRenamed],
+	of[WorkspaceRenamed], of[SessionsEnded],
 )
 
 type decoder func(payload []byte) (Event, error)

@@ -38,6 +38,12 @@ const (
 	lifetime    = 7 * 24 * time.Hour
 )
 
+// SessionIdle and SessionLifetime are these two, for telling people.
+const (
+	SessionIdle     = idleTimeout
+	SessionLifetime = lifetime
+)
+
 // Config sets a Service up; zero values are good defaults.
 type Config struct {
 	// Secure is set when the console is reached over TLS: cookies are then bound to the host and never sent in the clear.

@@ -55,6 +55,8 @@ func ofWorkspace(e domain.Event) string {
 		return fmt.Sprintf("Took evidence of %s out: %s between positions %d and %d.", e.Kind, Count(e.Events, "event"), e.First, e.Last)
 	case domain.PersonDescribed:
 		return fmt.Sprintf("Recorded who person %s is, sealed under a key of their own.", short(e.Person))
+	case domain.SessionsEnded:
+		return fmt.Sprintf("Signed out of %s of their own.", Count(e.Sessions, "session"))
 	case domain.PersonErased:
 		return fmt.Sprintf("Erased who person %s was: the key was destroyed.", short(e.Person))
 	}

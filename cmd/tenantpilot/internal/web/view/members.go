@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -259,7 +260,7 @@ func memberSentence(c projections.Change, people map[string]string) string {
 	case domain.RoleRemoved:
 		return "The role " + string(e.Role) + " was removed"
 	}
-	return c.Name
+	return strings.TrimSuffix(narrate.Sentence(e), ".")
 }
 
 // sees words a scope.

@@ -220,7 +220,7 @@ func TestAPreviewShowsWhatTheRoleSees(t *testing.T) {
 		}
 	}
 	page := owner.send(t, "GET", "/admin/tenants").text()
-	if !strings.Contains(page, "You see the console as Operator") || !strings.Contains(page, "with Tailspin.") || strings.Contains(page, "Contoso") {
+	if !strings.Contains(page, "You see the console as Operator") || !strings.Contains(page, "It sees Tailspin.") || strings.Contains(page, "Contoso") {
 		t.Error("the list shows other tenants than the role sees, or no strip")
 	}
 	for _, hidden := range []string{runPath(run.RunNumber), "/admin/tenants/" + c.contoso.ExternalID.String(), hold, tenantStart} {

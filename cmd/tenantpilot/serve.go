@@ -79,7 +79,7 @@ func withApp(ctx context.Context, dataDir string, do func(context.Context, *app,
 	}
 	o := options{
 		databaseURL: url, ownerURL: cfg.OwnerDatabaseURL, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, behindTLS: cfg.BehindTLS,
-		publicURL: cfg.PublicURL, keyset: cfg.Keyset, log: newLog(slog.LevelInfo),
+		publicURL: cfg.PublicURL, keyset: cfg.keysetSource(), log: newLog(slog.LevelInfo),
 	}
 	if o.logKey, err = logKey(cfg, dataDir); err != nil {
 		return err

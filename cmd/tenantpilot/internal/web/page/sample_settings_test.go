@@ -15,8 +15,10 @@ func settingsSamples() map[string]templ.Component {
 	settings := func(title, path string) view.Shell {
 		s := quiet(title, path)
 		s.Settings = view.SettingsNav(path, []view.Link{
-			{Label: "Profile", Href: view.ProfileHref}, {Label: "Members and roles", Href: "/admin/settings/members"},
-			{Label: "API tokens", Href: "/admin/settings/tokens"}, {Label: "Workspace", Href: view.WorkspaceHref},
+			{Label: "Profile", Href: view.ProfileHref},
+			{Label: "Members and roles", Href: "/admin/settings/members"},
+			{Label: "API tokens", Href: "/admin/settings/tokens"},
+			{Label: "Workspace", Href: view.WorkspaceHref},
 		})
 		return s
 	}

@@ -62,7 +62,12 @@ func (h *Handler) transact(
 		Meta: eventstore.Meta{
 			Actor: r.actor.Ref, Attempt: r.attempt, Correlation: r.attempt, Causation: r.cause, Surface: r.surface, Trigger: r.trigger,
 		},
-	}, func(ctx context.Context, u *eventstore.Unit) error { return decide(ctx, u, at) })
+	}, func(ctx context.Context, u *eventstore.Unit) error {
+		if err := decide(ctx, u, at); err != nil || !r.actor.Preview || !u.Changed() {
+			return err
+		}
+		return domain.ErrPreview()
+	})
 }
 
 // tenant loads a tenant that the actor may know of.

@@ -25,6 +25,22 @@ func (h *Handler) CreateWorkspace(ctx context.Context, c CreateWorkspace) error 
 	})
 }
 
+// RenameWorkspace gives the actor's workspace another name.
+type RenameWorkspace struct {
+	Actor domain.Actor
+	Name  string
+}
+
+// RenameWorkspace carries a RenameWorkspace out. Saying the name that it has changes nothing.
+func (h *Handler) RenameWorkspace(ctx context.Context, c RenameWorkspace) error {
+	return h.onWorkspace(ctx, c.Actor, func(w domain.Workspace) ([]domain.Event, error) {
+		if err := c.Actor.Authorize(w.ID, uuid.Nil, domain.CapWorkspaceManage); err != nil {
+			return nil, err
+		}
+		return w.Rename(c.Name)
+	})
+}
+
 // AddMember grants a person a role in the actor's workspace; Tenants nil means all.
 type AddMember struct {
 	Actor   domain.Actor

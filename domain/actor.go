@@ -58,6 +58,7 @@ const (
 	CapMemberManage      Capability = "member.manage"
 	CapTokenManage       Capability = "token.manage"
 	CapHoldManage        Capability = "hold.manage"
+	CapWorkspaceManage   Capability = "workspace.manage"
 	CapSystem            Capability = "system" // held by no role: the system acts for itself
 	CapPlatformDirectory Capability = "platform.directory"
 )
@@ -73,7 +74,7 @@ var roleAdds = []struct {
 	{RoleManager, []Capability{
 		CapRestoreExecute, CapProviderManage, CapTenantManage, CapOnboardingManage, CapScheduleManage,
 	}},
-	{RoleOwner, []Capability{CapMemberManage, CapTokenManage, CapHoldManage}},
+	{RoleOwner, []Capability{CapMemberManage, CapTokenManage, CapHoldManage, CapWorkspaceManage}},
 }
 
 // Capabilities lists what a role may do; an unknown role may do nothing.
@@ -115,6 +116,8 @@ type Actor struct {
 	// Tenants limits what the member sees; nil means every tenant of the workspace.
 	Tenants  []uuid.UUID
 	Platform bool
+	// Preview is set for somebody who looks at the console as another role: nothing may be changed.
+	Preview bool
 }
 
 // SystemActor acts for the product itself in one workspace.

@@ -15,7 +15,7 @@ func TestRolesHoldExactlyTheirCapabilities(t *testing.T) {
 	operator := append(slices.Clone(readonly),
 		"provider.verify", "inventory.sync", "policy.sync", "directory.sync", "roles.scan", "backup.run", "run.cancel")
 	manager := append(slices.Clone(operator), "restore.execute", "provider.manage", "tenant.manage", "onboarding.manage", "schedule.manage")
-	owner := append(slices.Clone(manager), "member.manage", "token.manage", "hold.manage")
+	owner := append(slices.Clone(manager), "member.manage", "token.manage", "hold.manage", "workspace.manage")
 	for role, want := range map[Role][]Capability{
 		"readonly": readonly, "operator": operator, "manager": manager, "owner": owner, "": nil, "admin": nil,
 	} {

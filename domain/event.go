@@ -65,6 +65,7 @@ var registry, zeros = registryOf(
 	of[BootstrapOperationAdmitted], of[BootstrapStopped], of[OnboardingTakenOver], of[OnboardingCompleted], of[OnboardingAbandoned],
 	of[CredentialExpiring],
 	of[BreakGlassSet], of[BreakGlassRemoved], of[BreakGlassUsed],
+	of[WorkspaceRenamed], of[SessionsEnded],
 )
 
 type decoder func(payload []byte) (Event, error)

@@ -59,6 +59,8 @@ func samples() []Event {
 		MemberAdded{Person: id(11), Role: RoleOperator, Tenants: []uuid.UUID{id(31), id(32)}},
 		MemberRoleChanged{Person: id(11), Role: RoleManager, Tenants: []uuid.UUID{id(31)}},
 		MemberRemoved{Person: id(11)},
+		WorkspaceRenamed{Name: "Nørdwind & Sons"},
+		SessionsEnded{Person: id(11), Sessions: 2},
 		EvidenceExported{
 			Kind: "tenant", Tenant: id(31), Run: id(41), From: now.AddDate(0, -1, 0), To: now, First: 1812, Last: 4711, Events: 37, HeadSize: 5120,
 			Digest: "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
@@ -403,6 +405,7 @@ var withoutState = map[string]string{
 	"VerificationRequested":      "for the session's log: what the check finds out is the connection's",
 	"BootstrapOperationAdmitted": "for the session's log: the reservation that ended says what waits",
 	"BootstrapStopped":           "for the session's log: the reservations that ended say what waits",
+	"SessionsEnded":              "trace of what a person did to their own sessions, which are not in the log",
 	"RunDeduped":                 "receipt: the attempt's own stream has no state, the run that was joined is as it was",
 	"ScopeBusy":                  "receipt: nothing was started",
 	"StartBlocked":               "receipt: nothing was started",

@@ -86,6 +86,18 @@ func (w Workspace) Capabilities(r Role) []Capability {
 	return w.Roles[r]
 }
 
+// Rename gives the workspace another name.
+func (w Workspace) Rename(name string) ([]Event, error) {
+	if !w.Exists() {
+		return nil, ErrNotFound()
+	}
+	name, err := displayName("/name", name)
+	if err != nil || name == w.Name {
+		return nil, err
+	}
+	return []Event{WorkspaceRenamed{Name: name}}, nil
+}
+
 // AddMember grants a person a role; tenants nil means every tenant.
 func (w Workspace) AddMember(person uuid.UUID, role Role, tenants []uuid.UUID) ([]Event, error) {
 	if !w.Exists() {
@@ -257,6 +269,8 @@ func (w Workspace) Evolve(e Event) Workspace {
 	switch e := e.(type) {
 	case WorkspaceCreated:
 		w.ID, w.Name = e.Workspace, e.Name
+	case WorkspaceRenamed:
+		w.Name = e.Name
 	case MemberAdded:
 		w.Members = with(w.Members, e.Person, Member{e.Role, Scope{Tenants: e.Tenants}})
 	case MemberRoleChanged:

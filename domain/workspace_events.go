@@ -12,6 +12,11 @@ type WorkspaceCreated struct {
 	Name      string    `json:"name"`
 }
 
+// WorkspaceRenamed gives the workspace another name.
+type WorkspaceRenamed struct {
+	Name string `json:"name"`
+}
+
 // MemberAdded grants a person a role in the workspace. Tenants nil means all of them and is not stored; an empty list means none.
 type MemberAdded struct {
 	Person  uuid.UUID   `json:"person"`
@@ -87,6 +92,9 @@ func (EvidenceExported) EventName() string { return "EvidenceExported" }
 
 // EventName implements Event.
 func (WorkspaceCreated) EventName() string { return "WorkspaceCreated" }
+
+// EventName implements Event.
+func (WorkspaceRenamed) EventName() string { return "WorkspaceRenamed" }
 
 // EventName implements Event.
 func (MemberAdded) EventName() string { return "MemberAdded" }

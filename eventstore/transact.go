@@ -97,6 +97,9 @@ func (u *Unit) Append(stream uuid.UUID, events ...domain.Event) {
 	u.appends[stream] = append(u.appends[stream], events...)
 }
 
+// Changed says whether anything was appended.
+func (u *Unit) Changed() bool { return len(u.order) > 0 }
+
 // Apply appends the changes of a decision.
 func (u *Unit) Apply(changes []domain.Change) {
 	for _, c := range changes {

@@ -179,6 +179,15 @@ func (f *fixture) wantNotices(t *testing.T, kinds ...string) {
 					t.Errorf("notification %d is %s, want %s", i, n.Kind, want)
 				}
 			}
+			elsewhere := f.operator
+			elsewhere.Tenants = []uuid.UUID{uuid.New()}
+			hidden, err := projections.ListNotifications(t.Context(), f.pool, elsewhere, 10)
+			must(t, err)
+			unread, err := projections.UnreadNotifications(t.Context(), f.pool, elsewhere)
+			must(t, err)
+			if len(hidden)+unread != 0 {
+				t.Errorf("%d notifications of a tenant that is no longer seen, %d counted", len(hidden), unread)
+			}
 			return
 		}
 		if time.Now().After(deadline) {

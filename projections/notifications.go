@@ -197,7 +197,8 @@ type Notification struct {
 // ListNotifications reads a person's newest notifications in a workspace.
 func ListNotifications(ctx context.Context, pool querier, actor domain.Actor, limit int) ([]Notification, error) {
 	rows, err := pool.Query(ctx, `select id, tenant, kind, run_number, operation, outcome, reason, created_at, read_at, connection, until from notifications
-		where person = $1 and workspace = $2 order by created_at desc, id limit $3`, actor.Ref.ID, actor.Workspace, limit)
+		where person = $1 and workspace = $2 and ($4::uuid[] is null or tenant = any($4)) order by created_at desc, id limit $3`,
+		actor.Ref.ID, actor.Workspace, limit, actor.Tenants)
 	if err != nil {
 		return nil, fmt.Errorf("list notifications: %w", err)
 	}
@@ -208,7 +209,8 @@ func ListNotifications(ctx context.Context, pool querier, actor domain.Actor, li
 func UnreadNotifications(ctx context.Context, pool querier, actor domain.Actor) (int, error) {
 	var n int
 	err := pool.QueryRow(ctx, `select count(*) from (select 1 from notifications
-		where person = $1 and workspace = $2 and read_at is null limit 100) u`, actor.Ref.ID, actor.Workspace).Scan(&n)
+		where person = $1 and workspace = $2 and read_at is null and ($3::uuid[] is null or tenant = any($3)) limit 100) u`,
+		actor.Ref.ID, actor.Workspace, actor.Tenants).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count notifications: %w", err)
 	}

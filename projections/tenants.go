@@ -52,7 +52,7 @@ var (
 	workspaceTable = table[uuid.UUID, workspaceRow]{"workspaces", "workspace", "uuid[]"}
 )
 
-var tenantEvents = names(domain.WorkspaceCreated{}, domain.TenantRegistered{}, domain.TenantRenamed{}, domain.TenantHeld{}, domain.TenantReleased{}, domain.TenantGrouped{}, domain.DefaultConnectionChosen{})
+var tenantEvents = names(domain.WorkspaceCreated{}, domain.WorkspaceRenamed{}, domain.TenantRegistered{}, domain.TenantRenamed{}, domain.TenantHeld{}, domain.TenantReleased{}, domain.TenantGrouped{}, domain.DefaultConnectionChosen{})
 
 // Concerns implements chooser.
 func (Tenants) Concerns(event string) bool { return tenantEvents[event] }
@@ -60,11 +60,26 @@ func (Tenants) Concerns(event string) bool { return tenantEvents[event] }
 // Apply implements Projection.
 func (Tenants) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 	err := workspaceTable.fold(ctx, tx, events, func(e Event) (uuid.UUID, bool) {
-		_, ok := e.Data.(domain.WorkspaceCreated)
-		return e.Stream, ok
-	}, func(_ *workspaceRow, e Event) *workspaceRow {
-		created := e.Data.(domain.WorkspaceCreated)
-		return &workspaceRow{Workspace: created.Workspace, Name: created.Name, Position: e.Position}
+		switch e.Data.(type) {
+		case domain.WorkspaceCreated, domain.WorkspaceRenamed:
+			return e.Stream, true
+		}
+		return uuid.Nil, false
+	}, func(row *workspaceRow, e Event) *workspaceRow {
+		if row == nil {
+			row = &workspaceRow{}
+		}
+		if row.Position >= e.Position {
+			return nil
+		}
+		row.Position = e.Position
+		switch d := e.Data.(type) {
+		case domain.WorkspaceCreated:
+			row.Workspace, row.Name = d.Workspace, d.Name
+		case domain.WorkspaceRenamed:
+			row.Name = d.Name
+		}
+		return row
 	})
 	if err != nil {
 		return err

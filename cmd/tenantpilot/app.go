@@ -37,8 +37,8 @@ type options struct {
 	loginURL       string // empty: Microsoft's
 	graphURL       string
 	platformSecret string
-	logKey         *evidence.Key // signs the log's heads; nil: they are not signed
-	keyset         string        // seals credentials; empty: none can be set
+	logKey         *evidence.Key  // signs the log's heads; nil: they are not signed
+	keyset         secrets.Source // seals credentials; nil: none can be set
 	demo           bool
 	publicURL      string     // where browsers reach the console; empty: wherever they say
 	oidc           *auth.OIDC // the identity provider; nil: links only
@@ -62,6 +62,8 @@ type app struct {
 	metrics  *prometheus.Registry
 	options  options
 	log      *slog.Logger
+
+	unopenable error // a notice about credentials that the keyset did not open at the start
 
 	draining context.Context // ends when the app begins to stop: streams end, readyz says so
 	drain    context.CancelFunc
@@ -89,12 +91,13 @@ func newApp(ctx context.Context, o options) (*app, error) {
 		return nil, fmt.Errorf("open graph client: %w", err)
 	}
 	a := &app{pool: pool, graph: client, metrics: prometheus.NewRegistry(), options: o, log: o.log}
-	if o.keyset != "" {
-		if a.secrets, err = secrets.Open(pool, []byte(o.keyset)); err != nil {
+	if o.keyset != nil {
+		if a.secrets, err = secrets.Open(pool, o.keyset); err != nil {
 			pool.Close()
 			return nil, err
 		}
 	}
+	a.checkCredentials(ctx)
 	a.draining, a.drain = context.WithCancel(context.Background())
 	a.store = eventstore.Open(pool, eventstore.Config{Log: o.log})
 	a.keeper = newKeeper(a.store, o)
@@ -181,7 +184,10 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 		Evidence: a.evidence(),
 	}
 	if a.secrets != nil {
-		config.Secrets = a.secrets
+		config.Secrets, config.Keyset = a.secrets, a.secrets
+	}
+	if a.options.logKey != nil {
+		config.LogVerifier = a.options.logKey.Verifier()
 	}
 	console, err := web.New(config)
 	if err != nil {
@@ -224,6 +230,7 @@ func (a *app) ready(ctx context.Context) map[string]error {
 	}
 	faults["projections"] = err
 	faults["parked"], faults["versions"] = a.notices(ctx, lags)
+	faults["credentials"] = a.unopenable
 	if a.draining.Err() != nil {
 		faults["draining"] = errors.New("the server is stopping")
 	}

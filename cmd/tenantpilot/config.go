@@ -10,6 +10,7 @@ import (
 	"github.com/caarlos0/env/v11"
 	"github.com/spf13/cobra"
 
+	"tenantpilot/cmd/tenantpilot/internal/secrets"
 	"tenantpilot/migrations/pgembed"
 )
 
@@ -52,6 +53,8 @@ type config struct {
 	OIDCTrustEmail bool `env:"OIDC_TRUST_EMAIL"`
 	// BreakGlass lets people sign in with a break-glass account.
 	BreakGlass bool `env:"BREAK_GLASS"`
+	// KeysetPath is where that file is: it is read again when a key was drawn into it.
+	KeysetPath string `env:"KEYSET_FILE"`
 }
 
 func loadConfig() (config, error) {
@@ -109,4 +112,15 @@ func databaseURL(_ context.Context, c config, dataDir, role string) (string, err
 		return handle.AuditorURL(pgembed.Database), nil
 	}
 	return handle.AppURL(pgembed.Database), nil
+}
+
+// keysetSource is the keyset's file, which may change while the process runs, or what the environment says; nil when there is none.
+func (c config) keysetSource() secrets.Source {
+	switch {
+	case c.KeysetPath != "" && c.Keyset == strings.TrimSpace(c.KeysetFile):
+		return secrets.File(c.KeysetPath)
+	case c.Keyset != "":
+		return secrets.Fixed([]byte(c.Keyset))
+	}
+	return nil
 }

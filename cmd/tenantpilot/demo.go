@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"tenantpilot/cmd/tenantpilot/internal/graph/graphsim"
+	"tenantpilot/cmd/tenantpilot/internal/secrets"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/migrations"
@@ -89,7 +90,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	a, err := newApp(ctx, options{
-		logKey: key, databaseURL: databaseURL, ownerURL: d.ownerURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, keyset: keyset, demo: true, log: d.log,
+		logKey: key, databaseURL: databaseURL, ownerURL: d.ownerURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, keyset: secrets.File(keyset), demo: true, log: d.log,
 	})
 	if err != nil {
 		return err
@@ -287,7 +288,8 @@ func (o *options) followDemo(dataDir string) {
 		return
 	}
 	o.loginURL, o.graphURL, o.platformSecret, o.demo = f.GraphURL, f.GraphURL, demoSecret, true
-	if b, err := os.ReadFile(filepath.Join(dataDir, demoKeysetName)); err == nil && o.keyset == "" {
-		o.keyset = string(b)
+	path := filepath.Join(dataDir, demoKeysetName)
+	if _, err := os.Stat(path); err == nil && o.keyset == nil {
+		o.keyset = secrets.File(path)
 	}
 }

@@ -22,11 +22,13 @@ const (
 
 func keysCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "keys", Short: "Make and show the key that signs the log", Args: noArgs,
-		Long: `The log key signs the heads of the event log. Its secret half is a file that only serve and work read; its public half, the
+		Use: "keys", Short: "Make, show and rotate keys: that of the log, and those of credentials", Args: noArgs,
+		Long: `Two kinds of key. The keyset seals the credentials of connections; "tenantpilot keyset" draws one, and rotate, list, disable, enable and
+destroy keep it. The log key signs the heads of the event log. Its secret half is a file that only serve and work read; its public half, the
 verifier key, is for everybody who checks evidence. Give it to auditors by another way than the evidence.`,
 	}
-	cmd.AddCommand(keysLogCommand(), keysNewLogCommand())
+	cmd.AddCommand(keysLogCommand(), keysNewLogCommand(), keysRotateCommand(), keysListCommand(), keysDisableCommand(), keysEnableCommand(),
+		keysDestroyCommand())
 	return cmd
 }
 

@@ -20,7 +20,8 @@ func keysetCommand() *cobra.Command {
   umask 077; tenantpilot keyset > keyset.json
   TENANTPILOT_KEYSET_FILE=keyset.json tenantpilot serve
 
-Credentials that were sealed with a keyset cannot be read without it: keep a copy apart from the database's.`,
+Credentials that were sealed with a keyset cannot be read without it: keep a copy apart from the database's. "tenantpilot keys rotate" gives
+a keyset that is in use a new key.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			drawn, err := secrets.NewKeyset()
 			if err != nil {
@@ -35,18 +36,22 @@ Credentials that were sealed with a keyset cannot be read without it: keep a cop
 // demoKeysetName is the demo's keyset in its data directory, mode 0600.
 const demoKeysetName = "keyset.json"
 
-// demoKeyset reads the demo's keyset, or draws one on the first start.
+// demoKeyset is where the demo's keyset is; the first start draws it.
 func demoKeyset(dataDir string) (string, error) {
 	path := filepath.Join(dataDir, demoKeysetName)
-	b, err := os.ReadFile(path)
+	_, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if b, err = secrets.NewKeyset(); err != nil {
+		drawn, err := secrets.NewKeyset()
+		if err != nil {
 			return "", err
 		}
-		err = os.WriteFile(path, b, 0o600)
+		if err := os.WriteFile(path, drawn, 0o600); err != nil {
+			return "", fmt.Errorf("write the demo's keyset: %w", err)
+		}
+		return path, nil
 	}
 	if err != nil {
 		return "", fmt.Errorf("read the demo's keyset: %w", err)
 	}
-	return string(b), nil
+	return path, nil
 }

@@ -91,7 +91,7 @@ func withAppOf(ctx context.Context, dataDir string, change func(*config), do fun
 	}
 	o := options{
 		databaseURL: url, ownerURL: cfg.OwnerDatabaseURL, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, behindTLS: cfg.BehindTLS,
-		publicURL: cfg.PublicURL, keyset: cfg.Keyset, breakGlass: cfg.BreakGlass, log: newLog(slog.LevelInfo),
+		publicURL: cfg.PublicURL, keyset: cfg.keysetSource(), breakGlass: cfg.BreakGlass, log: newLog(slog.LevelInfo),
 	}
 	if o.oidc, err = cfg.oidc(); err != nil {
 		return usage(err)

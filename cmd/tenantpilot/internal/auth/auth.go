@@ -39,6 +39,12 @@ const (
 	lifetime    = 7 * 24 * time.Hour
 )
 
+// SessionIdle and SessionLifetime are these two, for telling people.
+const (
+	SessionIdle     = idleTimeout
+	SessionLifetime = lifetime
+)
+
 // Config sets a Service up; zero values are good defaults.
 type Config struct {
 	// Secure is set when the console is reached over TLS: cookies are then bound to the host and never sent in the clear.
@@ -58,6 +64,7 @@ type Service struct {
 	pool     *pgxpool.Pool
 	now      func() time.Time
 	log      *slog.Logger
+	proxied  bool // a proxy that ends TLS is in front
 	sessions *scs.SessionManager
 
 	provider   *provider // nil without one
@@ -67,7 +74,7 @@ type Service struct {
 
 // New makes a service on a pool of the application's role.
 func New(pool *pgxpool.Pool, cfg Config) *Service {
-	s := &Service{pool: pool, now: cfg.Now, log: cfg.Log, sessions: scs.New()}
+	s := &Service{pool: pool, now: cfg.Now, log: cfg.Log, proxied: cfg.Secure, sessions: scs.New()}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -28,9 +28,9 @@ func (s *Service) FindPerson(ctx context.Context, subject string) (uuid.UUID, er
 	return id, nil
 }
 
-// ErasePerson removes a person's name and address, keeps them from ever signing in again, revokes their tokens and deletes their unused
-// links, their accounts' bindings and their break-glass account. Pages show "erased" for them. The opaque id stays, because the log names
-// it. Erasing twice changes nothing.
+// ErasePerson removes a person's name and address, keeps them from ever signing in again, revokes their tokens, ends their sessions and
+// deletes their unused links, their accounts' bindings and their break-glass account. Pages show "erased" for them. The opaque id stays,
+// because the log names it. Erasing twice changes nothing.
 func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		for _, statement := range []string{
@@ -40,6 +40,7 @@ func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 			`update sign_in_links set used_at = coalesce(used_at, clock_timestamp()) where person = $1`,
 			`delete from sign_in_bindings where person = $1`,
 			`delete from break_glass where person = $1`,
+			`delete from sessions where person = $1`,
 		} {
 			if _, err := tx.Exec(ctx, statement, person); err != nil {
 				return err

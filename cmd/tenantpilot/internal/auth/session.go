@@ -24,9 +24,14 @@ const (
 // visit is one request's dealings with its session.
 type visit struct {
 	readOnly bool // nothing is saved: a stream, or a request with a token
+	device   string
+	address  string
 	loaded   string
-	expires  time.Time // of what was loaded
-	changed  bool      // what was loaded was given other content
+	person   uuid.UUID // whose it is, as its row says
+	since    time.Time
+	used     time.Time
+	preview  string // the row's JSON; empty is none
+	changed  bool   // what was loaded was given other content
 }
 
 type visitKey struct{}
@@ -63,7 +68,8 @@ func (s *Service) ConsumeLink(r *http.Request, secret string) error {
 // session before is gone, but for a form that was kept (KeepForm).
 func (s *Service) SignIn(r *http.Request, person uuid.UUID) error {
 	ctx := r.Context()
-	if _, err := writable(ctx); err != nil {
+	v, err := writable(ctx)
+	if err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
 	if err := s.sessions.RenewToken(ctx); err != nil {
@@ -78,6 +84,7 @@ func (s *Service) SignIn(r *http.Request, person uuid.UUID) error {
 	}
 	s.sessions.Put(ctx, sessionPerson, person.String())
 	s.sessions.Put(ctx, sessionSince, s.now().Unix())
+	v.person, v.since = person, s.now()
 	return nil
 }
 
@@ -108,11 +115,13 @@ func (s *Service) ChooseWorkspace(ctx context.Context, workspace uuid.UUID) erro
 	return nil
 }
 
-// sessionPersonAt returns whose session the request has, and in which workspace; false for nobody's and for one past its lifetime.
+// sessionPersonAt returns whose session the request has, and in which workspace; false for nobody's, for one past its lifetime, and for one
+// that its person could not find and end.
 func (s *Service) sessionPersonAt(ctx context.Context) (person, workspace uuid.UUID, ok bool) {
 	person, err := uuid.Parse(s.sessions.GetString(ctx, sessionPerson))
 	since := time.Unix(s.sessions.GetInt64(ctx, sessionSince), 0)
-	if err != nil || s.now().Sub(since) >= lifetime {
+	v, visiting := ctx.Value(visitKey{}).(*visit)
+	if err != nil || s.now().Sub(since) >= lifetime || !visiting || v.person != person {
 		return uuid.Nil, uuid.Nil, false
 	}
 	workspace, _ = uuid.Parse(s.sessions.GetString(ctx, sessionWorkspace)) // uuid.Nil: none was chosen
@@ -129,8 +138,11 @@ const touchEvery = time.Minute
 // FindCtx implements scs.CtxStore.
 func (s sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	var data []byte
-	var expires time.Time
-	err := s.pool.QueryRow(ctx, `select data, expiry from sessions where token = $1 and expiry > $2`, token, s.now()).Scan(&data, &expires)
+	var found visit
+	var person uuid.NullUUID
+	err := s.pool.QueryRow(ctx, `select data, person, coalesce(since, 'epoch'), coalesce(used_at, 'epoch'), coalesce(preview::text, '')
+		from sessions where token = $1 and expiry > $2`, token, s.now()).
+		Scan(&data, &person, &found.since, &found.used, &found.preview)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, false, nil
 	}
@@ -138,7 +150,7 @@ func (s sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, 
 		return nil, false, fmt.Errorf("read session: %w", err)
 	}
 	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
-		v.loaded, v.expires = token, expires
+		v.loaded, v.person, v.since, v.used, v.preview = token, person.UUID, found.since, found.used, found.preview
 	}
 	return data, true, nil
 }
@@ -154,15 +166,17 @@ func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, 
 	expires = s.now().Add(time.Until(expires)) // scs knows the system's clock only
 	switch {
 	case v.loaded != token:
-		return s.insert(ctx, token, data, expires)
+		return s.insert(ctx, v, token, data, expires)
 	case v.changed:
-		_, err = s.pool.Exec(ctx, `update sessions set data = $2, expiry = $3 where token = $1`, token, data, expires)
+		_, err = s.pool.Exec(ctx, `update sessions set data = $2, expiry = $3, used_at = $4 where token = $1`, token, data, expires, s.now())
 		if err != nil {
 			return fmt.Errorf("save session: %w", err)
 		}
-	case expires.Sub(v.expires).Abs() >= touchEvery:
+	case s.now().Sub(v.used).Abs() >= touchEvery:
 		// Not worth failing an answer for.
-		if _, err := s.pool.Exec(ctx, `update sessions set expiry = $2 where token = $1`, token, expires); err != nil {
+		_, err := s.pool.Exec(ctx, `update sessions set expiry = $2, used_at = $3, device = $4, address = $5 where token = $1`,
+			token, expires, s.now(), v.device, v.address)
+		if err != nil {
 			s.log.WarnContext(ctx, "session was not prolonged", "err", err)
 		}
 	}
@@ -170,11 +184,12 @@ func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, 
 }
 
 // insert adds a session, and takes away some that have expired: nothing else makes the table grow.
-func (s sessionStore) insert(ctx context.Context, token string, data []byte, expires time.Time) error {
+func (s sessionStore) insert(ctx context.Context, v *visit, token string, data []byte, expires time.Time) error {
 	_, err := s.pool.Exec(ctx, `
 		with expired as (select token from sessions where expiry <= $4 limit 100 for update skip locked),
 		removed as (delete from sessions where token in (select token from expired))
-		insert into sessions (token, data, expiry) values ($1, $2, $3)`, token, data, expires, s.now())
+		insert into sessions (token, data, expiry, person, since, used_at, device, address) values ($1, $2, $3, $5, $6, $4, $7, $8)`,
+		token, data, expires, s.now(), nullable(v.person), nullTime(v.since), v.device, v.address)
 	if err != nil {
 		return fmt.Errorf("add session: %w", err)
 	}

@@ -23,6 +23,8 @@ type Viewer struct {
 	Workspaces []Membership
 	// Token is set for API callers: they get problem documents, not pages.
 	Token bool
+	// Preview is the role that the console is looked at as; Actor is limited to it. Nil is the viewer's own.
+	Preview *Preview
 
 	credential credential
 }
@@ -35,6 +37,7 @@ func (v Viewer) Session() string { return v.credential.session }
 type credential struct {
 	token   []byte
 	session string
+	preview string // what the session was looked through; a stream ends with it
 }
 
 // Membership is one of a person's workspaces.
@@ -64,7 +67,7 @@ func WithViewer(ctx context.Context, v Viewer) context.Context {
 var ErrBadToken = errors.New("the API token is not valid")
 
 // Again looks a viewer's rights up anew, for a request that lasts: false when they may no longer come in, because the person is disabled
-// or no longer a member of the workspace, or because the session or token that let them in has ended.
+// or no longer a member of the workspace, or because the session or token that let them in has ended, or a preview began or ended.
 func (s *Service) Again(ctx context.Context, v Viewer) (Viewer, bool, error) {
 	good, err := s.stillGood(ctx, v.credential)
 	if err != nil || !good {
@@ -78,6 +81,9 @@ func (s *Service) Again(ctx context.Context, v Viewer) (Viewer, bool, error) {
 		return Viewer{}, false, err
 	}
 	now.credential = v.credential
+	if err := s.preview(ctx, &now); err != nil {
+		return Viewer{}, false, err
+	}
 	if v.Token {
 		now.limitTo(v.Actor.Workspace)
 	}
@@ -91,7 +97,8 @@ func (s *Service) stillGood(ctx context.Context, c credential) (bool, error) {
 	var good bool
 	err := s.pool.QueryRow(ctx, `
 		select exists (select from api_tokens where hash = $1 and revoked_at is null and (expires_at is null or expires_at > $3))
-		    or exists (select from sessions where token = $2 and expiry > $3)`, c.token, c.session, s.now()).Scan(&good)
+		    or exists (select from sessions where token = $2 and expiry > $3 and coalesce(preview::text, '') = $4)`,
+		c.token, c.session, s.now(), c.preview).Scan(&good)
 	if err != nil {
 		return false, fmt.Errorf("check credential: %w", err)
 	}
@@ -114,9 +121,13 @@ func (s *Service) identify(r *http.Request) (Viewer, bool, error) {
 	if errors.Is(err, errNobody) {
 		return Viewer{}, false, nil
 	}
-	if visit, ok := ctx.Value(visitKey{}).(*visit); ok {
-		v.credential.session = visit.loaded
+	if err != nil {
+		return Viewer{}, false, err
 	}
+	if visit, ok := ctx.Value(visitKey{}).(*visit); ok {
+		v.credential.session, v.credential.preview = visit.loaded, visit.preview
+	}
+	err = s.preview(ctx, &v)
 	return v, err == nil, err
 }
 

@@ -32,6 +32,8 @@ func ofWorkspace(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.WorkspaceCreated:
 		return fmt.Sprintf("Created the workspace %s.", e.Name)
+	case domain.WorkspaceRenamed:
+		return fmt.Sprintf("Renamed the workspace to %s.", e.Name)
 	case domain.MemberAdded:
 		return fmt.Sprintf("Made person %s a member as %s, %s.", short(e.Person), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
 	case domain.MemberRoleChanged:
@@ -54,6 +56,8 @@ func ofWorkspace(e domain.Event) string {
 		return fmt.Sprintf("Took evidence of %s out: %s between positions %d and %d.", e.Kind, Count(e.Events, "event"), e.First, e.Last)
 	case domain.PersonDescribed:
 		return fmt.Sprintf("Recorded who person %s is, sealed under a key of their own.", short(e.Person))
+	case domain.SessionsEnded:
+		return fmt.Sprintf("Signed out of %s of their own.", Count(e.Sessions, "session"))
 	case domain.PersonErased:
 		return fmt.Sprintf("Erased who person %s was: the key was destroyed.", short(e.Person))
 	}

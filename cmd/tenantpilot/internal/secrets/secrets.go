@@ -2,7 +2,8 @@
 //
 // A credential is sealed with AES-256-GCM under a keyset that is not in the database (tink), bound to workspace, tenant and connection: a row
 // that is copied to another connection does not open. It is stored under a fingerprint, which events and read models name; what is stored
-// under one never changes. The fingerprint of a secret is drawn, not derived, so that it says nothing about the secret.
+// under one is always the same secret, sealed with this key or a newer one. The fingerprint of a secret is drawn, not derived, so that it says
+// nothing about the secret.
 //
 // Put comes before the event that names the fingerprint: a crash in between leaves a row that nothing names, which a later Put takes away.
 package secrets
@@ -19,14 +20,13 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/tink-crypto/tink-go/v2/aead"
-	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
-	"github.com/tink-crypto/tink-go/v2/keyset"
 	"github.com/tink-crypto/tink-go/v2/tink"
 
 	"tenantpilot/domain"
@@ -40,35 +40,89 @@ const maxSecret = 32 << 10
 
 // Store seals and opens credentials. It is safe for concurrent use.
 type Store struct {
-	pool *pgxpool.Pool
-	key  tink.AEAD
+	pool   *pgxpool.Pool
+	source Source
+	mu     sync.Mutex
+	now    *keys
 }
 
-// NewKeyset draws a fresh keyset, as JSON. It is the key itself: keep it where only the program can read it.
-func NewKeyset() ([]byte, error) {
-	handle, err := keyset.NewHandle(aead.AES256GCMKeyTemplate())
-	if err != nil {
-		return nil, fmt.Errorf("draw keyset: %w", err)
-	}
-	var out bytes.Buffer
-	if err := insecurecleartextkeyset.Write(handle, keyset.NewJSONWriter(&out)); err != nil {
-		return nil, fmt.Errorf("write keyset: %w", err)
-	}
-	return append(out.Bytes(), '\n'), nil
+// keys is a keyset, ready for use.
+type keys struct {
+	text    []byte
+	aead    tink.AEAD
+	primary uint32
+	opening int // how many keys open
 }
 
 // Open makes a store with a keyset as NewKeyset writes it. Older keys of the keyset open what they sealed; its primary key seals. The error
 // never has the keyset in it.
-func Open(pool *pgxpool.Pool, keysetJSON []byte) (*Store, error) {
-	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(keysetJSON)))
-	if err != nil {
-		return nil, errors.New("read keyset: it is not a keyset as `tenantpilot keyset` writes it")
+func Open(pool *pgxpool.Pool, source Source) (*Store, error) {
+	s := &Store{pool: pool, source: source}
+	if _, err := s.refreshed(); err != nil {
+		return nil, err
 	}
-	key, err := aead.New(handle)
+	return s, nil
+}
+
+// refreshed asks the source again. A source that cannot be read is an error: sealing with a key that was taken away meanwhile would lose
+// the credential.
+func (s *Store) refreshed() (*keys, error) {
+	text, err := s.source()
 	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now != nil && bytes.Equal(text, s.now.text) {
+		return s.now, nil
+	}
+	handle, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	k := &keys{text: bytes.Clone(text)}
+	if k.aead, err = aead.New(handle); err != nil {
 		return nil, errors.New("read keyset: its keys are not for sealing (AEAD)")
 	}
-	return &Store{pool: pool, key: key}, nil
+	for _, key := range keysOf(handle) {
+		if key.Primary {
+			k.primary = key.ID
+		}
+		if key.Enabled {
+			k.opening++
+		}
+	}
+	s.now = k
+	return k, nil
+}
+
+func (s *Store) current() *keys {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now
+}
+
+// InUse returns the id of the key that seals, and how many keys there are that open.
+func (s *Store) InUse() (primary uint32, opening int) {
+	k, err := s.refreshed()
+	if err != nil {
+		k = s.current()
+	}
+	return k.primary, k.opening
+}
+
+// open opens what was sealed; what the keys at hand do not open may have been sealed with one that was drawn meanwhile.
+func (s *Store) open(sealed, bound []byte) ([]byte, error) {
+	k := s.current()
+	secret, err := k.aead.Decrypt(sealed, bound)
+	if err == nil {
+		return secret, nil
+	}
+	newer, failed := s.refreshed()
+	if failed != nil || newer == k {
+		return nil, err
+	}
+	return newer.aead.Decrypt(sealed, bound)
 }
 
 // bound is what a sealed credential is tied to.
@@ -86,7 +140,11 @@ func (s *Store) Put(ctx context.Context, c domain.ProviderConnection, kind, secr
 	if kind == "federated" {
 		return known, nil // nothing to seal: the trust is in the app registration
 	}
-	sealed, err := s.key.Encrypt([]byte(secret), bound(c.Workspace, c.Tenant, c.Number))
+	k, err := s.refreshed()
+	if err != nil {
+		return domain.Credential{}, err
+	}
+	sealed, err := k.aead.Encrypt([]byte(secret), bound(c.Workspace, c.Tenant, c.Number))
 	if err != nil {
 		return domain.Credential{}, fmt.Errorf("seal credential: %w", err)
 	}
@@ -95,7 +153,7 @@ func (s *Store) Put(ctx context.Context, c domain.ProviderConnection, kind, secr
 	batch.Queue(`delete from provider_credentials where connection = $1 and fingerprint <> $2 and created_at < clock_timestamp() - interval '1 hour'`,
 		c.Number, c.Credential.Fingerprint)
 	batch.Queue(`insert into provider_credentials (connection, fingerprint, workspace, tenant, kind, ciphertext)
-		values ($1, $2, $3, $4, $5, $6) on conflict (connection, fingerprint) do nothing`,
+		values ($1, $2, $3, $4, $5, $6) on conflict (connection, fingerprint) do update set ciphertext = excluded.ciphertext`,
 		c.Number, known.Fingerprint, c.Workspace, c.Tenant, kind, sealed)
 	if err := s.pool.SendBatch(ctx, batch).Close(); err != nil {
 		return domain.Credential{}, fmt.Errorf("store credential: %w", err)
@@ -114,7 +172,7 @@ func (s *Store) Get(ctx context.Context, c domain.ProviderConnection) (string, e
 	case err != nil:
 		return "", fmt.Errorf("read credential: %w", err)
 	}
-	secret, err := s.key.Decrypt(sealed, bound(c.Workspace, c.Tenant, c.Number))
+	secret, err := s.open(sealed, bound(c.Workspace, c.Tenant, c.Number))
 	if err != nil {
 		return "", fmt.Errorf("open credential of connection %d: the keyset has no key for it, or it is another connection's", c.Number)
 	}

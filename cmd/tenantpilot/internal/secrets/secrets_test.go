@@ -35,7 +35,7 @@ func open(t *testing.T, pool *pgxpool.Pool) *secrets.Store {
 	t.Helper()
 	keyset, err := secrets.NewKeyset()
 	must(t, err)
-	s, err := secrets.Open(pool, keyset)
+	s, err := secrets.Open(pool, secrets.Fixed(keyset))
 	must(t, err)
 	return s
 }
@@ -172,7 +172,7 @@ func TestWhatIsNoCredentialIsRefused(t *testing.T) {
 		}
 	}
 	for _, bad := range []string{"", "{}", "not json hush", `{"primaryKeyId":1,"key":[]}`} {
-		if _, err := secrets.Open(p, []byte(bad)); err == nil || strings.Contains(err.Error(), "hush") {
+		if _, err := secrets.Open(p, secrets.Fixed([]byte(bad))); err == nil || strings.Contains(err.Error(), "hush") {
 			t.Errorf("keyset %q: %v", bad, err)
 		}
 	}

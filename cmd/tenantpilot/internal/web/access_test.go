@@ -28,6 +28,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 	asks := want{"operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	cancels := want{"readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	holds := want{"owner": 200, "manager": 403, "operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
+	everybody := want{"owner": 200, "manager": 200, "readonly": 200, "limited": 200, "stranger": 200, "platform": 200, "nobody": 200}
+	renames := want{"owner": 400, "manager": 403, "operator": 403, "readonly": 403, "limited": 403, "stranger": 400, "platform": 404, "nobody": 404}
 	noHolds := maps.Clone(holds)
 	delete(noHolds, "owner")
 	consent := consentPath(c.conn)
@@ -35,7 +37,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		consent: true, consent + "/request": true,
 		"/admin/t/" + own + "/hold": true, "/admin/t/" + own + "/release": true,
 		"/kept-form": true, "/kept-form/discard": true,
-		"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true,
+		"/admin/settings/workspace/name": true,
+		"/admin/t/" + own + "/start":     true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true,
 	}
 	// This console has no log key: who may have proofs is told that nothing is signed, everybody else what they are told about anything.
 	proofs := want{"owner": 409, "manager": 409, "operator": 409, "both": 409, "readonly": 409, "limited": 409, "stranger": 409, "platform": 404, "nobody": 404}
@@ -46,8 +49,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"owner": 404, "manager": 404, "operator": 404, "both": 404, "readonly": 404, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404,
 	}
 	checks := map[string]want{
-		"GET /kept-form":                                                      kept,
-		"POST /kept-form/discard":                                             kept,
+		"GET /kept-form":          kept,
+		"POST /kept-form/discard": kept,
 		"POST " + startPath(c.contoso, domain.OpGroupsSync):                   starts,
 		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                 starts,
 		"POST " + groupsPath(c.contoso):                                       starts,
@@ -88,6 +91,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /admin/audit/proof/consistency?from=1":                           proofs,
 		"GET " + runPath(run.RunNumber) + "/evidence":                         packs,
 		"GET /admin/t/" + own + "/evidence":                                   packs,
+		"GET /admin/settings/profile":                                         everybody,
+		"GET /admin/settings/workspace":                                       lists,
+		"GET /admin/settings/members":                                         lists,
+		"POST /admin/settings/workspace/name":                                 renames,
 		"GET /admin/no/such/page":                                             {},
 	}
 	for _, name := range members {

@@ -44,6 +44,9 @@ type Config struct {
 	Draining context.Context
 	// Secrets seals credentials; without it none can be set here.
 	Secrets Secrets
+	// Keyset says which keys seal credentials; nil when there are none. LogVerifier is the public half of the log's key, empty without one.
+	Keyset      Keyset
+	LogVerifier string
 	// Evidence makes proofs about the log; without it there are none.
 	Evidence Evidence
 	// Limits bound how fast one actor may ask.
@@ -63,6 +66,12 @@ type Config struct {
 type Secrets interface {
 	// Put seals a credential and returns what may be known about it. It is in use only when a command has recorded its fingerprint.
 	Put(ctx context.Context, c domain.ProviderConnection, kind, secret string) (domain.Credential, error)
+}
+
+// Keyset says which keys seal credentials, by their ids.
+type Keyset interface {
+	// InUse returns the id of the key that seals, and how many keys there are that open.
+	InUse() (primary uint32, keys int)
 }
 
 // Server is the console.
@@ -166,7 +175,7 @@ func (s *Server) routes() {
 	s.post(r, "/workspaces/{workspace}/choose", "", s.chooseWorkspace)
 
 	s.get(r, "/admin/search", s.search)
-	s.get(r, "/admin/settings", func(request) (answer, error) { return answer{redirect: membersHref}, nil })
+	s.settingsRoutes(r)
 	s.get(r, membersHref, s.members)
 	s.post(r, membersHref+"/invite", "", s.inviteMember)
 	s.post(r, membersHref+"/{person}/role", "", s.changeRole)
@@ -231,7 +240,7 @@ func (s *Server) Handler() http.Handler {
 
 // authenticate finds out who asks for everything but files and probes, which are the same for everybody and must not cost a query.
 func (s *Server) authenticate(next http.Handler) http.Handler {
-	limited := s.limit(next)
+	limited := s.limit(s.lookOnly(next))
 	known := s.Auth.Authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if viewer, ok := auth.ViewerFrom(r.Context()); ok {
 			r = r.WithContext(projections.WithSight(r.Context(), viewer.Actor))

@@ -92,6 +92,7 @@ func samples() map[string]templ.Component {
 	}
 	maps.Copy(all, connectionSamples())
 	maps.Copy(all, signInSamples())
+	maps.Copy(all, settingsSamples())
 	return all
 }
 

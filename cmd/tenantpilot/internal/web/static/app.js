@@ -51,9 +51,10 @@
       if (el.textContent !== text) el.textContent = text;
     }
     for (const el of all('[data-time-text]')) el.textContent = timeMode;
+    for (const el of all('[data-time-choice]')) el.checked = el.value === timeMode;
   }
-  function switchTime() {
-    timeMode = timeModes[(timeModes.indexOf(timeMode) + 1) % timeModes.length];
+  function switchTime(mode = timeModes[(timeModes.indexOf(timeMode) + 1) % timeModes.length]) {
+    timeMode = mode;
     store.set('time', timeMode);
     tick();
     note(`Times are ${timeMode}`);
@@ -63,9 +64,13 @@
 
   // --- Theme
   const themes = ['system', 'light', 'dark'];
-  function switchTheme() {
-    const theme = themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % themes.length];
+  const themeNow = () => document.documentElement.dataset.theme;
+  function showTheme() {
+    for (const el of all('[data-theme-choice]')) el.checked = el.value === themeNow();
+  }
+  function switchTheme(theme = themes[(themes.indexOf(themeNow()) + 1) % themes.length]) {
     window.setTheme(theme);
+    showTheme();
     note(`Theme: ${theme}`);
   }
 
@@ -212,14 +217,19 @@
   document.addEventListener('input', (e) => {
     const field = e.target;
     if (field.matches('[data-shortcuts]')) store.set('shortcuts', field.checked ? 'on' : 'off');
+    if (field.matches('[data-theme-choice]')) switchTheme(field.value);
+    if (field.matches('[data-time-choice]')) switchTime(field.value);
     if (!field.matches('[data-filter]')) return;
     const wanted = field.value.toLowerCase();
     for (const line of all(`${field.dataset.filter} > li`)) line.hidden = !line.textContent.toLowerCase().includes(wanted);
   });
 
   // --- Keys
+  function showShortcuts() {
+    for (const el of all('[data-shortcuts]')) el.checked = shortcutsOn();
+  }
   const help = () => {
-    one('[data-shortcuts]').checked = shortcutsOn();
+    showShortcuts();
     one('#viewer').hidePopover();
     one('#help').showModal();
   };
@@ -336,6 +346,8 @@
   });
 
   tick();
+  showTheme();
+  showShortcuts();
   if (pace !== 'live' && one('#stream')) setPace(pace);
   show();
 })();

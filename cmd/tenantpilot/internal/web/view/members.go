@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -130,6 +131,7 @@ var capabilityWords = map[domain.Capability]string{
 	domain.CapRestoreExecute: "Restore into tenants", domain.CapProviderManage: "Manage provider connections and credentials",
 	domain.CapTenantManage: "Manage tenants", domain.CapOnboardingManage: "Onboard tenants", domain.CapScheduleManage: "Manage schedules",
 	domain.CapMemberManage: "Manage members and roles", domain.CapTokenManage: "Manage others' API tokens", domain.CapHoldManage: "Hold and release",
+	domain.CapWorkspaceManage: "Rename the workspace",
 }
 
 // CapabilityWords words a capability.
@@ -264,7 +266,7 @@ func memberSentence(c projections.Change, people map[string]string) string {
 	case domain.BreakGlassUsed:
 		return who(e.Person) + " signed in with their break-glass account"
 	}
-	return c.Name
+	return strings.TrimSuffix(narrate.Sentence(e), ".")
 }
 
 // sees words a scope.

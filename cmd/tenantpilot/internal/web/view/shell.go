@@ -26,6 +26,10 @@ type Shell struct {
 	StartHref string
 	// LiveHref is the page's event stream; empty shows no live indicator.
 	LiveHref string
+	// Settings leads between the pages of the settings; empty elsewhere.
+	Settings []Choice
+	// Preview says as which role the console is seen; nil is the viewer's own.
+	Preview *Preview
 	// Now is the instant the page was rendered for.
 	Now time.Time
 }

@@ -1,0 +1,52 @@
+package page_test
+
+import (
+	"time"
+
+	"github.com/a-h/templ"
+
+	"tenantpilot/cmd/tenantpilot/internal/web/page"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
+	"tenantpilot/domain"
+)
+
+// settingsSamples are the pages of the settings, and a page that is seen as another role.
+func settingsSamples() map[string]templ.Component {
+	settings := func(title, path string) view.Shell {
+		s := quiet(title, path)
+		s.Settings = view.SettingsNav(path, []view.Link{
+			{Label: "Profile", Href: view.ProfileHref},
+			{Label: "Members and roles", Href: "/admin/settings/members"},
+			{Label: "API tokens", Href: "/admin/settings/tokens"},
+			{Label: "Workspace", Href: view.WorkspaceHref},
+		})
+		return s
+	}
+	session := func(id, device, address string, since, used time.Duration) view.SessionLine {
+		return view.SessionLine{ID: id, Device: device, Address: address, Since: ago(since), Used: ago(used)}
+	}
+	here := session("s1", "Firefox on Linux", "198.51.100.7", 26*time.Hour, 20*time.Second)
+	here.Current = true
+	profile := view.PresentProfile(view.ProfileFacts{
+		Name: "Kim Larsen", Email: "kim@northlight.example", Workspace: "Northlight MSP", Role: domain.RoleOwner, MayEnd: true,
+		Idle: 8 * time.Hour, Lifetime: 7 * 24 * time.Hour, Now: now, Sessions: []view.SessionLine{
+			here, session("s2", "Safari on iPhone", "2001:db8::17", 3*24*time.Hour, 2*time.Hour), session("s3", "Edge on Windows", "203.0.113.40", 5*24*time.Hour, 7*time.Hour),
+		},
+	})
+	profile.History = []view.Change{{Position: 2201, At: ago(time.Hour), Event: "SessionsEnded", Sentence: "Signed out of 2 sessions of their own.", Actor: "Kim Larsen"}}
+	workspace := view.PresentWorkspace(view.WorkspaceFacts{
+		Name: "Northlight MSP", MayRename: true, Verifier: "log.northlight.example+4f2a9c01+AZ0yTq7b5sVYc1p1b3J2",
+		Keyset: &view.KeysInUse{Primary: 2884501, Keys: 2}, Now: now,
+	})
+	workspace.History = []view.Change{{Position: 2214, At: now, Event: "WorkspaceRenamed", Sentence: "Renamed the workspace to Northlight MSP.", Actor: "Kim Larsen"}}
+	bare := view.PresentWorkspace(view.WorkspaceFacts{Name: "Northlight MSP", Now: now})
+	preview := quiet("Tenants", "/admin/tenants")
+	preview.Preview = view.PresentPreview(domain.RoleOperator, nil, nil)
+	return map[string]templ.Component{
+		"settings-profile":         page.ProfilePage(settings("Profile", view.ProfileHref), profile),
+		"settings-workspace":       page.WorkspacePage(settings("Workspace", view.WorkspaceHref), workspace),
+		"settings-workspace-plain": page.WorkspacePage(settings("Workspace", view.WorkspaceHref), bare),
+		"settings-members":         page.MembersPage(settings("Members and roles", "/admin/settings/members"), sampleMembers()),
+		"preview":                  page.TenantsPage(preview, view.TenantList{Now: now, Action: "/admin/tenants", Rows: sampleTenantRows()}),
+	}
+}

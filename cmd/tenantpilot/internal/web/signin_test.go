@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -245,6 +247,23 @@ func TestOnlyTheBrowserThatBeganIsSignedIn(t *testing.T) {
 	first, _ := tabs.toProvider(t, beginPath+"?next=/admin/tenants"), tabs.toProvider(t, beginPath)
 	if res := tabs.back(t, first); res.header.Get("Location") != "/admin/tenants" {
 		t.Errorf("first of two tabs: %d %s", res.status, visible(res.text()))
+	}
+	// Of many answers at once one counts.
+	many := c.browser(t, "")
+	answer = many.toProvider(t, beginPath)
+	var in atomic.Int32
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			res, err := many.try(t, "GET", callbackPath+"?"+answer.Encode())
+			if err == nil && res.status == http.StatusSeeOther {
+				in.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if in.Load() != 1 {
+		t.Errorf("%d of 16 equal answers signed somebody in, want 1", in.Load())
 	}
 }
 

@@ -31,6 +31,8 @@ const (
 // Issuer is a running provider. Its fields may be changed between requests.
 type Issuer struct {
 	URL string
+	// Redirect is the registered reply address, Redirect unless a test has a console that can be reached.
+	Redirect string
 	// Email and Subject are of the person at the provider; the address is verified unless Claims says otherwise.
 	Email, Subject string
 	// Claims changes what the next ID tokens say; nil changes nothing.
@@ -51,7 +53,7 @@ type Issuer struct {
 // New starts an issuer that stops with the test.
 func New(t testing.TB) *Issuer {
 	t.Helper()
-	i := &Issuer{Email: "ada@example.test", Subject: "subject-1", codes: map[string]url.Values{}, key: NewKey()}
+	i := &Issuer{Redirect: Redirect, Email: "ada@example.test", Subject: "subject-1", codes: map[string]url.Values{}, key: NewKey()}
 	well := &oidctest.Server{
 		PublicKeys: []oidctest.PublicKey{{PublicKey: i.key.Public(), KeyID: "k1", Algorithm: "ES256"}}, Algorithms: []string{"ES256"},
 	}
@@ -98,7 +100,7 @@ func (i *Issuer) draw() string {
 
 func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 	asked := r.URL.Query()
-	if asked.Get("client_id") != ClientID || asked.Get("redirect_uri") != Redirect || asked.Get("response_type") != "code" ||
+	if asked.Get("client_id") != ClientID || asked.Get("redirect_uri") != i.Redirect || asked.Get("response_type") != "code" ||
 		asked.Get("code_challenge_method") != "S256" || asked.Get("nonce") == "" || asked.Get("state") == "" {
 		http.Error(w, "bad request", http.StatusBadRequest)
 		return
@@ -112,7 +114,7 @@ func (i *Issuer) authorize(w http.ResponseWriter, r *http.Request) {
 		i.codes[code] = asked
 		answer.Set("code", code)
 	}
-	http.Redirect(w, r, Redirect+"?"+answer.Encode(), http.StatusFound)
+	http.Redirect(w, r, i.Redirect+"?"+answer.Encode(), http.StatusFound)
 }
 
 func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
@@ -127,7 +129,7 @@ func (i *Issuer) token(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		_, _ = w.Write([]byte(`{"error":"invalid_client"}`))
 		return
-	case !ok || r.PostFormValue("redirect_uri") != Redirect || asked.Get("code_challenge") != challenge:
+	case !ok || r.PostFormValue("redirect_uri") != i.Redirect || asked.Get("code_challenge") != challenge:
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = w.Write([]byte(`{"error":"invalid_grant","error_description":"AADSTS70008: the code is not good"}`))
 		return

@@ -27,6 +27,10 @@ type Start struct {
 	Reconsent bool
 	// Context is what the caller sent along; it is part of what makes two requests the same, and is not interpreted.
 	Context map[string]any
+
+	cause uuid.UUID
+	// claim appends what makes the start the only one of its kind, after the gate's answer; nil claims nothing.
+	claim func(context.Context, *eventstore.Unit) error
 }
 
 // StartResult is the gate's answer with what a presenter needs to word it. All four outcomes are results, not errors.
@@ -55,7 +59,7 @@ func (h *Handler) Start(ctx context.Context, c Start) (StartResult, error) {
 	r := StartResult{Attempt: c.Attempt}
 	receipt, err := h.transact(ctx, request{
 		actor: c.Actor, key: domain.AttemptStream(c.Actor.Workspace, c.Attempt), hash: hash, affinity: c.affinity(), needs: c.needs(),
-		attempt: c.Attempt, surface: c.Surface, trigger: c.Trigger,
+		attempt: c.Attempt, cause: c.cause, surface: c.Surface, trigger: c.Trigger,
 	}, func(ctx context.Context, u *eventstore.Unit, at time.Time) error {
 		s, a, err := h.decideStart(ctx, u, c, at, &r)
 		if err != nil {
@@ -69,6 +73,9 @@ func (h *Handler) Start(ctx context.Context, c Start) (StartResult, error) {
 			r.Run, r.RunNumber = r.RunStream(a), a.RunNumber
 		}
 		u.Apply(r.Changes(s, a))
+		if c.claim != nil {
+			return c.claim(ctx, u)
+		}
 		return nil
 	})
 	if err != nil {

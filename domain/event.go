@@ -66,7 +66,7 @@ var registry, zeros = registryOf(
 	of[StartReserved], of[ReservationEnded], of[PersonDescribed], of[PersonErased],
 	of[OnboardingStarted], of[TenantIdentified], of[ConnectionChosen], of[VerificationRequested], of[BootstrapSelected],
 	of[BootstrapOperationAdmitted], of[BootstrapStopped], of[OnboardingTakenOver], of[OnboardingCompleted], of[OnboardingAbandoned],
-	of[CredentialExpiring],
+	of[CredentialExpiring], of[AttemptReplayed],
 )
 
 type decoder func(payload []byte) (Event, error)

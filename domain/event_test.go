@@ -145,6 +145,7 @@ func samples() []Event {
 		OnboardingTakenOver{From: ada, By: grace},
 		OnboardingCompleted{Connection: 7, Verification: VerificationDegraded, Accepted: "Groups are all we need"},
 		OnboardingAbandoned{Reason: "The customer left"},
+		AttemptReplayed{Replay: id(22), Preview: id(71), By: grace, With: id(23)},
 	}
 }
 
@@ -298,6 +299,7 @@ func TestEvolveVersion(t *testing.T) {
 		"Workspace": Fold(Workspace{}, samples()...), "Tenant": Fold(Tenant{}, samples()...), "Run": Fold(Run{}, samples()...),
 		"ProviderConnection": Fold(ProviderConnection{}, samples()...), "Reservations": Fold(Reservations{}, samples()...),
 		"Person": Fold(Person{}, samples()...), "OnboardingSession": Fold(OnboardingSession{}, samples()...), "ExpiryWatch": Fold(ExpiryWatch{}, samples()...),
+		"RefusedAttempt": Fold(RefusedAttempt{}, samples()...),
 	}
 	got, err := json.MarshalIndent(map[string]any{"evolveVersion": evolveVersion, "states": states}, "", "  ")
 	if err != nil {
@@ -399,9 +401,6 @@ var withoutState = map[string]string{
 	"VerificationRequested":      "for the session's log: what the check finds out is the connection's",
 	"BootstrapOperationAdmitted": "for the session's log: the reservation that ended says what waits",
 	"BootstrapStopped":           "for the session's log: the reservations that ended say what waits",
-	"RunDeduped":                 "receipt: the attempt's own stream has no state, the run that was joined is as it was",
-	"ScopeBusy":                  "receipt: nothing was started",
-	"StartBlocked":               "receipt: nothing was started",
 	"RunProgressed":              "for the run page only: no decision depends on how far a run has come",
 	"EvidenceExported":           "trace of what left the system: nothing is decided by it",
 	"RunRecovered":               "says why the run is begun again; the RunStarted that follows in the same append moves the state",
@@ -436,6 +435,7 @@ func TestEveryEventMovesOneAggregateOrIsListed(t *testing.T) {
 			"Person":       moves(Person{}, e),
 			"ExpiryWatch":  moves(ExpiryWatch{}, e),
 			"Reservations": moves(Reservations{}, e) || moves(waiting, e), "OnboardingSession": moves(OnboardingSession{}, e),
+			"RefusedAttempt": moves(RefusedAttempt{}, e),
 		} {
 			if ok {
 				moved = append(moved, name)

@@ -39,7 +39,7 @@ func (h *Handler) ForecastReplay(ctx context.Context, c Replay) (StartResult, er
 	if err != nil {
 		return StartResult{}, err
 	}
-	if _, err := refused.Replay(c.event(uuid.Nil)); err != nil {
+	if _, err := refused.Replay(c.event(c.Attempt, uuid.Nil)); err != nil {
 		return StartResult{}, err
 	}
 	return h.Forecast(ctx, start)
@@ -51,8 +51,10 @@ func (h *Handler) ReplayedAs(ctx context.Context, actor domain.Actor, attempt uu
 	return refused.Replayed, err
 }
 
-func (c Replay) event(with uuid.UUID) domain.AttemptReplayed {
-	return domain.AttemptReplayed{Replay: domain.ReplayAttempt(c.Preview, c.Attempt), Preview: c.Preview, By: c.Actor.Ref, With: with}
+func (c Replay) event(attempt, with uuid.UUID) domain.AttemptReplayed {
+	return domain.AttemptReplayed{
+		Attempt: attempt, Replay: domain.ReplayAttempt(c.Preview, c.Attempt), Preview: c.Preview, By: c.Actor.Ref, With: with,
+	}
 }
 
 // replayOf finds the refused attempt and makes the start that repeats it. Receipts never change, so it can be made before the transaction.
@@ -83,11 +85,11 @@ func (h *Handler) replayStart(ctx context.Context, c Replay) (Start, error) {
 		return start, err
 	}
 	start.claim = func(ctx context.Context, u *eventstore.Unit) error {
-		if err := claimReplay(ctx, u, c, c.Attempt, c.event(uuid.Nil), refused); err != nil {
+		if err := claimReplay(ctx, u, c, c.event(c.Attempt, uuid.Nil), refused); err != nil {
 			return err
 		}
 		for _, same := range c.Same {
-			if err := claimReplay(ctx, u, c, same, c.event(c.Attempt), refused); err != nil {
+			if err := claimReplay(ctx, u, c, c.event(same, c.Attempt), refused); err != nil {
 				return err
 			}
 		}
@@ -97,10 +99,8 @@ func (h *Handler) replayStart(ctx context.Context, c Replay) (Start, error) {
 }
 
 // claimReplay records a replay in the refused attempt's own stream, whose version can be written only once.
-func claimReplay(
-	ctx context.Context, u *eventstore.Unit, c Replay, attempt uuid.UUID, e domain.AttemptReplayed, like domain.RefusedAttempt,
-) error {
-	stream := domain.AttemptStream(c.Actor.Workspace, attempt)
+func claimReplay(ctx context.Context, u *eventstore.Unit, c Replay, e domain.AttemptReplayed, like domain.RefusedAttempt) error {
+	stream := domain.AttemptStream(c.Actor.Workspace, e.Attempt)
 	refused, _, err := eventstore.Load[domain.RefusedAttempt](ctx, u, stream)
 	if err != nil {
 		return err

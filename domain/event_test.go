@@ -145,7 +145,7 @@ func samples() []Event {
 		OnboardingTakenOver{From: ada, By: grace},
 		OnboardingCompleted{Connection: 7, Verification: VerificationDegraded, Accepted: "Groups are all we need"},
 		OnboardingAbandoned{Reason: "The customer left"},
-		AttemptReplayed{Replay: id(22), Preview: id(71), By: grace, With: id(23)},
+		AttemptReplayed{Attempt: id(21), Replay: id(22), Preview: id(71), By: grace, With: id(23)},
 	}
 }
 

@@ -40,6 +40,7 @@ type StartResult struct {
 	Operation  domain.Operation
 	Tenant     domain.Tenant
 	Connection domain.ProviderConnection // zero when the tenant has none
+	Inputs     map[string]string         // resolved
 	Run        uuid.UUID                 // the accepted run, else the holder; zero when blocked
 	RunNumber  int64                     // its number
 	Replayed   bool                      // this is the first answer to a repeated attempt
@@ -131,7 +132,7 @@ func (h *Handler) decideStart(
 			return s, a, err
 		}
 	}
-	r.Decision = domain.Start(s, a)
+	r.Decision, r.Inputs = domain.Start(s, a), inputs
 	r.Operation, r.Tenant, r.Connection, r.Run, r.RunNumber = op, s.Tenant, s.Connection, r.Holder.Run, r.Holder.RunNumber
 	return s, a, nil
 }
@@ -230,7 +231,7 @@ func (h *Handler) replay(ctx context.Context, c Start, receipt eventstore.Receip
 	if r.Outcome != domain.Accepted {
 		r.Run, r.RunNumber = r.Holder.Run, r.Holder.RunNumber
 	}
-	r.Facts, r.Identity = about.Facts, about.Identity
+	r.Facts, r.Identity, r.Inputs = about.Facts, about.Identity, about.Inputs
 	if r.Operation, err = domain.LookupOperation(about.Operation); err != nil {
 		return r, err
 	}

@@ -40,6 +40,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 	proofs := want{"owner": 409, "manager": 409, "operator": 409, "both": 409, "readonly": 409, "limited": 409, "stranger": 409, "platform": 404, "nobody": 404}
 	packs := want{"owner": 409, "manager": 409, "operator": 409, "both": 409, "readonly": 409, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	htmlOnly[runPath(run.RunNumber)+"/evidence"], htmlOnly["/admin/t/"+own+"/evidence"] = true, true // files, rather
+	confirm := "/admin/attempts/replay/" + uuid.NewString() + "/confirm"
+	htmlOnly["/admin/attempts/replay"], htmlOnly[confirm] = true, true
+	picks := want{"owner": 400, "operator": 400, "readonly": 400, "limited": 400, "stranger": 400, "platform": 404, "nobody": 404} // without attempts
+	noPreview := want{"owner": 404, "operator": 404, "readonly": 404, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	checks := map[string]want{
 		"POST " + startPath(c.contoso, domain.OpGroupsSync):                   starts,
 		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                 starts,
@@ -81,6 +85,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /admin/audit/proof/consistency?from=1":                           proofs,
 		"GET " + runPath(run.RunNumber) + "/evidence":                         packs,
 		"GET /admin/t/" + own + "/evidence":                                   packs,
+		"POST /admin/attempts/replay":                                         picks,
+		"POST " + confirm:                                                     noPreview,
 		"GET /admin/no/such/page":                                             {},
 	}
 	for _, name := range members {

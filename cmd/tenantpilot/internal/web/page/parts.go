@@ -40,6 +40,9 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+// capital begins a text with a capital letter.
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
 func unreadCount(n int) string {
 	if n > 99 {
 		return "99+"

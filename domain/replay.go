@@ -24,7 +24,7 @@ type RefusedAttempt struct {
 // AttemptReplayed says that a refused attempt was tried again, as another attempt.
 type AttemptReplayed struct {
 	Attempt uuid.UUID `json:"attempt"` // the refused one
-	Replay  uuid.UUID `json:"replay"` // the attempt that it was tried again as
+	Replay  uuid.UUID `json:"replay"`  // the attempt that it was tried again as
 	Preview uuid.UUID `json:"preview"`
 	By      ActorRef  `json:"by"`
 	// With is the refused attempt that asked for the same work and was replayed in place of this one; zero when it is this one.

@@ -23,7 +23,7 @@ import (
 const attemptReplayPath = "/admin/attempts/replay"
 
 var (
-	replayLine    = regexp.MustCompile(`(?s)<tr id="bulk-([0-9a-f-]{36})">(.*?)</tr>`)
+	replayLine    = regexp.MustCompile(`(?s)<tr id="bulk-([0-9a-f-]{36})" role="row">(.*?)</tr>`)
 	confirmAction = regexp.MustCompile(`action="(` + attemptReplayPath + `/[0-9a-f-]{36}/confirm)"`)
 	hiddenField   = regexp.MustCompile(`name="(digest|back|query)" value="([^"]*)"`)
 )

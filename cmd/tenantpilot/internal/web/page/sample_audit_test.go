@@ -73,7 +73,7 @@ func sampleAttempts() view.AttemptList {
 func attemptWork(i int, step, href, note string) view.AttemptWork {
 	return view.AttemptWork{
 		Step: view.Link{Label: step, Href: href}, Note: note, Tenant: tenantLink(i), Connection: connectionLink(i),
-		Receipt: view.Link{Label: fmt.Sprintf("%d attempts", 5-i), Href: "?"},
+		Receipt: view.Link{Label: fmt.Sprintf("%d attempts", 6-i), Href: "?"},
 	}
 }
 
@@ -88,7 +88,7 @@ func groupedAttempts() view.AttemptList {
 			Work: []view.AttemptWork{
 				attemptWork(0, "Request admin consent", "?", ""), attemptWork(1, "Request admin consent", "?", ""), attemptWork(2, "Request admin consent", "?", "A manager or owner can do this."),
 			},
-			Note: "3 attempts of them replayed.", Replay: &view.Button{Label: "Replay 11 attempts", Icon: "rotate-cw", Variant: "outline", Post: true, Href: view.AttemptReplayHref},
+			Note: "Replayed: 3 of them.", Replay: &view.Button{Label: "Replay 11 attempts", Icon: "rotate-cw", Variant: "outline", Post: true, Href: view.AttemptReplayHref},
 		},
 		{
 			Badge: view.StartBadge("scope_busy"), Title: "Connection busy: 3 attempts in 1 tenant", Text: "Other work held the connection's protected scope.", First: ago(2 * time.Hour), Newest: ago(time.Hour),

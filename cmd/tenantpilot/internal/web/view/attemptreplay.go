@@ -53,7 +53,7 @@ func PresentAttemptGroups(
 		case g.Open == 0:
 			v.Note = "All of them were replayed."
 		case done > 0:
-			v.Note = plural(done, "attempt") + " of them replayed."
+			v.Note = fmt.Sprintf("Replayed: %d of them.", done)
 		}
 		if replay && g.Open > 0 {
 			v.Replay = replayButton(v.ListHref, q.Href(nil), g.Open)

@@ -276,7 +276,7 @@ func (s *Server) forecastReplay(
 		out.Badge, out.Text = view.BulkNotNeeded, "The same work is active."
 		return out, false, nil
 	case domain.IsBlocked:
-		out.Badge, out.Link = view.BulkStillStops, view.FirstStep(view.PresentStart(facts))
+		out.Badge, out.Text, out.Link = view.BulkStillStops, forecast.Text+".", view.FirstStep(view.PresentStart(facts))
 		return out, false, nil
 	}
 	return out, true, nil

@@ -167,7 +167,7 @@ func TestReplayAfterTheFix(t *testing.T) {
 	b := c.browser(t, "operator")
 	still := b.send(t, "POST", attemptReplayPath, attempts(ids[:]...))
 	for id, text := range still.replays() {
-		if !strings.HasPrefix(text, "Still blocked Will be blocked: admin consent was revoked Request admin consent") {
+		if !strings.HasPrefix(text, "Still blocked Will be blocked: admin consent was revoked. Request admin consent") {
 			t.Errorf("%s before the fix: %q", id, text)
 		}
 	}

@@ -18,7 +18,7 @@ func sampleReplays() view.BulkPage {
 		replayRow(1, 0, "Directory groups sync", "Will start now", view.BulkWillStart, nil),
 		replayRow(2, 0, "Role definitions sync", "A row above will be using the connection.", view.BulkWillWait, nil),
 		replayRow(3, 0, "Directory groups sync", "It asks for the same work as a row above; one start answers both.", view.BulkSameWork, nil),
-		replayRow(4, 3, "Directory groups sync", "Will be blocked: admin consent was revoked", view.BulkStillStops, &view.Link{Label: "Request admin consent", Href: "?"}),
+		replayRow(4, 3, "Directory groups sync", "Will be blocked: admin consent was revoked.", view.BulkStillStops, &view.Link{Label: "Request admin consent", Href: "?"}),
 		replayRow(5, 5, "Directory groups sync", "By Grace Hopper. Nothing was started a second time.", view.BulkReplayed, &view.Link{Label: "Receipt of the replay", Href: "?"}),
 		replayRow(6, 2, "Directory groups sync", "The same work has succeeded since.", view.BulkNotNeeded, &view.Link{Label: "Run 4718", Href: "?"}),
 		replayRow(7, 1, "Scheduled backup", "Scheduled backups and restores are not replayed. Start it again on purpose.", view.BulkNoReplay, nil),

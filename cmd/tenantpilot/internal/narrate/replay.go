@@ -3,8 +3,6 @@ package narrate
 import (
 	"fmt"
 
-	"github.com/google/uuid"
-
 	"tenantpilot/domain"
 )
 
@@ -13,7 +11,7 @@ func ofReplay(e domain.Event) string {
 	switch {
 	case !ok:
 		return ""
-	case r.With != uuid.Nil:
+	case r.With != (domain.AttemptReplayed{}).With:
 		return fmt.Sprintf("Replayed as attempt %s, together with attempt %s, which asked for the same work.", short(r.Replay), short(r.With))
 	}
 	return fmt.Sprintf("Replayed as attempt %s.", short(r.Replay))

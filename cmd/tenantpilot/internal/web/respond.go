@@ -322,7 +322,7 @@ func (s *Server) shell(r request, a answer) (view.Shell, error) {
 	shell.SignOutHref = "/sign-out"
 	if r.viewer.Actor.Platform {
 		shell.Viewer.Role = "platform"
-		shell.Nav = view.MainNav(r.URL.Path, func(href string) bool { return href == systemDirectoryHref })
+		shell.Nav = view.MainNav(r.URL.Path, func(href string) bool { return href == systemDirectoryHref || href == systemStandingHref })
 		return shell, nil
 	}
 	shell.Nav = view.MainNav(r.URL.Path, func(href string) bool { return slices.Contains(pages, href) })

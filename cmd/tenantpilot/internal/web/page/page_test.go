@@ -41,6 +41,7 @@ func samples() map[string]templ.Component {
 		"bulk-done":        page.BulkPage(shell("Cancelling was asked for", "/admin/operations/bulk/confirm"), doneBulk()),
 		"replay-preview":   page.BulkPage(quiet("Replay 2 attempts?", view.AttemptReplayHref), sampleReplays()),
 		"replay-done":      page.BulkPage(quiet("The replays were answered", view.AttemptReplayHref), doneReplays()),
+		"projections":      page.StandingPage(quiet("Projections", "/system/projections"), sampleStanding()),
 		"run-running":      page.RunPage(run("Run 4718"), runningRun()),
 		"run-failed":       page.RunPage(run("Run 4713"), failedRun()),
 		"run-partial":      page.RunPage(run("Run 4713"), partialRun()),

@@ -14,7 +14,7 @@ create table attempt_replays (
     position  bigint      not null,
     constraint attempt_replays_key primary key (workspace, attempt)
 );
-create index attempt_replays_by_replay on attempt_replays (workspace, replay);
+create unique index attempt_replays_by_replay on attempt_replays (workspace, replay) where together is null;
 
 grant select, insert, update, delete on attempt_replays to tenantpilot_app;
 grant select on attempt_replays to tenantpilot_auditor;

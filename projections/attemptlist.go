@@ -53,18 +53,23 @@ type AttemptLine struct {
 	ConnectionLabel string
 	InitiatorName   string
 	Replay          *uuid.UUID // the attempt that it was tried again as
+	ReplayOf        *uuid.UUID // the refused attempt that it tries again
 }
 
 // Cursor is the line's place in the list.
 func (l AttemptLine) Cursor() Cursor { return Cursor{l.At, l.Position} }
 
 const attemptColumns = `a.attempt, a.workspace, a.tenant, a.connection, a.operation, a.outcome, a.reason, a.run_number, a.surface, a.trigger,
-	a.initiator_kind, a.initiator_id, a.facts, a.at, a.position, t.name, t.external_id, coalesce(c.display_name, ''), coalesce(p.display_name, ''), y.replay`
+	a.initiator_kind, a.initiator_id, a.facts, a.at, a.position, t.name, t.external_id, coalesce(c.display_name, ''),
+	coalesce((select p.display_name from people p where p.id = a.initiator_id), ''),
+	(select y.replay from attempt_replays y where y.workspace = a.workspace and y.attempt = a.attempt),
+	(select y.attempt from attempt_replays y where y.workspace = a.workspace and y.replay = a.attempt and y.together is null)`
 
 const attemptJoins = ` join tenants t on t.tenant = a.tenant
-	left join provider_connections c on c.number = a.connection
-	left join people p on p.id = a.initiator_id
-	left join attempt_replays y on y.workspace = a.workspace and y.attempt = a.attempt `
+	left join provider_connections c on c.number = a.connection `
+
+// openAttempt holds for attempts that were not replayed.
+const openAttempt = `not exists (select from attempt_replays y where y.workspace = a.workspace and y.attempt = a.attempt)`
 
 func (f AttemptFilter) conditions(q *query) *query {
 	q.match("a.outcome", f.Outcome)
@@ -85,7 +90,7 @@ func (f AttemptFilter) conditions(q *query) *query {
 		q.and(`a.attempt = any(` + q.arg(f.Attempts) + `::uuid[])`)
 	}
 	if f.Open {
-		q.and(`a.outcome in ('blocked', 'scope_busy') and y.replay is null`)
+		q.and(`a.outcome in ('blocked', 'scope_busy') and ` + openAttempt)
 	}
 	if f.Run != 0 {
 		q.and(`a.run_number = ` + q.arg(f.Run))
@@ -205,7 +210,7 @@ func (r Reader) GroupAttempts(ctx context.Context, actor domain.Actor, f Attempt
 	q = f.conditions(q)
 	rows, err := r.pool.Query(ctx, `with w as (
 			select a.outcome, a.reason, a.attempt, a.at, a.run_number, t.name, t.external_id, coalesce(a.connection, 0) as connection,
-				coalesce(c.display_name, '') as label, y.replay is null as open
+				coalesce(c.display_name, '') as label, `+openAttempt+` as open
 			from attempts a`+attemptJoins+` where a.outcome in ('blocked', 'scope_busy') and `+q.String()+`
 		), g as (
 			select outcome, reason, count(*) as n, count(*) filter (where open) as open, count(distinct external_id) as tenants,

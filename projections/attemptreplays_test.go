@@ -47,6 +47,14 @@ func TestReplayedAttemptsAreNoLongerOpen(t *testing.T) {
 	if len(open) != 2 || open[0].Attempt != again.Attempt || open[1].Attempt != second.Attempt {
 		t.Errorf("%d attempts are open", len(open))
 	}
+	if open[0].ReplayOf == nil || *open[0].ReplayOf != first.Attempt || open[1].ReplayOf != nil {
+		t.Errorf("replays of %v and %v", open[0].ReplayOf, open[1].ReplayOf)
+	}
+	told, _, _, err := read.ListAudit(ctx, f.operator, projections.AuditFilter{Attempt: first.Attempt, Limit: 10})
+	must(t, err)
+	if len(told) != 2 || told[0].Event != "AttemptReplayed" || told[0].ObjectKind != projections.ObjectAttempt {
+		t.Errorf("the audit log tells of the refused attempt: %+v", told)
+	}
 	chosen, _, _, err := read.ListAttempts(ctx, f.operator, projections.AttemptFilter{Attempts: []uuid.UUID{first.Attempt, uuid.New()}})
 	must(t, err)
 	if len(chosen) != 1 || chosen[0].Replay == nil || *chosen[0].Replay != again.Attempt {

@@ -93,14 +93,14 @@ func (s *Server) confirmReplay(r request) (answer, error) {
 	if err := s.Read.AwaitNow(ctx, time.Second); err != nil { // what came since has to be seen
 		return answer{}, err
 	}
-	lines, done, err := s.replayFacts(r, preview.Items)
+	lines, err := s.replayLines(r, preview.Items)
 	if err != nil {
 		return answer{}, err
 	}
 	p := view.BulkPage{Now: time.Now().UTC(), Noun: "attempt", Headline: "The replays were answered", Column: "What happened", Back: list}
 	var last int64
 	for _, item := range preview.Items {
-		row, seq, err := s.replayOne(r, preview.ID, item, lines, done)
+		row, seq, err := s.replayOne(r, preview.ID, item, lines)
 		if err != nil {
 			return answer{}, err
 		}
@@ -360,29 +360,23 @@ func (s *Server) doneSince(r request, items []projections.ReplayItem) (map[strin
 	return by, err
 }
 
-// replayFacts reads what a confirmation needs to know of the frozen attempts, as of now.
-func (s *Server) replayFacts(r request, items []projections.ReplayItem) (
-	lines map[uuid.UUID]projections.AttemptLine, done map[string]projections.DoneSince, err error,
-) {
+// replayLines reads the frozen attempts as the viewer sees them now.
+func (s *Server) replayLines(r request, items []projections.ReplayItem) (map[uuid.UUID]projections.AttemptLine, error) {
 	var ids []uuid.UUID
 	for _, item := range items {
 		ids = append(ids, item.Attempt)
 	}
 	rows, err := s.findAttempts(r, projections.AttemptFilter{Attempts: ids})
-	if err != nil {
-		return nil, nil, err
-	}
-	lines = make(map[uuid.UUID]projections.AttemptLine, len(rows))
+	lines := make(map[uuid.UUID]projections.AttemptLine, len(rows))
 	for _, row := range rows {
 		lines[row.id] = row.line
 	}
-	done, err = s.doneSince(r, items)
-	return lines, done, err
+	return lines, err
 }
 
 // replayOne replays one frozen attempt and words what became of it, with the seq of what was appended.
 func (s *Server) replayOne(
-	r request, preview uuid.UUID, item projections.ReplayItem, lines map[uuid.UUID]projections.AttemptLine, done map[string]projections.DoneSince,
+	r request, preview uuid.UUID, item projections.ReplayItem, lines map[uuid.UUID]projections.AttemptLine,
 ) (view.BulkRow, int64, error) {
 	line, found := lines[item.Attempt]
 	if !found {
@@ -396,6 +390,10 @@ func (s *Server) replayOne(
 		return row, 0, err
 	case other != uuid.Nil:
 		row, err = s.replayedBefore(r, row, other)
+		return row, 0, err
+	}
+	done, err := s.doneSince(r, []projections.ReplayItem{item}) // as late as can be: a confirmation of many takes its time
+	if err != nil {
 		return row, 0, err
 	}
 	if since, ok := done[item.Identity]; ok && !own && !since.Active && since.At.After(line.At) { // the gate itself sees what is active
@@ -472,7 +470,11 @@ func confirmable(p view.BulkPage, preview projections.ReplayPreview, wrong strin
 
 // replayAgain shows a preview once more, with the same frozen attempts.
 func (s *Server) replayAgain(r request, preview projections.ReplayPreview, wrong string) (answer, error) {
-	lines, done, err := s.replayFacts(r, preview.Items)
+	lines, err := s.replayLines(r, preview.Items)
+	if err != nil {
+		return answer{}, err
+	}
+	done, err := s.doneSince(r, preview.Items)
 	if err != nil {
 		return answer{}, err
 	}

@@ -391,6 +391,9 @@ func PresentReceiptPage(a projections.AttemptLine, r Receipt, may bool, step fun
 	if a.Run != nil {
 		p.Facts = append(p.Facts, Fact{Label: "Run", Text: "#" + strconv.FormatInt(*a.Run, 10), Href: RunHref(*a.Run)})
 	}
+	if a.ReplayOf != nil {
+		p.Facts = append(p.Facts, Fact{Label: "Replay of", Text: a.ReplayOf.String(), Href: AttemptHref(a.ReplayOf.String()), Mono: true})
+	}
 	if a.Replay != nil {
 		p.Facts = append(p.Facts, Fact{Label: "Replayed as", Text: a.Replay.String(), Href: AttemptHref(a.Replay.String()), Mono: true})
 	}

@@ -266,12 +266,16 @@ func TestTwoOperatorsReplayAtOnce(t *testing.T) {
 	var mu sync.Mutex
 	var all sync.WaitGroup
 	told := map[uuid.UUID][]string{}
+	var confirm []func() response
 	for i, name := range names {
 		b := c.browser(t, strings.ToLower(name))
 		selected := []uuid.UUID{ids[2], ids[3], ids[1-i]} // the third is the same work, refused another time
 		action, sent := b.send(t, "POST", attemptReplayPath, attempts(selected...)).confirmation(t)
+		confirm = append(confirm, func() response { return b.send(t, "POST", action, form(sent)) })
+	}
+	for _, send := range confirm {
 		all.Go(func() {
-			rows := b.send(t, "POST", action, form(sent)).replays()
+			rows := send().replays()
 			mu.Lock()
 			defer mu.Unlock()
 			for id, text := range rows {

@@ -27,6 +27,10 @@ type Start struct {
 	Reconsent bool
 	// Context is what the caller sent along; it is part of what makes two requests the same, and is not interpreted.
 	Context map[string]any
+
+	cause uuid.UUID
+	// claim appends what makes the start the only one of its kind, after the gate's answer; nil claims nothing.
+	claim func(context.Context, *eventstore.Unit) error
 }
 
 // StartResult is the gate's answer with what a presenter needs to word it. All four outcomes are results, not errors.
@@ -36,6 +40,7 @@ type StartResult struct {
 	Operation  domain.Operation
 	Tenant     domain.Tenant
 	Connection domain.ProviderConnection // zero when the tenant has none
+	Inputs     map[string]string         // resolved
 	Run        uuid.UUID                 // the accepted run, else the holder; zero when blocked
 	RunNumber  int64                     // its number
 	Replayed   bool                      // this is the first answer to a repeated attempt
@@ -55,7 +60,7 @@ func (h *Handler) Start(ctx context.Context, c Start) (StartResult, error) {
 	r := StartResult{Attempt: c.Attempt}
 	receipt, err := h.transact(ctx, request{
 		actor: c.Actor, key: domain.AttemptStream(c.Actor.Workspace, c.Attempt), hash: hash, affinity: c.affinity(), needs: c.needs(),
-		attempt: c.Attempt, surface: c.Surface, trigger: c.Trigger,
+		attempt: c.Attempt, cause: c.cause, surface: c.Surface, trigger: c.Trigger,
 	}, func(ctx context.Context, u *eventstore.Unit, at time.Time) error {
 		s, a, err := h.decideStart(ctx, u, c, at, &r)
 		if err != nil {
@@ -69,6 +74,9 @@ func (h *Handler) Start(ctx context.Context, c Start) (StartResult, error) {
 			r.Run, r.RunNumber = r.RunStream(a), a.RunNumber
 		}
 		u.Apply(r.Changes(s, a))
+		if c.claim != nil {
+			return c.claim(ctx, u)
+		}
 		return nil
 	})
 	if err != nil {
@@ -124,7 +132,7 @@ func (h *Handler) decideStart(
 			return s, a, err
 		}
 	}
-	r.Decision = domain.Start(s, a)
+	r.Decision, r.Inputs = domain.Start(s, a), inputs
 	r.Operation, r.Tenant, r.Connection, r.Run, r.RunNumber = op, s.Tenant, s.Connection, r.Holder.Run, r.Holder.RunNumber
 	return s, a, nil
 }
@@ -223,7 +231,7 @@ func (h *Handler) replay(ctx context.Context, c Start, receipt eventstore.Receip
 	if r.Outcome != domain.Accepted {
 		r.Run, r.RunNumber = r.Holder.Run, r.Holder.RunNumber
 	}
-	r.Facts, r.Identity = about.Facts, about.Identity
+	r.Facts, r.Identity, r.Inputs = about.Facts, about.Identity, about.Inputs
 	if r.Operation, err = domain.LookupOperation(about.Operation); err != nil {
 		return r, err
 	}

@@ -66,6 +66,7 @@ var registry, zeros = registryOf(
 	of[CredentialExpiring],
 	of[BreakGlassSet], of[BreakGlassRemoved], of[BreakGlassUsed],
 	of[WorkspaceRenamed], of[SessionsEnded],
+	of[AttemptReplayed],
 )
 
 type decoder func(payload []byte) (Event, error)

@@ -151,6 +151,7 @@ func samples() []Event {
 		OnboardingTakenOver{From: ada, By: grace},
 		OnboardingCompleted{Connection: 7, Verification: VerificationDegraded, Accepted: "Groups are all we need"},
 		OnboardingAbandoned{Reason: "The customer left"},
+		AttemptReplayed{Attempt: id(21), Replay: id(22), Preview: id(71), By: grace, With: id(23)},
 	}
 }
 
@@ -304,6 +305,7 @@ func TestEvolveVersion(t *testing.T) {
 		"Workspace": Fold(Workspace{}, samples()...), "Tenant": Fold(Tenant{}, samples()...), "Run": Fold(Run{}, samples()...),
 		"ProviderConnection": Fold(ProviderConnection{}, samples()...), "Reservations": Fold(Reservations{}, samples()...),
 		"Person": Fold(Person{}, samples()...), "OnboardingSession": Fold(OnboardingSession{}, samples()...), "ExpiryWatch": Fold(ExpiryWatch{}, samples()...),
+		"RefusedAttempt": Fold(RefusedAttempt{}, samples()...),
 	}
 	got, err := json.MarshalIndent(map[string]any{"evolveVersion": evolveVersion, "states": states}, "", "  ")
 	if err != nil {
@@ -406,15 +408,13 @@ var withoutState = map[string]string{
 	"BootstrapOperationAdmitted": "for the session's log: the reservation that ended says what waits",
 	"BootstrapStopped":           "for the session's log: the reservations that ended say what waits",
 	"SessionsEnded":              "trace of what a person did to their own sessions, which are not in the log",
-	"RunDeduped":                 "receipt: the attempt's own stream has no state, the run that was joined is as it was",
-	"ScopeBusy":                  "receipt: nothing was started",
-	"StartBlocked":               "receipt: nothing was started",
-	"RunProgressed":              "for the run page only: no decision depends on how far a run has come",
-	"BreakGlassSet":              "trace of who may come in without the identity provider: accounts are not events",
-	"BreakGlassRemoved":          "as BreakGlassSet",
-	"BreakGlassUsed":             "trace of who came in: nothing is decided by it",
-	"EvidenceExported":           "trace of what left the system: nothing is decided by it",
-	"RunRecovered":               "says why the run is begun again; the RunStarted that follows in the same append moves the state",
+
+	"RunProgressed":     "for the run page only: no decision depends on how far a run has come",
+	"BreakGlassSet":     "trace of who may come in without the identity provider: accounts are not events",
+	"BreakGlassRemoved": "as BreakGlassSet",
+	"BreakGlassUsed":    "trace of who came in: nothing is decided by it",
+	"EvidenceExported":  "trace of what left the system: nothing is decided by it",
+	"RunRecovered":      "says why the run is begun again; the RunStarted that follows in the same append moves the state",
 }
 
 // TestEveryEventMovesOneAggregateOrIsListed folds each sample into each aggregate, empty and in use.
@@ -446,6 +446,7 @@ func TestEveryEventMovesOneAggregateOrIsListed(t *testing.T) {
 			"Person":       moves(Person{}, e),
 			"ExpiryWatch":  moves(ExpiryWatch{}, e),
 			"Reservations": moves(Reservations{}, e) || moves(waiting, e), "OnboardingSession": moves(OnboardingSession{}, e),
+			"RefusedAttempt": moves(RefusedAttempt{}, e),
 		} {
 			if ok {
 				moved = append(moved, name)

@@ -22,6 +22,8 @@ type AttemptFilter struct {
 	Trigger    []Match
 	Surface    []Match
 	Attempt    uuid.UUID
+	Attempts   []uuid.UUID
+	Open       bool  // blocked or busy, and not replayed yet
 	Run        int64 // the run that was opened, joined or waited for
 	From, To   time.Time
 	Limit      int // 1 to 200, default 50
@@ -50,17 +52,24 @@ type AttemptLine struct {
 	TenantExternal  uuid.UUID
 	ConnectionLabel string
 	InitiatorName   string
+	Replay          *uuid.UUID // the attempt that it was tried again as
+	ReplayOf        *uuid.UUID // the refused attempt that it tries again
 }
 
 // Cursor is the line's place in the list.
 func (l AttemptLine) Cursor() Cursor { return Cursor{l.At, l.Position} }
 
 const attemptColumns = `a.attempt, a.workspace, a.tenant, a.connection, a.operation, a.outcome, a.reason, a.run_number, a.surface, a.trigger,
-	a.initiator_kind, a.initiator_id, a.facts, a.at, a.position, t.name, t.external_id, coalesce(c.display_name, ''), coalesce(p.display_name, '')`
+	a.initiator_kind, a.initiator_id, a.facts, a.at, a.position, t.name, t.external_id, coalesce(c.display_name, ''),
+	coalesce((select p.display_name from people p where p.id = a.initiator_id), ''),
+	(select y.replay from attempt_replays y where y.workspace = a.workspace and y.attempt = a.attempt),
+	(select y.attempt from attempt_replays y where y.workspace = a.workspace and y.replay = a.attempt and y.together is null)`
 
 const attemptJoins = ` join tenants t on t.tenant = a.tenant
-	left join provider_connections c on c.number = a.connection
-	left join people p on p.id = a.initiator_id `
+	left join provider_connections c on c.number = a.connection `
+
+// openAttempt holds for attempts that were not replayed.
+const openAttempt = `not exists (select from attempt_replays y where y.workspace = a.workspace and y.attempt = a.attempt)`
 
 func (f AttemptFilter) conditions(q *query) *query {
 	q.match("a.outcome", f.Outcome)
@@ -76,6 +85,12 @@ func (f AttemptFilter) conditions(q *query) *query {
 	}
 	if f.Attempt != uuid.Nil {
 		q.and(`a.attempt = ` + q.arg(f.Attempt))
+	}
+	if f.Attempts != nil {
+		q.and(`a.attempt = any(` + q.arg(f.Attempts) + `::uuid[])`)
+	}
+	if f.Open {
+		q.and(`a.outcome in ('blocked', 'scope_busy') and ` + openAttempt)
 	}
 	if f.Run != 0 {
 		q.and(`a.run_number = ` + q.arg(f.Run))
@@ -160,18 +175,33 @@ func (a Auditor) Receipt(ctx context.Context, l AttemptLine) (domain.Event, erro
 	return a.read.Receipt(ctx, l)
 }
 
-// AttemptGroup is how many attempts a reason refused, and where.
+// AttemptGroup is how many attempts a reason refused, and where. Open attempts have not been replayed.
 type AttemptGroup struct {
 	Outcome  domain.Outcome
 	Reason   *domain.ReasonCode // null for outcomes that need none
 	Attempts int
+	Open     int
 	Tenants  int
+	First    time.Time
 	Newest   time.Time
-	// Where lists tenants with their newest attempt, at most 20: the names, the directory ids and the attempts, in the same order.
-	Names     []string
-	Externals []uuid.UUID
-	Newests   []uuid.UUID
+	// Places counts the tenants and connections with open attempts; Where are those with the most, at most 20.
+	Places int
+	Where  []AttemptPlace
 }
+
+// AttemptPlace is where a reason refused attempts: a tenant, and the connection if there was one.
+type AttemptPlace struct {
+	Tenant     string
+	External   uuid.UUID
+	Connection int64 // 0: none
+	Label      string
+	Open       int
+	Newest     uuid.UUID // the newest open attempt
+	Run        int64     // the run that held the connection then; 0 unless it was busy
+}
+
+// placesListed is how many places of a group are named.
+const placesListed = 20
 
 // GroupAttempts counts the refused attempts of a filter by outcome and reason, most frequent first.
 func (r Reader) GroupAttempts(ctx context.Context, actor domain.Actor, f AttemptFilter) ([]AttemptGroup, error) {
@@ -179,14 +209,22 @@ func (r Reader) GroupAttempts(ctx context.Context, actor domain.Actor, f Attempt
 	q.sees("a", actor)
 	q = f.conditions(q)
 	rows, err := r.pool.Query(ctx, `with w as (
-			select a.outcome, a.reason, a.attempt, a.at, t.name, t.external_id from attempts a`+attemptJoins+` where a.outcome in ('blocked', 'scope_busy') and `+q.String()+`
-		), n as (
-			select outcome, reason, name, external_id, count(*) as c, max(at) as at, (array_agg(attempt order by at desc))[1] as attempt,
-				row_number() over (partition by outcome, reason order by max(at) desc) as k
-			from w group by outcome, reason, name, external_id
-		) select outcome, reason, sum(c)::bigint, count(*), max(at), array_agg(name order by k) filter (where k <= 20),
-			array_agg(external_id order by k) filter (where k <= 20), array_agg(attempt order by k) filter (where k <= 20)
-		from n group by outcome, reason order by 3 desc, outcome, reason limit 100`, q.args...)
+			select a.outcome, a.reason, a.attempt, a.at, a.run_number, t.name, t.external_id, coalesce(a.connection, 0) as connection,
+				coalesce(c.display_name, '') as label, `+openAttempt+` as open
+			from attempts a`+attemptJoins+` where a.outcome in ('blocked', 'scope_busy') and `+q.String()+`
+		), g as (
+			select outcome, reason, count(*) as n, count(*) filter (where open) as open, count(distinct external_id) as tenants,
+				min(at) as first, max(at) as newest from w group by outcome, reason order by 3 desc, outcome, reason limit 100
+		), p as (
+			select outcome, reason, name, external_id, connection, label, count(*) as open, (array_agg(attempt order by at desc))[1] as attempt,
+				coalesce((array_agg(run_number order by at desc))[1], 0) as run,
+				row_number() over (partition by outcome, reason order by count(*) desc, max(at) desc) as k
+			from w where open group by outcome, reason, name, external_id, connection, label
+		) select g.outcome, g.reason, g.n, g.open, g.tenants, g.first, g.newest, count(p.k),
+			coalesce(json_agg(json_build_object('Tenant', p.name, 'External', p.external_id, 'Connection', p.connection, 'Label', p.label,
+				'Open', p.open, 'Newest', p.attempt, 'Run', p.run) order by p.k) filter (where p.k <= `+q.arg(placesListed)+`), '[]')
+		from g left join p on p.outcome = g.outcome and p.reason is not distinct from g.reason
+		group by g.outcome, g.reason, g.n, g.open, g.tenants, g.first, g.newest order by g.n desc, g.outcome, g.reason`, q.args...)
 	if err != nil {
 		return nil, fmt.Errorf("group attempts: %w", err)
 	}

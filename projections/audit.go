@@ -164,6 +164,8 @@ func (row *auditRow) say(data domain.Event) {
 		ended(string(domain.IsBlocked))
 		because(d.Reason)
 		row.Attempt = &d.Attempt
+	case domain.AttemptReplayed:
+		row.Attempt = &d.Attempt // whose stream it is; the metadata name the replay
 	case domain.RunCompleted:
 		ended(string(d.Outcome))
 		because(d.Reason)

@@ -341,7 +341,7 @@ func TestAttemptsAreListedGroupedAndCounted(t *testing.T) {
 	must(t, err)
 	hours, err := read.AttemptHours(ctx, f.operator, projections.AttemptFilter{From: time.Now().Add(-time.Hour)})
 	must(t, err)
-	if len(groups) != 2 || groups[0].Attempts != 1 || groups[0].Tenants != 1 || groups[0].Names[0] != "Contoso" || len(hours) == 0 {
+	if len(groups) != 2 || groups[0].Attempts != 1 || groups[0].Tenants != 1 || groups[0].Open != 1 || groups[0].Where[0].Tenant != "Contoso" || len(hours) == 0 {
 		t.Errorf("groups %+v, hours %+v", groups, hours)
 	}
 	stranger := f.operator

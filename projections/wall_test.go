@@ -45,9 +45,11 @@ func twoWorkspaces(t testing.TB) (ours, theirs *fixture) {
 		if r := f.start(t, domain.OpGroupsSync); r.Outcome != domain.Deduped || r.RunNumber != run.RunNumber {
 			t.Fatalf("outcome = %s", r.Outcome)
 		}
-		if r := f.start(t, domain.OpRoleDefinitionsSync); r.Outcome != domain.Busy {
-			t.Fatalf("outcome = %s", r.Outcome)
+		busy := f.start(t, domain.OpRoleDefinitionsSync)
+		if busy.Outcome != domain.Busy {
+			t.Fatalf("outcome = %s", busy.Outcome)
 		}
+		f.replay(t, busy.Attempt)
 		held, err := f.commands.RegisterTenant(ctx, commands.RegisterTenant{Actor: owner, ExternalID: uuid.New(), Name: "Held"})
 		must(t, err)
 		must(t, f.commands.HoldTenant(ctx, commands.HoldTenant{Actor: owner, Tenant: held.ExternalID, Reason: "Freeze"}))
@@ -160,10 +162,12 @@ func TestEveryQueryStopsAtTheWall(t *testing.T) {
 	must(t, ours.pool.QueryRow(t.Context(), `select id from saved_views where workspace = $1`, theirs.workspace).Scan(&view))
 	connection, err := plain.Connection(t.Context(), theirs.operator, theirs.conn.Number)
 	must(t, err)
+	var preview uuid.UUID
+	must(t, ours.pool.QueryRow(t.Context(), `select id from replay_previews where workspace = $1`, theirs.workspace).Scan(&preview))
 	// What this fixture has none of, or what is for platform people alone.
 	nothing := map[string]bool{
 		"Unread": true, "Usually": true, "InvitationsOf": true, "HoursSince": true, "Exercises": true, "FindingOf": true,
-		"PlatformConnections": true, "PlatformTenants": true,
+		"PlatformConnections": true, "PlatformTenants": true, "PlatformStanding": true,
 	}
 	arguments := map[reflect.Type][]any{
 		reflect.TypeFor[projections.Connection]():    {connection},
@@ -175,8 +179,9 @@ func TestEveryQueryStopsAtTheWall(t *testing.T) {
 		reflect.TypeFor[projections.AuditFilter]():   {projections.AuditFilter{}},
 		reflect.TypeFor[string]():                    {projections.ObjectConnection, projections.ObjectRun, projections.ObjectTenant, "operations"},
 		reflect.TypeFor[[]int64]():                   {[]int64{moment.Position}},
+		reflect.TypeFor[[]string]():                  {[]string{line.Identity}},
 		reflect.TypeFor[domain.Actor]():              {theirs.operator},
-		reflect.TypeFor[uuid.UUID]():                 {theirs.tenant.ID, theirs.tenant.ExternalID, line.ID, theirs.person, line.Attempt, event, view, uuid.Nil},
+		reflect.TypeFor[uuid.UUID]():                 {theirs.tenant.ID, theirs.tenant.ExternalID, line.ID, theirs.person, line.Attempt, event, view, preview, uuid.Nil},
 		reflect.TypeFor[int64]():                     {line.Number, theirs.conn.Number, int64(0)},
 		reflect.TypeFor[domain.OperationType]():      {domain.OpGroupsSync},
 		reflect.TypeFor[time.Time]():                 {time.Now().Add(-time.Hour), time.Now().Add(time.Hour)},
@@ -188,7 +193,7 @@ func TestEveryQueryStopsAtTheWall(t *testing.T) {
 	// What is no row of anybody: how far the log is; and what writes.
 	exempt := map[string]bool{
 		"Lag": true, "AwaitRuns": true, "AwaitNow": true, "Behind": true, "CreateView": true, "ChangeView": true, "DeleteView": true,
-		"ChooseDefaultView": true, "AwaitConnections": true, "SetAside": true, "MarkRead": true,
+		"ChooseDefaultView": true, "AwaitConnections": true, "SetAside": true, "MarkRead": true, "KeepReplayPreview": true, "ConfirmReplayPreview": true,
 	}
 	v := reflect.ValueOf(read)
 	for i := range v.NumMethod() {

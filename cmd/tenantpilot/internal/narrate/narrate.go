@@ -16,6 +16,7 @@ import (
 var tellers = []func(domain.Event) string{
 	ofWorkspace, ofTenant, ofConnection, ofEvidence, ofAttempt, ofRun, ofReservation, ofOnboarding,
 	ofBreakGlass,
+	ofReplay,
 }
 
 // Sentence says what an event records. It is total: an event that has no words yet is told by its name.

@@ -48,6 +48,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 	kept := want{
 		"owner": 404, "manager": 404, "operator": 404, "both": 404, "readonly": 404, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404,
 	}
+	confirm := "/admin/attempts/replay/" + uuid.NewString() + "/confirm"
+	htmlOnly["/admin/attempts/replay"], htmlOnly[confirm] = true, true
+	picks := want{"owner": 400, "operator": 400, "readonly": 400, "limited": 400, "stranger": 400, "platform": 404, "nobody": 404} // without attempts
+	noPreview := want{"owner": 404, "operator": 404, "readonly": 404, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	checks := map[string]want{
 		"GET /kept-form":          kept,
 		"POST /kept-form/discard": kept,
@@ -95,6 +99,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET /admin/settings/workspace":                                       lists,
 		"GET /admin/settings/members":                                         lists,
 		"POST /admin/settings/workspace/name":                                 renames,
+		"POST /admin/attempts/replay":                                         picks,
+		"POST " + confirm:                                                     noPreview,
 		"GET /admin/no/such/page":                                             {},
 	}
 	for _, name := range members {

@@ -36,13 +36,16 @@ func (s *Server) attempts(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	list := view.PresentAttempts(q, lines, newer, older, hours, now)
+	list := view.PresentAttempts(q, lines, newer, older, hours, func(o domain.OperationType) bool {
+		op, err := domain.LookupOperation(o)
+		return err == nil && r.actor().May(op.Capability)
+	}, now)
 	if q.Group {
 		groups, err := s.Read.GroupAttempts(ctx, r.actor(), counted)
 		if err != nil {
 			return answer{}, err
 		}
-		list.Groups = view.PresentAttemptGroups(q, groups)
+		list.Groups = view.PresentAttemptGroups(q, groups, func(step domain.NextStepAction) bool { return mayStep(r.actor(), step) }, mayStartAny(r.actor()))
 	}
 	if q.Group && len(list.Groups) == 0 || !q.Group && len(list.Rows) == 0 {
 		list.Empty = view.EmptyAttempts(q)

@@ -189,7 +189,7 @@ func damaged() error {
 // bulkLine finds a run and says what is known of it to the viewer: of one that is not seen, its number only.
 func (s *Server) bulkLine(r request, number int64) (projections.RunLine, view.BulkRow, bool, error) {
 	row := view.BulkRow{
-		Number: number, Run: view.Link{Label: "#" + strconv.FormatInt(number, 10)}, Badge: view.BulkNotFound, Text: domain.ErrNotFound().Text,
+		Key: strconv.FormatInt(number, 10), Subject: view.Link{Label: "#" + strconv.FormatInt(number, 10)}, Badge: view.BulkNotFound, Text: domain.ErrNotFound().Text,
 	}
 	line, err := s.Read.RunByNumber(r.Context(), r.actor(), number)
 	if errors.Is(err, projections.ErrNoRow) {
@@ -198,7 +198,7 @@ func (s *Server) bulkLine(r request, number int64) (projections.RunLine, view.Bu
 	if err != nil {
 		return line, row, false, err
 	}
-	row.Run.Href, row.Operation, row.Connection = view.RunHref(number), domain.OperationByType(line.Operation).Label, line.ConnectionLabel
+	row.Subject.Href, row.Detail, row.Connection = view.RunHref(number), domain.OperationByType(line.Operation).Label, line.ConnectionLabel
 	row.Tenant = view.Link{Label: line.TenantName, Href: view.TenantHref(line.TenantExternal.String())}
 	return line, row, true, nil
 }
@@ -308,17 +308,29 @@ func (s *Server) bulkDo(r request, action string, item bulkItem) (view.BulkRow, 
 		row, err = refusedRow(row, err)
 		return row, 0, err
 	}
+	row, err = s.startedRow(r, row, result)
+	return row, result.Seq, err
+}
+
+// startedRow says what the gate answered to a row's start.
+func (s *Server) startedRow(r request, row view.BulkRow, result commands.StartResult) (view.BulkRow, error) {
 	if !result.Replayed {
 		s.metrics.starts.WithLabelValues(string(result.Outcome), string(result.Operation.Type), string(result.Reason)).Inc()
 	}
 	facts, err := s.startFacts(r, result)
 	if err != nil {
-		return row, 0, err
+		return row, err
 	}
+	facts.Inputs, facts.ReserveID = result.Inputs, uuid.NewString()
 	told := view.PresentStart(facts)
 	row.Badge, row.Text = view.StartBadge(told.Status), told.Headline+"."
 	if told.Run != nil {
 		row.Link = &view.Link{Label: "Run " + strconv.FormatInt(told.Run.ID, 10), Href: view.RunHref(told.Run.ID)}
+	} else {
+		row.Link = view.FirstStep(told)
 	}
-	return row, result.Seq, nil
+	if result.Outcome == domain.Busy && told.Reserve != nil {
+		row.Offer = &view.Button{Label: told.Reserve.Label, Icon: "hourglass", Post: true, Href: told.Reserve.Href, Fields: told.Reserve.Fields}
+	}
+	return row, nil
 }

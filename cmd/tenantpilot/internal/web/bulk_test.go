@@ -17,7 +17,7 @@ const bulkPath = "/admin/operations/bulk"
 
 var (
 	bulkItem = regexp.MustCompile(`name="item" value="([^"]+)"`)
-	bulkLine = regexp.MustCompile(`(?s)<tr id="bulk-(\d+)">(.*?)</tr>`)
+	bulkLine = regexp.MustCompile(`(?s)<tr id="bulk-(\d+)" role="row">(.*?)</tr>`)
 	tag      = regexp.MustCompile(`(?s)<[^>]*>|\s+`)
 )
 

@@ -21,6 +21,7 @@ const (
 func (s *Server) directoryRoutes() {
 	s.get(s.router, systemDirectoryHref, s.systemDirectory)
 	s.get(s.router, systemDirectoryHref+"/{tenant}", s.systemTenant)
+	s.get(s.router, systemStandingHref, s.systemStanding)
 }
 
 // systemDirectory is the list of all tenants, for platform actors; for everybody else it is not there.

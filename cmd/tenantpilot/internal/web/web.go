@@ -189,6 +189,8 @@ func (s *Server) routes() {
 
 	s.get(r, "/admin/attempts", s.attempts)
 	s.get(r, "/admin/attempts/{attempt}", s.attempt)
+	s.post(r, "/admin/attempts/replay", "", s.previewReplay)
+	s.post(r, "/admin/attempts/replay/{preview}/confirm", "", s.confirmReplay)
 	s.get(r, "/admin/audit", s.audit)
 	s.get(r, "/admin/audit/{position}", s.auditEvent)
 	s.get(r, "/admin/audit/replay/{kind}/{number}", s.replay)

@@ -40,6 +40,18 @@ func plural(n int, one, many string) string {
 	return fmt.Sprintf("%d %s", n, many)
 }
 
+// rebuildText is how far a rebuild is, and how fast.
+func rebuildText(r view.RebuildLine) string {
+	text := fmt.Sprintf("%s, at %d of %d", r.Versions, r.Position, r.Target)
+	if r.Pace != "" {
+		text += ": " + r.Pace
+	}
+	return text
+}
+
+// capital begins a text with a capital letter.
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
+
 func unreadCount(n int) string {
 	if n > 99 {
 		return "99+"

@@ -56,6 +56,7 @@ func sampleAttempts() view.AttemptList {
 			ID: sampleAttemptID, Href: "/admin/attempts/" + sampleAttemptID, At: ago(time.Duration(i*17) * time.Minute), Outcome: outcome, Operation: "Directory groups sync",
 			Tenant: tenantLink(i), Connection: sampleTenants[i].connection, Initiator: view.Initiator{Name: "Kim Larsen", Trigger: "operator"}, Surface: "console",
 		}
+		row.Selectable = outcome == "blocked" || outcome == "scope_busy"
 		if outcome == "blocked" {
 			row.ShortReason = "Admin consent has not been given."
 		} else {
@@ -63,7 +64,17 @@ func sampleAttempts() view.AttemptList {
 		}
 		l.Rows = append(l.Rows, row)
 	}
+	replayed := l.Rows[3]
+	replayed.Selectable, replayed.Replayed = false, &view.Link{Label: "Replayed", Href: "?"}
+	l.Rows, l.Replay = append(l.Rows, replayed), &view.ReplayBar{Action: view.AttemptReplayHref, Back: "/admin/attempts"}
 	return l
+}
+
+func attemptWork(i int, step, href, note string) view.AttemptWork {
+	return view.AttemptWork{
+		Step: view.Link{Label: step, Href: href}, Note: note, Tenant: tenantLink(i), Connection: connectionLink(i),
+		Receipt: view.Link{Label: fmt.Sprintf("%d attempts", 6-i), Href: "?"},
+	}
 }
 
 func groupedAttempts() view.AttemptList {
@@ -73,12 +84,19 @@ func groupedAttempts() view.AttemptList {
 	l.Groups = []view.AttemptGroup{
 		{
 			Badge: view.StartBadge("blocked"), Title: "Admin consent has not been given: 14 attempts in 6 tenants", Code: "provider_consent_missing", Newest: ago(time.Minute),
-			Text: "An administrator of the tenant has to consent to our application before operations can run.", Step: "Request admin consent", ListHref: "?", More: 2, Share: 1,
-			Work: []view.Link{tenantLink(0), tenantLink(1), tenantLink(2), tenantLink(3)},
+			First: ago(9 * time.Hour), Text: "An administrator of the tenant has to consent to our application before operations can run.", ListHref: "?", More: 2, Share: 1,
+			Work: []view.AttemptWork{
+				attemptWork(0, "Request admin consent", "?", ""), attemptWork(1, "Request admin consent", "?", ""), attemptWork(2, "Request admin consent", "?", "A manager or owner can do this."),
+			},
+			Note: "Replayed: 3 of them.", Replay: &view.Button{Label: "Replay 11 attempts", Icon: "rotate-cw", Variant: "outline", Post: true, Href: view.AttemptReplayHref},
 		},
 		{
-			Badge: view.StartBadge("scope_busy"), Title: "Connection busy: 3 attempts in 1 tenant", Text: "Other work held the connection's protected scope.", Newest: ago(time.Hour),
-			ListHref: "?", Share: .21, Work: []view.Link{tenantLink(4)},
+			Badge: view.StartBadge("scope_busy"), Title: "Connection busy: 3 attempts in 1 tenant", Text: "Other work held the connection's protected scope.", First: ago(2 * time.Hour), Newest: ago(time.Hour),
+			ListHref: "?", Share: .21, Work: []view.AttemptWork{attemptWork(4, "View run 4718", "?", "")},
+		},
+		{
+			Badge: view.StartBadge("blocked"), Title: "The provider connection is disabled: 1 attempt in 1 tenant", Code: "provider_connection_disabled", First: ago(time.Hour), Newest: ago(time.Hour),
+			Text: "The connection is switched off, so no operation may use it.", ListHref: "?", Share: .07, Note: "All of them were replayed.",
 		},
 	}
 	return l

@@ -147,7 +147,7 @@ func selectedOperations() view.OperationsList {
 func sampleBulk() view.BulkPage {
 	row := func(n int64, i int, operation, text string, b view.Badge) view.BulkRow {
 		return view.BulkRow{
-			Number: n, Run: view.Link{Label: fmt.Sprintf("#%d", n), Href: fmt.Sprintf("/admin/operations/%d", n)}, Operation: operation,
+			Key: fmt.Sprint(n), Subject: view.Link{Label: fmt.Sprintf("#%d", n), Href: fmt.Sprintf("/admin/operations/%d", n)}, Detail: operation,
 			Tenant: tenantLink(i), Connection: sampleTenants[i].connection, Badge: b, Text: text,
 		}
 	}
@@ -157,7 +157,7 @@ func sampleBulk() view.BulkPage {
 		row(4718, 0, "Inventory sync", "Will join run 4718", view.BulkWillJoin),
 		row(4712, 3, "Admin roles scan", "Will be blocked: admin consent was revoked", view.BulkWillBlock),
 		row(4711, 7, "Connection check", "You can see this but not do it. It needs the capability provider.verify.", view.BulkNotAllowed),
-		{Number: 4600, Run: view.Link{Label: "#4600"}, Badge: view.BulkNotFound, Text: "There is nothing here that you can see."},
+		{Key: "4600", Subject: view.Link{Label: "#4600"}, Badge: view.BulkNotFound, Text: "There is nothing here that you can see."},
 	}
 	rows[2].Link = &view.Link{Label: "View run", Href: "/admin/operations/4718"}
 	return view.BulkPage{

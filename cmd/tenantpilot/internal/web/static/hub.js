@@ -1,11 +1,11 @@
-// The list of runs and the way from one run to the next: selection, the panel at
+// The lists of runs and of attempts, and the way from one run to the next: selection, the panel at
 // the side, keys. Everything here is an extra: boxes, links and forms do the same.
 (() => {
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const one = (selector, root = document) => root.querySelector(selector);
 
   // --- Selection. Any selection pauses the updates.
-  const boxes = () => all('input[name="run"][form="bulk"]');
+  const boxes = () => all('.pick input[form="bulk"]');
   let last = null; // the box that a range begins at
   function selection() {
     const bar = one('#bulk');
@@ -81,7 +81,7 @@
 
   document.addEventListener('click', (e) => {
     const on = (selector) => e.target.closest(selector);
-    if (on('input[name="run"]')) pick(e.target, e.target.checked, e.shiftKey);
+    if (on('.pick input[form="bulk"]')) pick(e.target, e.target.checked, e.shiftKey);
     else if (on('[data-pick-page]')) {
       for (const box of boxes()) box.checked = e.target.checked;
       selection();
@@ -126,8 +126,8 @@
     const row = document.activeElement.closest('[data-row]');
     const at = document.activeElement.matches('.row-link');
     const keys = {
-      x: () => { const box = row && one('input[name="run"]', row); if (box) pick(box, !box.checked, false); },
-      X: () => { const box = row && one('input[name="run"]', row); if (box) pick(box, true, true); },
+      x: () => { const box = row && one('.pick input', row); if (box) pick(box, !box.checked, false); },
+      X: () => { const box = row && one('.pick input', row); if (box) pick(box, true, true); },
       o: () => (row && peeked()?.dataset.peeked === one('.row-link', row).dataset.id ? closePeek() : row && one('[data-peek]', row)?.click()),
       ' ': () => at && keys.o(),
       Escape: () => { if (!one(':popover-open')) closePeek(); },

@@ -89,6 +89,8 @@ type AttemptList struct {
 	Older      string
 	ExportHref string
 	Empty      *Empty
+	// Replay is where selected attempts are sent; nil for those who may start nothing.
+	Replay *ReplayBar
 }
 
 // AttemptRow is one start attempt in a list.
@@ -104,6 +106,9 @@ type AttemptRow struct {
 	Initiator   Initiator
 	Surface     string
 	Run         *Link
+	// Selectable attempts can be replayed; Replayed leads to the attempt that this one was replayed as.
+	Selectable bool
+	Replayed   *Link
 }
 
 // AttemptGroup is a reason with the attempts that it refused, as a work list.
@@ -112,12 +117,23 @@ type AttemptGroup struct {
 	Title    string // "Consent missing - 14 attempts in 6 tenants"
 	Code     string
 	Text     string
+	First    time.Time
 	Newest   time.Time
 	ListHref string
-	Step     string // what to do about it
-	Work     []Link // a tenant each, to its newest receipt
-	More     int
+	Work     []AttemptWork
+	More     int     // places that are not listed
 	Share    float64 // of the largest group, 0 to 1
+	Replay   *Button // nil when there is nothing to replay, or not for this viewer
+	Note     string  // that attempts of it were replayed
+}
+
+// AttemptWork is one place where something has to be done so that a reason refuses no more.
+type AttemptWork struct {
+	Step       Link // what to do, with the page where it is done; without one where there is none
+	Note       string
+	Tenant     Link
+	Connection Link
+	Receipt    Link // "3 attempts", to the newest receipt
 }
 
 // StackedHours are counts per hour in a few series.
@@ -150,7 +166,10 @@ func (h StackedHour) Total() int {
 }
 
 // PresentAttempts words the attempts page.
-func PresentAttempts(q AttemptsQuery, lines []projections.AttemptLine, newer, older bool, hours []projections.AttemptHour, now time.Time) AttemptList {
+// May says what the viewer may start.
+func PresentAttempts(
+	q AttemptsQuery, lines []projections.AttemptLine, newer, older bool, hours []projections.AttemptHour, may func(domain.OperationType) bool, now time.Time,
+) AttemptList {
 	l := AttemptList{
 		Now: now, Bar: q.Bar("Filter attempts", "outcome:blocked tenant:contoso"), Ranges: q.RangeChoices(), Grouped: q.Group,
 		Modes: []Choice{
@@ -160,7 +179,11 @@ func PresentAttempts(q AttemptsQuery, lines []projections.AttemptLine, newer, ol
 		Hours: attemptHours(q, hours, now), ExportHref: q.first(map[string]string{"format": "csv", "group": ""}),
 	}
 	for _, line := range lines {
-		l.Rows = append(l.Rows, presentAttemptRow(line))
+		row := presentAttemptRow(line)
+		if row.Selectable = may(line.Operation) && canReplay(line); row.Selectable {
+			l.Replay = &ReplayBar{Action: AttemptReplayHref, Back: q.Href(nil)}
+		}
+		l.Rows = append(l.Rows, row)
 	}
 	if n := len(lines); n > 0 {
 		if newer {
@@ -201,34 +224,10 @@ func presentAttemptRow(a projections.AttemptLine) AttemptRow {
 	if a.Run != nil {
 		row.Run = &Link{"#" + strconv.FormatInt(*a.Run, 10), RunHref(*a.Run)}
 	}
-	return row
-}
-
-// PresentAttemptGroups words the refusals by reason.
-func PresentAttemptGroups(q AttemptsQuery, groups []projections.AttemptGroup) []AttemptGroup {
-	var out []AttemptGroup
-	for _, g := range groups {
-		v := AttemptGroup{Badge: StartBadge(string(g.Outcome)), Newest: g.Newest, More: g.Tenants - len(g.Names)}
-		change := map[string]string{"group": "", "outcome": string(g.Outcome)}
-		name := "Connection busy"
-		v.Text = "Other work held the connection's protected scope."
-		if g.Reason != nil {
-			reason := domain.ReasonFor(*g.Reason)
-			name, v.Code, v.Text = trimStop(reason.Short), string(reason.Code), reason.Message
-			change["reason"] = v.Code
-			if len(reason.NextSteps) > 0 {
-				v.Step = reason.NextSteps[0].Label
-			}
-		}
-		v.Title = fmt.Sprintf("%s: %s in %s", name, plural(g.Attempts, "attempt"), plural(g.Tenants, "tenant"))
-		v.ListHref = q.first(change)
-		v.Share = float64(g.Attempts) / float64(max(groups[0].Attempts, 1))
-		for i, tenant := range g.Names {
-			v.Work = append(v.Work, Link{tenant, AttemptHref(g.Newests[i].String())})
-		}
-		out = append(out, v)
+	if a.Replay != nil {
+		row.Replayed = &Link{"Replayed", AttemptHref(a.Replay.String())}
 	}
-	return out
+	return row
 }
 
 func trimStop(s string) string {
@@ -391,6 +390,12 @@ func PresentReceiptPage(a projections.AttemptLine, r Receipt, may bool, step fun
 	}
 	if a.Run != nil {
 		p.Facts = append(p.Facts, Fact{Label: "Run", Text: "#" + strconv.FormatInt(*a.Run, 10), Href: RunHref(*a.Run)})
+	}
+	if a.ReplayOf != nil {
+		p.Facts = append(p.Facts, Fact{Label: "Replay of", Text: a.ReplayOf.String(), Href: AttemptHref(a.ReplayOf.String()), Mono: true})
+	}
+	if a.Replay != nil {
+		p.Facts = append(p.Facts, Fact{Label: "Replayed as", Text: a.Replay.String(), Href: AttemptHref(a.Replay.String()), Mono: true})
 	}
 	if r.Identity != "" {
 		p.Facts = append(p.Facts, Fact{Label: "Identity key", Text: r.Identity, Mono: true})

@@ -1,13 +1,16 @@
 package view
 
 import (
+	"cmp"
 	"strconv"
 	"time"
 )
 
 // BulkPage is a bulk action: the preview, which asks to be confirmed, or the result.
 type BulkPage struct {
-	Now      time.Time
+	Now time.Time
+	// Noun is what the rows are, "run" unless it says otherwise.
+	Noun     string
 	Headline string
 	Text     string
 	// Sums count the rows by what becomes of them.
@@ -26,17 +29,22 @@ type BulkPage struct {
 	Back  string
 }
 
-// BulkRow is one run of a bulk action. Of a run that the viewer cannot see there is only the number.
+// BulkRow is one object of a bulk action. Of one that the viewer cannot see there is only what they sent.
 type BulkRow struct {
-	Number     int64
-	Run        Link
-	Operation  string
+	Key        string // the run's number, the attempt's id
+	Subject    Link
+	Detail     string
 	Tenant     Link
 	Connection string
 	Badge      Badge
 	Text       string
 	Link       *Link
+	// Offer is what can be done about the outcome.
+	Offer *Button
 }
+
+// Subject is the noun of the rows.
+func (p BulkPage) Subject() string { return cmp.Or(p.Noun, "run") }
 
 // Badges of bulk rows, besides those of start outcomes.
 var (
@@ -51,6 +59,11 @@ var (
 	BulkWillWait   = Badge{Icon: "hourglass", Word: "Busy", Tone: Wait}
 	BulkWillBlock  = Badge{Icon: "octagon-minus", Word: "Blocked", Tone: Stop}
 	BulkEnded      = Badge{Icon: "ban", Word: "Cancelled", Tone: Neutral}
+	BulkReplayed   = Badge{Icon: "history", Word: "Replayed already", Tone: Neutral}
+	BulkNotNeeded  = Badge{Icon: "circle-check", Word: "Not needed", Tone: Neutral}
+	BulkSameWork   = Badge{Icon: "link", Word: "Same work", Tone: Neutral}
+	BulkNoReplay   = Badge{Icon: "circle-minus", Word: "Not replayable", Tone: Neutral}
+	BulkStillStops = Badge{Icon: "octagon-minus", Word: "Still blocked", Tone: Stop}
 	BulkStopping   = Badge{Icon: "circle-pause", Word: "Cancel requested", Tone: Wait}
 )
 

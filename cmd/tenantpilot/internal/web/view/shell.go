@@ -98,6 +98,7 @@ func MainNav(path string, has func(href string) bool) []NavGroup {
 		}},
 		{Label: "System", Items: []NavItem{
 			{Label: "Directory", Icon: "server", Href: "/system/directory/tenants", Key: "y"},
+			{Label: "Projections", Icon: "table", Href: "/system/projections"},
 		}},
 		{Label: "Workspace", Items: []NavItem{
 			{Label: "Search", Icon: "search", Href: "/admin/search"},

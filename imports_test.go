@@ -117,6 +117,9 @@ var policy = map[string]rule{
 		},
 		why: "pgx: sessions and tokens are not events, their tables are auth's own",
 	},
+	internal + "client": {
+		never: map[string]string{pgx: "the command line's operator verbs know what the console tells them", internal + "web": "as pgx"},
+	},
 	internal + "consent": {may: []string{uuid, pgx}, why: "pgx: a link's state is a secret and not an event, its table is consent's own"},
 	internal + "web": {
 		may: []string{

@@ -75,7 +75,7 @@ func (r *startRequest) run(ctx context.Context, out io.Writer) error {
 	if r.asJSON {
 		fmt.Fprintln(out, string(bytes.TrimSpace(answer)))
 	} else {
-		printOutcome(out, o)
+		printOutcome(out, strings.TrimSuffix(r.baseURL, "/"), o)
 	}
 	switch o.Status {
 	case "blocked":
@@ -200,17 +200,26 @@ func problemOf(res *http.Response, body []byte) error {
 	return errors.New(text)
 }
 
-func printOutcome(out io.Writer, o view.StartOutcome) {
+// printOutcome says what the gate answered; base is where the addresses in it are.
+func printOutcome(out io.Writer, base string, o view.StartOutcome) {
 	fmt.Fprintf(out, "%s: %s\n", o.Status, o.OperatorMessage)
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	if o.Run != nil {
-		fmt.Fprintf(w, "run\t%s\t%s\n", strconv.FormatInt(o.Run.ID, 10), o.Run.URL)
+		fmt.Fprintf(w, "run\t%s\t%s\n", strconv.FormatInt(o.Run.ID, 10), base+o.Run.URL)
 	}
 	if o.ProviderConnection != nil {
 		fmt.Fprintf(w, "connection\t%d\t%s\n", o.ProviderConnection.ID, o.ProviderConnection.Label)
 	}
-	for i, step := range o.NextSteps {
-		fmt.Fprintf(w, "next %d\t%s\t%s\n", i+1, step.Label, view.String(step.Href))
-	}
+	nextSteps(w, base, o.NextSteps)
 	_ = w.Flush()
+}
+
+func nextSteps(w io.Writer, base string, steps []view.NextStep) {
+	for i, step := range steps {
+		where := view.String(step.Href)
+		if strings.HasPrefix(where, "/") {
+			where = base + where
+		}
+		fmt.Fprintf(w, "next %d\t%s\t%s\n", i+1, step.Label, where)
+	}
 }

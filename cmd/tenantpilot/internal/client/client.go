@@ -83,8 +83,8 @@ func (a Answer) Into(v any) error {
 	return nil
 }
 
-// Do asks once. Errors are a *Problem where the console refused, and an *Unreachable where no answer came; then it is open whether something
-// happened. A cancelled context is its own error.
+// Do asks once. Errors are a *Problem where the console refused, and an *Unreachable where no answer came; then it may be open whether
+// something happened. A cancelled context is its own error.
 func (c *Console) Do(ctx context.Context, r Request) (Answer, error) {
 	req, err := c.request(ctx, r)
 	if err != nil {

@@ -86,11 +86,13 @@ func retryAfter(h http.Header) time.Duration {
 	return min(time.Duration(seconds)*time.Second, 10*time.Minute)
 }
 
-// Unreachable says that no answer came. Whether the request was carried out is open.
+// Unreachable says that no answer came.
 type Unreachable struct {
 	Server string
 	Why    string // in words
-	Err    error
+	// NotSent is set when nothing was sent. Otherwise it is open whether the request was carried out.
+	NotSent bool
+	Err     error
 }
 
 func (u *Unreachable) Error() string {
@@ -104,6 +106,8 @@ func (c *Console) unreachable(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	u := &Unreachable{Server: c.base.String(), Err: err}
+	var dial *net.OpError
+	u.NotSent = errors.As(err, &dial) && dial.Op == "dial"
 	var noHost *net.DNSError
 	var timeout interface{ Timeout() bool }
 	switch {

@@ -178,12 +178,13 @@ func (o *operator) explain(ctx context.Context, err error) error {
 	case !errors.As(err, &p):
 		return err
 	}
-	switch p.Status {
-	case http.StatusUnauthorized:
+	switch {
+	case p.Code == "": // not a console's words
+	case p.Status == http.StatusUnauthorized:
 		return &advised{err, "Set TENANTPILOT_TOKEN, or --token-file, to a token of this console."}
-	case http.StatusPreconditionFailed:
+	case p.Status == http.StatusPreconditionFailed:
 		return &advised{err, "Nothing was saved. Look with \"connections show\" what is there now, and give the settings tag that it prints."}
-	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+	case p.Status == http.StatusBadRequest, p.Status == http.StatusUnprocessableEntity:
 		return usage(err)
 	}
 	return err

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -54,6 +57,32 @@ func TestOperatorScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":    exits,
+			"cancel":   func(ts *testscript.TestScript, _ bool, args []string) { cancelSoon(t, f, ts, args) },
+			"simulate": func(ts *testscript.TestScript, _ bool, args []string) { simulate(t, f, ts, args) },
+		},
 	})
+}
+
+// simulate makes the simulated provider play another scenario in a directory: simulate DIRECTORY SCENARIO.
+func simulate(t *testing.T, f demoFile, ts *testscript.TestScript, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: simulate DIRECTORY SCENARIO")
+	}
+	post(t, f.GraphURL+"/_sim/tenants/"+args[0], `{"scenario": "`+args[1]+`"}`)
+}
+
+// cancelSoon asks to cancel the active run of a tenant, in a moment: cancel DIRECTORY.
+func cancelSoon(t *testing.T, f demoFile, ts *testscript.TestScript, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: cancel DIRECTORY")
+	}
+	var list struct{ Items []struct{ RunID int64 } }
+	f.ask(t, "operator", http.MethodGet, "/admin/t/"+args[0]+"/operations?status=running", "", nil, &list)
+	if len(list.Items) != 1 {
+		ts.Fatalf("%d runs are active", len(list.Items))
+	}
+	path := fmt.Sprintf("/admin/operations/%d/cancel", list.Items[0].RunID)
+	time.AfterFunc(300*time.Millisecond, func() { f.ask(t, "operator", http.MethodPost, path, "", map[string]any{}, nil) })
 }

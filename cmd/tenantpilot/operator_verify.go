@@ -21,12 +21,14 @@ import (
 type waiting struct {
 	key     string
 	wait    bool
+	healthy bool // a check that found anything else counts as one that did not succeed
 	timeout time.Duration
 }
 
 func (w *waiting) flags(cmd *cobra.Command) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&w.wait, "wait", false, "wait until the run has ended, and print what it found")
+	f.BoolVar(&w.healthy, "healthy", false, "with --wait: exit code 5 also when the check found the connection not healthy")
 	f.DurationVar(&w.timeout, "timeout", 15*time.Minute, "how long to wait at most; the run goes on")
 	f.StringVar(&w.key, "idempotency-key", "", "a UUID; the same key again gets the first answer (default: a fresh one)")
 	return cmd
@@ -42,6 +44,9 @@ func (w *waiting) complete() error {
 	if w.timeout <= 0 {
 		return usage(errors.New("--timeout is a time such as 10m"))
 	}
+	if w.healthy && !w.wait {
+		return usage(errors.New("--healthy is about what a check finds: give --wait too"))
+	}
 	return nil
 }
 
@@ -49,7 +54,8 @@ func verifyCommand() *cobra.Command {
 	var o operator
 	var w waiting
 	return w.flags(o.verb("verify CONNECTION", "Check a provider connection, through the gate",
-		"Starts provider.connection.check: can we sign in, is consent there, which permissions are granted? With --wait, --json prints the run.",
+		"Starts provider.connection.check: can we sign in, is consent there, which permissions are granted? With --wait, --json prints the run.\n"+
+			"A check that finds out that the connection cannot be used has succeeded as a run; --healthy asks for more.",
 		func(ctx context.Context, args []string) error {
 			id, err := number("connection", args[0])
 			if err == nil {
@@ -126,32 +132,60 @@ func (o *operator) await(ctx context.Context, w waiting, run int64) error {
 	case err != nil:
 		return err
 	}
+	succeeded := view.String(detail.Outcome) == string(domain.Succeeded)
+	var found *view.ConsentDetail
+	if detail.OperationType == string(domain.OpConnectionCheck) && detail.ProviderConnection != nil && (w.healthy || !o.asJSON) {
+		now, _, err := o.consent(ctx, detail.ProviderConnection.ID)
+		if err != nil {
+			return err
+		}
+		found = &now
+		succeeded = succeeded && (!w.healthy || view.String(now.State.VerificationStatus) == string(domain.VerificationHealthy))
+	}
 	if o.asJSON {
 		err = o.document(a)
 	} else {
-		err = o.report(ctx, detail)
+		o.report(detail, found)
 	}
-	if err == nil && view.String(detail.Outcome) != string(domain.Succeeded) {
+	if err == nil && !succeeded {
 		err = &exitCode{code: exitNotSucceeded}
 	}
 	return err
 }
 
-// report prints how a run ended, and for a check how the connection stands now.
-func (o *operator) report(ctx context.Context, d view.RunDetail) error {
+// report prints how a run ended, and of a check what it found.
+func (o *operator) report(d view.RunDetail, found *view.ConsentDetail) {
 	line := fmt.Sprintf("Run %d: %s.", d.RunID, strings.ToLower(view.OutcomeBadge(view.String(d.Outcome)).Word))
 	if d.ShortReason != nil {
 		line += " " + *d.ShortReason
 	}
 	fmt.Fprintln(o.out, line)
 	o.table(func(w io.Writer) { nextSteps(w, o.console.URL(""), d.NextSteps) })
-	if d.OperationType != string(domain.OpConnectionCheck) || d.ProviderConnection == nil {
-		return nil
+	if found == nil {
+		return
 	}
-	var c view.ConsentDetail
-	if _, err := o.ask(ctx, client.Request{Path: view.ConsentHref(d.ProviderConnection.ID)}, &c); err != nil {
-		return err
+	fmt.Fprintf(o.out, "%s: %s\n", found.ProviderConnection.Label, verificationSentence(*found))
+	o.consentState(*found)
+}
+
+func verificationSentence(c view.ConsentDetail) string {
+	var missing []string
+	for _, p := range c.Permissions {
+		if !p.Granted {
+			missing = append(missing, p.Permission)
+		}
 	}
-	o.consentState(c)
-	return nil
+	why := view.String(c.State.Diagnostics.LastErrorMessage)
+	switch domain.VerificationState(view.String(c.State.VerificationStatus)) {
+	case domain.VerificationHealthy:
+		return "it works, and everything that operations need is granted."
+	case domain.VerificationDegraded:
+		if len(missing) > 0 {
+			return "it works, but lacks " + strings.Join(missing, ", ") + "."
+		}
+		return strings.TrimSpace("it works, but not for everything. " + why)
+	case domain.VerificationBlocked:
+		return strings.TrimSpace("it cannot be used. " + why)
+	}
+	return strings.TrimSpace("whether it works is not known. " + why)
 }

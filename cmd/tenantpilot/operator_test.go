@@ -1,11 +1,17 @@
 package main
 
 import (
+	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,4 +91,59 @@ func cancelSoon(t *testing.T, f demoFile, ts *testscript.TestScript, args []stri
 	}
 	path := fmt.Sprintf("/admin/operations/%d/cancel", list.Items[0].RunID)
 	time.AfterFunc(300*time.Millisecond, func() { f.ask(t, "operator", http.MethodPost, path, "", map[string]any{}, nil) })
+}
+
+// TestInterruptedWait: Ctrl-C ends the waiting, not the run, and says so in one sentence; so it is when the answer to a start is cut off.
+func TestInterruptedWait(t *testing.T) {
+	for name, tc := range map[string]struct {
+		cut  bool // the console does not answer the start
+		want string
+	}{
+		"while waiting":   {false, "interrupted; run 7 goes on, see http"},
+		"while it starts": {true, "send --idempotency-key "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			console := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Content-Type", "application/json")
+				switch {
+				case r.Method == http.MethodPost && tc.cut:
+					cancel()
+					<-r.Context().Done()
+				case r.Method == http.MethodPost:
+					_, _ = io.WriteString(w, `{"status":"accepted","operatorMessage":"Started.","run":{"id":7,"url":"/admin/operations/7"}}`)
+				default:
+					_, _ = io.WriteString(w, `{"runId":7,"executionStatus":"running","outcome":null}`)
+					cancel()
+				}
+			}))
+			defer console.Close()
+			file := filepath.Join(t.TempDir(), "token")
+			if err := os.WriteFile(file, []byte("tp_x"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			root := newRoot()
+			root.SetArgs([]string{"verify", "3", "--wait", "--server", console.URL, "--token-file", file})
+			root.SetOut(io.Discard)
+			root.SetErr(io.Discard)
+			err := root.ExecuteContext(ctx)
+			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.HasPrefix(err.Error(), "interrupted; ") {
+				t.Errorf("%v, want %q", err, tc.want)
+			}
+			var coded *exitCode
+			if errors.As(err, &coded) {
+				t.Errorf("exit code %d, want %d", coded.code, exitError)
+			}
+		})
+	}
+}
+
+// TestNamesCannotSteerTheTerminal: what other people wrote is printed without control characters.
+func TestNamesCannotSteerTheTerminal(t *testing.T) {
+	var b bytes.Buffer
+	fmt.Fprint(plainWriter{&b}, "Contoso\x1b[2J\u009b31m\u202e\r\tÄrger\n")
+	if b.String() != "Contoso[2J31m\tÄrger\n" {
+		t.Errorf("%q", b.String())
+	}
 }

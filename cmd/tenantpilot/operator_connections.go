@@ -292,7 +292,7 @@ func readSecret(file string, in *os.File) (string, error) {
 		}
 		defer func() { _ = f.Close() }()
 		in = f
-	} else if info, err := in.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 && info.Name() != os.DevNull {
+	} else if info, err := in.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
 		return "", errors.New("pipe the credential in, or name its file with --secret-file: typed at a terminal it would be seen")
 	}
 	b, err := io.ReadAll(io.LimitReader(in, most+1))

@@ -70,15 +70,21 @@ func TestProblemsInWords(t *testing.T) {
 		"problem": {
 			400, "application/problem+json", `{"title":"The request is malformed","detail":"Look again.","code":"invalid_input",` +
 				`"errors":[{"pointer":"/tenant","message":"Choose the tenant."},{"pointer":"","message":"Look again."}]}`,
-			[2]string{}, []string{"The request is malformed: Look again.", "\n  /tenant: Choose the tenant."}, "Look again.\n  Look again.",
+			[2]string{},
+			[]string{"The request is malformed: Look again.", "\n  /tenant: Choose the tenant."},
+			"Look again.\n  Look again.",
 		},
 		"patience": {
-			429, "application/problem+json", `{"title":"Too many requests","code":"too_many_requests"}`, [2]string{"Retry-After", "7"},
-			[]string{"Too many requests", "Try again in 7s."}, "Request",
+			429, "application/problem+json", `{"title":"Too many requests","code":"too_many_requests"}`,
+			[2]string{"Retry-After", "7"},
+			[]string{"Too many requests", "Try again in 7s."},
+			"Request",
 		},
 		"its fault": {
-			503, "application/problem+json", `{"title":"Temporarily unavailable","code":"unavailable","request_id":"0199"}`, [2]string{},
-			[]string{"Request 0199"}, "",
+			503, "application/problem+json", `{"title":"Temporarily unavailable","code":"unavailable","request_id":"0199"}`,
+			[2]string{},
+			[]string{"Request 0199"},
+			"",
 		},
 		"a proxy":       {502, "text/html", "<h1>Bad gateway</h1>", [2]string{}, []string{"answered 502 Bad Gateway, not as a console does"}, "<h1>"},
 		"elsewhere":     {302, "text/html", "", [2]string{"Location", "https://evil.example/x?y"}, []string{"redirects to https://evil.example,"}, "x?y"},

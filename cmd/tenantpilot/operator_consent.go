@@ -101,6 +101,7 @@ func (o *operator) consentState(c view.ConsentDetail) {
 		}
 		fmt.Fprintf(w, "Last checked\t%s\n", lastChecked(c.State))
 	})
+	fmt.Fprintln(o.out)
 	o.permissions(c)
 }
 

@@ -20,6 +20,7 @@
 //	cmd/tenantpilot/internal/auth              who is asking: sign-in, sessions, API tokens
 //	cmd/tenantpilot/internal/auth/idptest      an identity provider over real HTTP, for tests
 //	cmd/tenantpilot/internal/browsertest       a real browser for tests
+//	cmd/tenantpilot/internal/client            a running console, as the command line asks it: HTTP with a token
 //	cmd/tenantpilot/internal/consent           links that ask a customer for consent: one answer each, to the session that asked
 //	cmd/tenantpilot/internal/graph             the only code that talks to Microsoft
 //	cmd/tenantpilot/internal/graph/graphsim    a simulated Microsoft Graph over real HTTP: demo, tests, training

@@ -121,6 +121,9 @@ var policy = map[string]rule{
 		may: []string{"github.com/coreos/go-oidc"},
 		why: "a provider knows nothing of us; go-oidc signs its tokens",
 	},
+	internal + "client": {
+		never: map[string]string{pgx: "the command line's operator verbs know what the console tells them", internal + "web": "as pgx"},
+	},
 	internal + "consent": {may: []string{uuid, pgx}, why: "pgx: a link's state is a secret and not an event, its table is consent's own"},
 	internal + "web": {
 		may: []string{

@@ -57,7 +57,7 @@ func (t *benchHTTPTarget) startAccepted(ctx context.Context, connection int64) e
 		return fmt.Errorf("make request: %w", err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", startMediaType)
+	req.Header.Set("Accept", "application/json")
 	req.Header.Set("Authorization", "Bearer "+t.token)
 	res, err := t.client.Do(req)
 	if err != nil {

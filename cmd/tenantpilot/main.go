@@ -13,7 +13,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes, the same for every subcommand.
+// Exit codes, the same for every subcommand; for the operator's verbs (operator.go) 5 is a run that did not succeed.
 const (
 	exitOK       = 0
 	exitError    = 1
@@ -81,7 +81,7 @@ Try it:  tenantpilot demo`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(demoCommand(), serveCommand(), workCommand(), migrateCommand(), startCommand(), benchCommand(), versionCommand(),
 		auditCommand(), rebuildCommand(), projectionsCommand(), keysCommand(), drillCommand(), keysetCommand(),
-		breakGlassCommand(), accountsCommand())
+		breakGlassCommand(), accountsCommand(), connectionsCommand(), consentCommand(), verifyCommand())
 	return root
 }
 

@@ -14,15 +14,13 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"tenantpilot/cmd/tenantpilot/internal/client"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 )
-
-const startMediaType = "application/vnd.tenantpilot.provider-start-outcome+json"
 
 // startRequest is what the flags of `tenantpilot start` say.
 type startRequest struct {
@@ -75,7 +73,7 @@ func (r *startRequest) run(ctx context.Context, out io.Writer) error {
 	if r.asJSON {
 		fmt.Fprintln(out, string(bytes.TrimSpace(answer)))
 	} else {
-		printOutcome(out, o)
+		printOutcome(out, strings.TrimSuffix(r.baseURL, "/"), o)
 	}
 	switch o.Status {
 	case "blocked":
@@ -144,73 +142,49 @@ func (r *startRequest) send(ctx context.Context) ([]byte, error) {
 	if len(inputs) > 0 {
 		body["targetContext"] = inputs
 	}
-	raw, err := json.Marshal(body)
+	console, err := client.New(r.baseURL, r.token)
 	if err != nil {
-		return nil, fmt.Errorf("encode request: %w", err)
+		return nil, usage(err)
 	}
-	target := strings.TrimSuffix(r.baseURL, "/") + "/admin/t/" + url.PathEscape(r.tenant) + "/provider-actions/" + url.PathEscape(r.operation) + "/start"
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(raw))
-	if err != nil {
-		return nil, usage(fmt.Errorf("the console's address: %w", err))
+	answer, err := console.Do(ctx, client.Request{
+		Method: http.MethodPost, Body: body, Key: r.idempotencyKey,
+		Path: "/admin/t/" + url.PathEscape(r.tenant) + "/provider-actions/" + url.PathEscape(r.operation) + "/start",
+	})
+	var away *client.Unreachable
+	var p *client.Problem
+	switch {
+	case errors.As(err, &away) && !away.NotSent:
+		return nil, fmt.Errorf("%w; send --idempotency-key %s again to learn whether it started", err, r.idempotencyKey)
+	case !errors.As(err, &p):
+		return answer.Body, err
+	case p.Status == http.StatusNotFound, p.Status == http.StatusForbidden:
+		return nil, &exitCode{exitNotFound, err}
+	case p.Status == http.StatusBadRequest, p.Status == http.StatusUnprocessableEntity:
+		return nil, usage(err)
 	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Accept", startMediaType)
-	req.Header.Set("Authorization", "Bearer "+r.token)
-	req.Header.Set("Idempotency-Key", r.idempotencyKey)
-	res, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("ask the console (send --idempotency-key %s again to learn whether it started): %w", r.idempotencyKey, err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
-	if err != nil {
-		return nil, fmt.Errorf("read the console's answer: %w", err)
-	}
-	return answer, problemOf(res, answer)
+	return nil, err
 }
 
-// problemOf turns an answer that is no outcome into an error with the right exit code.
-func problemOf(res *http.Response, body []byte) error {
-	if res.StatusCode == http.StatusOK {
-		return nil
-	}
-	var p struct {
-		Title  string            `json:"title"`
-		Detail string            `json:"detail"`
-		Errors []view.FieldError `json:"errors"`
-	}
-	if json.Unmarshal(body, &p) != nil || p.Title == "" {
-		p.Title = res.Status
-	}
-	text := p.Title
-	if p.Detail != "" {
-		text += ": " + p.Detail
-	}
-	for _, e := range p.Errors {
-		text += "\n  " + e.Pointer + ": " + e.Message
-	}
-	switch res.StatusCode {
-	case http.StatusNotFound, http.StatusForbidden:
-		return &exitCode{exitNotFound, errors.New(text)}
-	case http.StatusBadRequest, http.StatusUnprocessableEntity:
-		return &exitCode{exitUsage, errors.New(text)}
-	}
-	return errors.New(text)
-}
-
-func printOutcome(out io.Writer, o view.StartOutcome) {
+// printOutcome says what the gate answered; base is where the addresses in it are.
+func printOutcome(out io.Writer, base string, o view.StartOutcome) {
 	fmt.Fprintf(out, "%s: %s\n", o.Status, o.OperatorMessage)
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	if o.Run != nil {
-		fmt.Fprintf(w, "run\t%s\t%s\n", strconv.FormatInt(o.Run.ID, 10), o.Run.URL)
+		fmt.Fprintf(w, "run\t%s\t%s\n", strconv.FormatInt(o.Run.ID, 10), base+o.Run.URL)
 	}
 	if o.ProviderConnection != nil {
 		fmt.Fprintf(w, "connection\t%d\t%s\n", o.ProviderConnection.ID, o.ProviderConnection.Label)
 	}
-	for i, step := range o.NextSteps {
-		fmt.Fprintf(w, "next %d\t%s\t%s\n", i+1, step.Label, view.String(step.Href))
-	}
+	nextSteps(w, base, o.NextSteps)
 	_ = w.Flush()
+}
+
+func nextSteps(w io.Writer, base string, steps []view.NextStep) {
+	for i, step := range steps {
+		where := view.String(step.Href)
+		if strings.HasPrefix(where, "/") {
+			where = base + where
+		}
+		fmt.Fprintf(w, "next %d\t%s\t%s\n", i+1, step.Label, where)
+	}
 }

@@ -27,7 +27,7 @@ const kept = 24 * time.Hour
 
 // Request is consent that is being asked for.
 type Request struct {
-	Session    string // hash of the session that asks; its answer is accepted from no other
+	Session    string // hash of the session that asks, whose answer is accepted from no other; what is no hash is accepted from nobody
 	Workspace  uuid.UUID
 	Person     uuid.UUID
 	Connection int64

@@ -25,7 +25,7 @@ func TestWhoMayDoWhat(t *testing.T) {
 	starts := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	views := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 200, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	lists := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 200, "limited": 200, "stranger": 200, "platform": 404, "nobody": 404}
-	asks := want{"operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
+	asks := want{"owner": 200, "manager": 200, "operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	cancels := want{"readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	holds := want{"owner": 200, "manager": 403, "operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	everybody := want{"owner": 200, "manager": 200, "readonly": 200, "limited": 200, "stranger": 200, "platform": 200, "nobody": 200}
@@ -34,7 +34,6 @@ func TestWhoMayDoWhat(t *testing.T) {
 	delete(noHolds, "owner")
 	consent := consentPath(c.conn)
 	htmlOnly := map[string]bool{
-		consent: true, consent + "/request": true,
 		"/admin/t/" + own + "/hold": true, "/admin/t/" + own + "/release": true,
 		"/kept-form": true, "/kept-form/discard": true,
 		"/admin/settings/workspace/name": true,

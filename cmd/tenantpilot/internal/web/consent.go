@@ -20,7 +20,10 @@ import (
 	"tenantpilot/projections"
 )
 
-const consentCallbackPath = "/consent/callback"
+const (
+	consentCallbackPath = "/consent/callback"
+	consentMedia        = "application/vnd.tenantpilot.provider-consent+json"
+)
 
 // ConsentProvider makes links to the provider's consent page and reads what it answers. It talks to nobody.
 type ConsentProvider interface {
@@ -43,12 +46,12 @@ func (s *Server) consentPage(r request) (answer, error) {
 	if next := auth.LocalPath(r.URL.Query().Get("next")); next != "/" {
 		p.Next, p.Here = next, p.Here+"?next="+url.QueryEscape(next)
 	}
-	return consentAnswer(p, t), nil
+	return consentAnswer(p, c, t), nil
 }
 
-func consentAnswer(p view.Consent, t projections.Tenant) answer {
+func consentAnswer(p view.Consent, c projections.Connection, t projections.Tenant) answer {
 	return answer{
-		title: "Admin consent for " + t.Name, shell: inTenant(t),
+		title: "Admin consent for " + t.Name, shell: inTenant(t), media: consentMedia, value: p.Told(c, t),
 		page: func(shell view.Shell) templ.Component { return page.ConsentPage(shell, p) },
 	}
 }
@@ -101,7 +104,8 @@ func (s *Server) presentConsent(r request, c projections.Connection, t projectio
 	return p, nil
 }
 
-// requestConsent makes a link and shows it, once: what is kept of it is a hash.
+// requestConsent makes a link and shows it, once: what is kept of it is a hash. A program has no browser in which it could be answered: its
+// links end on the page that thanks the administrator, and a check finds out what came of it.
 func (s *Server) requestConsent(r request) (answer, error) {
 	c, t, err := s.connectionAndTenant(r)
 	if err != nil {
@@ -110,11 +114,12 @@ func (s *Server) requestConsent(r request) (answer, error) {
 	if err := r.actor().Authorize(c.Workspace, c.Tenant, domain.CapProviderManage); err != nil {
 		return answer{}, err
 	}
-	if r.viewer.Session() == "" || s.Consents == nil {
-		return answer{}, problem{
-			Status: http.StatusConflict, Code: "session_required",
-			Detail: "A consent link is answered in a browser that is signed in. Sign in to the console and ask for it there.",
-		}
+	if s.Consents == nil {
+		return answer{}, problem{Status: http.StatusConflict, Code: "consent_link_impossible", Detail: "This console makes no consent links."}
+	}
+	session := r.viewer.Session()
+	if session == "" {
+		session = "program:" + r.actor().Ref.ID.String() // which no browser has
 	}
 	if err := r.ParseForm(); err != nil {
 		return answer{}, invalid("malformed_body", "The form could not be read.")
@@ -135,7 +140,7 @@ func (s *Server) requestConsent(r request) (answer, error) {
 		next = wanted
 	}
 	state, expires, err := s.Consents.Issue(r.Context(), consent.Request{
-		Session: r.viewer.Session(), Workspace: c.Workspace, Person: r.actor().Ref.ID, Connection: number, Directory: t.ExternalID, Next: next,
+		Session: session, Workspace: c.Workspace, Person: r.actor().Ref.ID, Connection: number, Directory: t.ExternalID, Next: next,
 	})
 	if err != nil {
 		return answer{}, err
@@ -156,7 +161,7 @@ func (s *Server) requestConsent(r request) (answer, error) {
 	}
 	made := view.PresentConsentLink(link, expires, t.Name, p.Permissions)
 	p.Link, p.Next, p.Here = &made, next, p.Here+"?next="+url.QueryEscape(next)
-	return consentAnswer(p, t), nil
+	return consentAnswer(p, c, t), nil
 }
 
 // callbackURL is where the provider sends the browser back to; it has to be one of the application's reply addresses.

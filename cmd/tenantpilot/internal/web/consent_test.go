@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"html"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/eventstore"
@@ -201,20 +203,41 @@ func TestConsentAnswersThatAreNotListenedTo(t *testing.T) {
 	ignored("twice", b, answer(state), "no longer valid")
 }
 
-// TestConsentNeedsASession: programs have none, so they are told before a link is made; the right to manage is taken away at once.
-func TestConsentNeedsASession(t *testing.T) {
+// TestConsentForPrograms: a program gets a link and how consent stands, as JSON. No browser's answer to the link counts, not even of the same
+// person: a check finds out.
+func TestConsentForPrograms(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
 	c.lacking(t)
-	res := c.program(t, "manager").send(t, "POST", consentPath(c.conn)+"/request", accept("text/html"))
-	if res.status != http.StatusConflict {
-		t.Errorf("a program: %d %s", res.status, clip(res.body))
+	var d view.ConsentDetail
+	res := c.program(t, "manager").send(t, "POST", consentPath(c.conn)+"/request", jsonBody(`{}`))
+	if err := json.Unmarshal(res.body, &d); err != nil || res.status != http.StatusOK || d.Link == nil || d.Request == nil || d.Request.State != "open" {
+		t.Fatalf("make link: %d %s %v", res.status, clip(res.body), err)
 	}
+	link, err := url.Parse(d.Link.URL)
+	must(t, err)
+	answer := callback(url.Values{"state": {link.Query().Get("state")}, "admin_consent": {"True"}, "tenant": {c.contoso.ExternalID.String()}})
+	if res := c.browser(t, "manager").send(t, "GET", answer); res.status != http.StatusBadRequest || !strings.Contains(res.text(), "tell the person who sent you the link") {
+		t.Errorf("an answer in a browser: %d %s", res.status, clip(res.body))
+	}
+	res = c.program(t, "readonly").send(t, "GET", consentPath(c.conn), accept("application/json"))
+	d = view.ConsentDetail{}
+	must(t, json.Unmarshal(res.body, &d))
+	if d.Link != nil || d.Request == nil || d.Request.State != "elsewhere" || view.String(d.State.ConsentStatus) != "required" || len(d.Permissions) == 0 {
+		t.Errorf("afterwards: %s", res.body)
+	}
+}
+
+// TestConsentIsForThoseWhoMayManage: the right to manage is taken away at once, also from who has a link out.
+func TestConsentIsForThoseWhoMayManage(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	c.lacking(t)
 	b := c.browser(t, "manager")
 	state := c.ask(t, b, c.conn, "").Get("state")
 	_, err := c.pool.Exec(t.Context(), `update members set role = 'operator' where person = $1`, c.people["manager"])
 	must(t, err)
-	res = b.send(t, "GET", callback(url.Values{"state": {state}, "admin_consent": {"True"}, "tenant": {c.contoso.ExternalID.String()}}))
+	res := b.send(t, "GET", callback(url.Values{"state": {state}, "admin_consent": {"True"}, "tenant": {c.contoso.ExternalID.String()}}))
 	if res.status != http.StatusForbidden || c.now(t).Consent != domain.ConsentRequired {
 		t.Errorf("who may not manage any more: %d, consent %s", res.status, c.now(t).Consent)
 	}

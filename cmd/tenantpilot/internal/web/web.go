@@ -153,7 +153,7 @@ func (s *Server) routes() {
 	s.get(r, "/admin/t/{tenantExternalId}/operations/{operationRunId}", s.run)
 
 	s.get(r, "/admin/provider-connections/{connection}/consent", s.consentPage)
-	s.post(r, "/admin/provider-connections/{connection}/consent/request", "", s.requestConsent)
+	s.post(r, "/admin/provider-connections/{connection}/consent/request", consentMedia, s.requestConsent)
 	s.open(r, http.MethodGet, consentCallbackPath, s.consentCallback)
 
 	s.get(r, "/admin/readiness", s.readiness)

@@ -19,7 +19,7 @@ import (
 // settingsPages are the pages of the settings, in the order of their navigation. The first is everybody's, the others a member's.
 var settingsPages = []view.Link{
 	{Label: "Profile", Href: view.ProfileHref},
-	{Label: "Members and roles", Href: membersHref},
+	{Label: "Members", Href: membersHref},
 	{Label: "Workspace", Href: view.WorkspaceHref},
 }
 
@@ -49,9 +49,12 @@ func (s *Server) profile(r request) (answer, error) {
 		Name: r.viewer.Name, Email: r.viewer.Email, Workspace: r.viewer.WorkspaceName, Role: actor.Role,
 		Idle: auth.SessionIdle, Lifetime: auth.SessionLifetime, MayEnd: !r.viewer.Token, Now: time.Now().UTC(),
 	}
-	sessions, err := s.Auth.Sessions(r.Context(), r.viewer)
-	if err != nil {
-		return answer{}, err
+	var sessions []auth.Session
+	var err error
+	if !r.viewer.Token { // whoever found a token is not told where its person is
+		if sessions, err = s.Auth.Sessions(r.Context(), r.viewer); err != nil {
+			return answer{}, err
+		}
 	}
 	for _, one := range sessions {
 		f.Sessions = append(f.Sessions, view.SessionLine{

@@ -58,6 +58,9 @@ func TestSessionsAreListedAndEnded(t *testing.T) {
 			t.Errorf("a session is %+v", s)
 		}
 	}
+	if p := c.program(t, "operator").profile(t); len(p.Sessions) != 0 || p.Name != "Operator" {
+		t.Errorf("a token is told %+v", p)
+	}
 	page := here.send(t, "GET", profilePath).text()
 	if strings.Count(page, "(this session)") != 1 || strings.Count(page, "Sign out</button>") < 2 || !strings.Contains(page, "Sign out everywhere else") {
 		t.Error("the page does not show what can be ended")

@@ -16,7 +16,7 @@ func settingsSamples() map[string]templ.Component {
 		s := quiet(title, path)
 		s.Settings = view.SettingsNav(path, []view.Link{
 			{Label: "Profile", Href: view.ProfileHref},
-			{Label: "Members and roles", Href: "/admin/settings/members"},
+			{Label: "Members", Href: "/admin/settings/members"},
 			{Label: "API tokens", Href: "/admin/settings/tokens"},
 			{Label: "Workspace", Href: view.WorkspaceHref},
 		})

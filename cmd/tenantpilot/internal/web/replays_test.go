@@ -175,6 +175,11 @@ func TestReplayAfterTheFix(t *testing.T) {
 		t.Error("before the fix there is something to confirm")
 	}
 	c.mend(t)
+	receipt := "/admin/attempts/" + ids[0].String()
+	offer := `<input type="hidden" name="attempt" value="` + ids[0].String()
+	if !strings.Contains(b.send(t, "GET", receipt).text(), offer) || strings.Contains(c.browser(t, "readonly").send(t, "GET", receipt).text(), offer) {
+		t.Error("the receipt does not offer to replay its attempt, or does so to those who may not")
+	}
 	preview := b.send(t, "POST", attemptReplayPath, form(url.Values{"query": {"outcome=blocked&reason=provider_consent_revoked"}}))
 	begins(t, "preview", preview.replays(), map[uuid.UUID]string{
 		ids[3]: "Starts Will start now", ids[2]: "Starts Will start now", ids[1]: "Busy A row above will be using the connection", ids[0]: "Same work",
@@ -207,8 +212,8 @@ func TestReplayAfterTheFix(t *testing.T) {
 	if !strings.Contains(page, "All of them were replayed.") || strings.Contains(page, "Replay 4") || !strings.Contains(page, "Connection busy: 1 attempt") {
 		t.Error("the groups do not say what was replayed, or offer it again")
 	}
-	if page = b.send(t, "GET", "/admin/attempts/"+ids[0].String()).text(); !strings.Contains(page, "Replayed as") {
-		t.Error("the receipt does not say that its attempt was replayed")
+	if page = b.send(t, "GET", receipt).text(); !strings.Contains(page, "Replayed as") || strings.Contains(page, offer) {
+		t.Error("the receipt does not say that its attempt was replayed, or offers it again")
 	}
 }
 

@@ -107,6 +107,7 @@ func sampleReceipt() view.ReceiptPage {
 		Now: now, Badge: view.StartBadge("blocked"), Operation: "Directory groups sync", Headline: "Directory groups sync on Contoso: blocked",
 		Message: "An administrator of the tenant has to consent to our application before operations can run.",
 		Axes:    &view.Axes{Lifecycle: "enabled", Consent: "required", Verification: "unknown"}, AskHref: "?again=1",
+		Replay: &view.Button{Label: "Replay", Icon: "rotate-cw", Variant: "outline", Post: true, Href: view.AttemptReplayHref},
 		Facts: []view.Fact{
 			{Label: "Attempt", Text: sampleAttemptID, Mono: true},
 			{Label: "Asked at", Text: view.Absolute(now)},

@@ -344,6 +344,7 @@ type ReceiptPage struct {
 	JSON      string
 	NextSteps []NextStep
 	AskHref   string // empty where the viewer may not start it
+	Replay    *Button
 	Today     *Forecast
 	Links     []Link
 }
@@ -404,6 +405,11 @@ func PresentReceiptPage(a projections.AttemptLine, r Receipt, may bool, step fun
 	p.JSON = indentValue(r)
 	if may {
 		p.AskHref = AttemptHref(r.Attempt) + "?again=1"
+	}
+	if may && canReplay(a) {
+		p.Replay = &Button{Label: "Replay", Icon: "rotate-cw", Variant: "outline", Post: true, Href: AttemptReplayHref, Fields: []Field{
+			{Name: "attempt", Value: r.Attempt}, {Name: "back", Value: AttemptHref(r.Attempt)},
+		}}
 	}
 	p.Links = []Link{{"All that followed from it", "/admin/audit?range=all&attempt=" + r.Attempt}}
 	if a.Reason != nil {

@@ -117,7 +117,7 @@ func (s *Server) requestConsent(r request) (answer, error) {
 		}
 	}
 	if err := r.ParseForm(); err != nil {
-		return answer{}, invalid("malformed_body", "The form could not be read.")
+		return answer{}, formError(err)
 	}
 	number, directory, back := c.Number, t.ExternalID.String(), s.callbackURL(r.Request)
 	if _, err := s.Provider.ConsentURL(directory, c.AppID, back, "any"); err != nil {

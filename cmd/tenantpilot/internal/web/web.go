@@ -161,7 +161,7 @@ func (s *Server) routes() {
 	s.post(r, "/workspaces/{workspace}/choose", "", s.chooseWorkspace)
 
 	s.get(r, "/admin/search", s.search)
-	s.get(r, "/admin/settings", func(request) (answer, error) { return answer{redirect: membersHref}, nil })
+	s.get(r, "/admin/settings", s.settings)
 	s.get(r, membersHref, s.members)
 	s.post(r, membersHref+"/invite", "", s.inviteMember)
 	s.post(r, membersHref+"/{person}/role", "", s.changeRole)

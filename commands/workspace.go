@@ -191,7 +191,7 @@ func authorizeMembers(w domain.Workspace, actor domain.Actor, there func(domain.
 	if actor.Sees(w.ID, uuid.Nil) && !there(w) {
 		return domain.ErrNotFound()
 	}
-	return actor.Authorize(w.ID, uuid.Nil, domain.CapMemberManage)
+	return actor.ManagesMembers(w.ID)
 }
 
 // onMembers decides about the members of the actor's workspace, for those who manage them: 404 for what is not there, then 403. A role that

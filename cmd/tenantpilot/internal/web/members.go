@@ -35,7 +35,9 @@ func (s *Server) membersPage(r request, made *view.MadeInvitation) (answer, erro
 	if !actor.Sees(actor.Workspace, uuid.Nil) {
 		return answer{}, notFound()
 	}
-	f := view.MembersFacts{Me: actor.Ref.ID, MayManage: actor.May(domain.CapMemberManage), Now: time.Now().UTC()}
+	f := view.MembersFacts{
+		Me: actor.Ref.ID, MayManage: actor.ManagesMembers(actor.Workspace) == nil, SeesAll: actor.Tenants == nil, Now: time.Now().UTC(),
+	}
 	var err error
 	if f.Members, err = s.Read.Members(ctx, actor); err != nil {
 		return answer{}, err
@@ -73,7 +75,7 @@ func (s *Server) membersChanged(r request, err error) (answer, error) {
 
 func (s *Server) inviteMember(r request) (answer, error) {
 	actor := r.actor()
-	if err := actor.Authorize(actor.Workspace, uuid.Nil, domain.CapMemberManage); err != nil {
+	if err := actor.ManagesMembers(actor.Workspace); err != nil {
 		return answer{}, err
 	}
 	form, err := formOf(r)
@@ -178,7 +180,7 @@ func (s *Server) memberForm(r request, person uuid.UUID) (url.Values, error) {
 }
 
 func (s *Server) defineRole(r request) (answer, error) {
-	if err := r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapMemberManage); err != nil {
+	if err := r.actor().ManagesMembers(r.actor().Workspace); err != nil {
 		return answer{}, err
 	}
 	form, err := formOf(r)

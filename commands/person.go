@@ -28,7 +28,7 @@ type DescribePerson struct {
 
 // DescribePerson carries a DescribePerson out. Saying again what is known changes nothing.
 func (h *Handler) DescribePerson(ctx context.Context, c DescribePerson) error {
-	if err := c.Actor.Authorize(c.Actor.Workspace, uuid.Nil, domain.CapMemberManage); err != nil {
+	if err := c.Actor.ManagesMembers(c.Actor.Workspace); err != nil {
 		return err
 	}
 	if known, err := h.PersonIdentity(ctx, c.Actor.Workspace, c.Person); err == nil && known == c.Identity {

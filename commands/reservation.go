@@ -106,12 +106,11 @@ func (h *Handler) CancelReservation(ctx context.Context, c CancelReservation) (i
 		if err != nil {
 			return err
 		}
-		needs := domain.CapRunCancel
-		if waiting, ok := queue.Find(c.Reservation); ok {
-			needs = domain.OperationByType(waiting.Operation).Capability
-		}
-		if err := c.Actor.Authorize(conn.Workspace, conn.Tenant, needs); err != nil {
-			return err
+		if waiting, ok := queue.Find(c.Reservation); ok { // else it is not there, for everybody who sees the connection
+			needs := domain.OperationByType(waiting.Operation).Capability
+			if err := c.Actor.Authorize(conn.Workspace, conn.Tenant, needs); err != nil {
+				return err
+			}
 		}
 		events, err := queue.Cancel(c.Reservation)
 		u.Append(stream, events...)

@@ -24,7 +24,12 @@ func TestMembersAreManagedByThoseWhoMay(t *testing.T) {
 		Ref: w.actor("hr").Ref, Workspace: w.workspace, Role: "hr",
 		Capabilities: append(domain.Capabilities(domain.RoleOperator), domain.CapMemberManage),
 	}
+	partial := owner // holds every capability, and sees a part of the tenants
+	partial.Ref.ID, partial.Tenants = uuid.New(), []uuid.UUID{uuid.New()}
 	until := time.Now().Add(time.Hour)
+	member, invited := w.member(t, domain.RoleReadonly), uuid.New()
+	must(t, h.InviteMember(ctx, commands.InviteMember{Actor: owner, Person: invited, Role: domain.RoleReadonly, Until: until}))
+	must(t, h.DefineRole(ctx, commands.DefineRole{Actor: owner, Role: "x1"}))
 	for name, c := range map[string]struct {
 		do   func(context.Context, domain.Actor) error
 		over bool // would hand out more than hr holds
@@ -33,10 +38,10 @@ func TestMembersAreManagedByThoseWhoMay(t *testing.T) {
 			return h.InviteMember(ctx, commands.InviteMember{Actor: a, Person: grace, Role: domain.RoleManager, Until: until})
 		}, true},
 		"withdraw": {func(ctx context.Context, a domain.Actor) error {
-			return h.WithdrawInvitation(ctx, commands.WithdrawInvitation{Actor: a, Person: grace})
+			return h.WithdrawInvitation(ctx, commands.WithdrawInvitation{Actor: a, Person: invited})
 		}, false},
 		"promote": {func(ctx context.Context, a domain.Actor) error {
-			return h.ChangeRole(ctx, commands.ChangeRole{Actor: a, Person: hr.Ref.ID, Role: domain.RoleOwner})
+			return h.ChangeRole(ctx, commands.ChangeRole{Actor: a, Person: member.Ref.ID, Role: domain.RoleOwner})
 		}, true},
 		"demote an owner": {func(ctx context.Context, a domain.Actor) error {
 			return h.ChangeRole(ctx, commands.ChangeRole{Actor: a, Person: owner.Ref.ID, Role: domain.RoleReadonly})
@@ -45,23 +50,39 @@ func TestMembersAreManagedByThoseWhoMay(t *testing.T) {
 			return h.RemoveMember(ctx, commands.RemoveMember{Actor: a, Person: owner.Ref.ID})
 		}, true},
 		"define": {func(ctx context.Context, a domain.Actor) error {
-			return h.DefineRole(ctx, commands.DefineRole{Actor: a, Role: "x1", Capabilities: []domain.Capability{domain.CapHoldManage}})
+			return h.DefineRole(ctx, commands.DefineRole{Actor: a, Role: "x2", Capabilities: []domain.Capability{domain.CapHoldManage}})
 		}, true},
 		"remove a role": {func(ctx context.Context, a domain.Actor) error {
 			return h.RemoveRole(ctx, commands.RemoveRole{Actor: a, Role: "x1"})
 		}, false},
 		"scope": {func(ctx context.Context, a domain.Actor) error {
-			return h.ScopeMember(ctx, commands.ScopeMember{Actor: a, Person: uuid.New()})
+			return h.ScopeMember(ctx, commands.ScopeMember{Actor: a, Person: member.Ref.ID})
 		}, false},
 	} {
 		if err := c.do(ctx, foreign); !isKind(err, domain.NotFound) {
 			t.Errorf("%s from elsewhere: %v", name, err)
 		}
-		if err := c.do(ctx, manager); !isKind(err, domain.Forbidden) {
-			t.Errorf("%s as a manager: %v", name, err)
+		for who, actor := range map[string]domain.Actor{"a manager": manager, "somebody who sees a part": partial} {
+			if err := c.do(ctx, actor); !isKind(err, domain.Forbidden) {
+				t.Errorf("%s as %s: %v", name, who, err)
+			}
 		}
 		if err := c.do(ctx, hr); isKind(err, domain.Forbidden) != c.over {
 			t.Errorf("%s as somebody who manages members and no more: %v", name, err)
+		}
+	}
+	// Who and what is not there is not found, also by those who may do nothing about it.
+	for _, a := range []domain.Actor{owner, manager} {
+		for name, err := range map[string]error{
+			"withdraw":      h.WithdrawInvitation(ctx, commands.WithdrawInvitation{Actor: a, Person: uuid.New()}),
+			"promote":       h.ChangeRole(ctx, commands.ChangeRole{Actor: a, Person: uuid.New(), Role: domain.RoleReadonly}),
+			"scope":         h.ScopeMember(ctx, commands.ScopeMember{Actor: a, Person: uuid.New()}),
+			"remove":        h.RemoveMember(ctx, commands.RemoveMember{Actor: a, Person: uuid.New()}),
+			"remove a role": h.RemoveRole(ctx, commands.RemoveRole{Actor: a, Role: "x9"}),
+		} {
+			if !isKind(err, domain.NotFound) {
+				t.Errorf("%s what is not there: %v", name, err)
+			}
 		}
 	}
 	must(t, h.InviteMember(ctx, commands.InviteMember{
@@ -72,11 +93,11 @@ func TestMembersAreManagedByThoseWhoMay(t *testing.T) {
 	}
 	must(t, w.handlers[1].AnswerInvitation(ctx, commands.AnswerInvitation{Workspace: w.workspace, Person: grace, Accept: true}))
 	self := domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: grace}, Workspace: w.workspace, Role: domain.RoleOperator}
-	if err := h.RemoveMember(ctx, commands.RemoveMember{Actor: self, Person: manager.Ref.ID}); !isKind(err, domain.Forbidden) {
+	if err := h.RemoveMember(ctx, commands.RemoveMember{Actor: self, Person: member.Ref.ID}); !isKind(err, domain.Forbidden) {
 		t.Errorf("an operator removes somebody: %v", err)
 	}
 	must(t, h.RemoveMember(ctx, commands.RemoveMember{Actor: self, Person: grace})) // everybody may leave
-	if w.count(t, "MemberInvited", "InvitationAccepted") != 2 || w.count(t, "MemberRemoved") != 1 {
+	if w.count(t, "MemberInvited", "InvitationAccepted") != 3 || w.count(t, "MemberRemoved") != 1 {
 		t.Error("the log does not tell the story")
 	}
 }

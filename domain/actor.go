@@ -167,3 +167,15 @@ func (a Actor) Authorize(workspace, tenant uuid.UUID, c Capability) error {
 	}
 	return nil
 }
+
+// ManagesMembers says whether the actor may change who is a member of a workspace, and what members may do and see there. Besides the
+// capability it takes sight of every tenant: whoever sees a part could give the rest to others, or to themselves.
+func (a Actor) ManagesMembers(workspace uuid.UUID) error {
+	if err := a.Authorize(workspace, uuid.Nil, CapMemberManage); err != nil {
+		return err
+	}
+	if a.Tenants != nil {
+		return forbidden(CapMemberManage)
+	}
+	return nil
+}

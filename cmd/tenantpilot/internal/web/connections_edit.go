@@ -108,6 +108,11 @@ func (s *Server) createConnection(r request) (answer, error) {
 		err = domain.InvalidField("/tenant", "required", "Choose the tenant: send its directory id.")
 	}
 	if !r.actor().May(domain.CapProviderManage) {
+		if parseErr == nil { // a tenant that is named and not seen is not there, for them too
+			if _, err := s.Read.Tenant(r.Context(), r.actor(), tenant); err != nil {
+				return answer{}, err
+			}
+		}
 		return answer{}, r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapProviderManage)
 	}
 	var conn domain.ProviderConnection

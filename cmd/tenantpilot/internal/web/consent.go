@@ -121,8 +121,13 @@ func (s *Server) requestConsent(r request) (answer, error) {
 	if session == "" {
 		session = "program:" + r.actor().Ref.ID.String() // which no browser has
 	}
+	if !isForm(r.Request) {
+		if err := decode(r.Request, &struct{}{}); err != nil {
+			return answer{}, err
+		}
+	}
 	if err := r.ParseForm(); err != nil {
-		return answer{}, invalid("malformed_body", "The form could not be read.")
+		return answer{}, formError(err)
 	}
 	number, directory, back := c.Number, t.ExternalID.String(), s.callbackURL(r.Request)
 	if _, err := s.Provider.ConsentURL(directory, c.AppID, back, "any"); err != nil {

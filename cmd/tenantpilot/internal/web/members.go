@@ -1,7 +1,7 @@
 package web
 
 import (
-	"net/http"
+	"cmp"
 	"net/mail"
 	"net/url"
 	"time"
@@ -20,6 +20,14 @@ const membersHref = "/admin/settings/members"
 // invitationTime is how long an invitation, and the link that comes with it, can be used.
 const invitationTime = 7 * 24 * time.Hour
 
+// settings leads to the first page of them.
+func (s *Server) settings(r request) (answer, error) {
+	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
+		return answer{}, notFound()
+	}
+	return answer{redirect: membersHref}, nil
+}
+
 func (s *Server) members(r request) (answer, error) { return s.membersPage(r, nil) }
 
 func (s *Server) membersPage(r request, made *view.MadeInvitation) (answer, error) {
@@ -27,7 +35,9 @@ func (s *Server) membersPage(r request, made *view.MadeInvitation) (answer, erro
 	if !actor.Sees(actor.Workspace, uuid.Nil) {
 		return answer{}, notFound()
 	}
-	f := view.MembersFacts{Me: actor.Ref.ID, MayManage: actor.May(domain.CapMemberManage), Now: time.Now().UTC()}
+	f := view.MembersFacts{
+		Me: actor.Ref.ID, MayManage: actor.ManagesMembers(actor.Workspace) == nil, SeesAll: actor.Tenants == nil, Now: time.Now().UTC(),
+	}
 	var err error
 	if f.Members, err = s.Read.Members(ctx, actor); err != nil {
 		return answer{}, err
@@ -65,7 +75,7 @@ func (s *Server) membersChanged(r request, err error) (answer, error) {
 
 func (s *Server) inviteMember(r request) (answer, error) {
 	actor := r.actor()
-	if err := actor.Authorize(actor.Workspace, uuid.Nil, domain.CapMemberManage); err != nil {
+	if err := actor.ManagesMembers(actor.Workspace); err != nil {
 		return answer{}, err
 	}
 	form, err := formOf(r)
@@ -113,26 +123,31 @@ func (s *Server) inviteMember(r request) (answer, error) {
 }
 
 func (s *Server) changeRole(r request) (answer, error) {
-	return s.onMember(r, func(person uuid.UUID, form url.Values) error {
+	return s.onMember(r, func(person uuid.UUID) error {
+		form, err := s.memberForm(r, person)
+		if err != nil {
+			return err
+		}
 		return s.Commands.ChangeRole(r.Context(), commands.ChangeRole{Actor: r.actor(), Person: person, Role: domain.Role(form.Get("role"))})
 	})
 }
 
 func (s *Server) scopeMember(r request) (answer, error) {
-	return s.onMember(r, func(person uuid.UUID, form url.Values) error {
+	return s.onMember(r, func(person uuid.UUID) error {
+		form, err := s.memberForm(r, person)
+		if err != nil {
+			return err
+		}
 		scope, err := scopeOf(form)
 		if err != nil {
-			if hidden := r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapMemberManage); hidden != nil {
-				return hidden
-			}
-			return err
+			return cmp.Or(s.Commands.MayManage(r.Context(), r.actor(), person), err)
 		}
 		return s.Commands.ScopeMember(r.Context(), commands.ScopeMember{Actor: r.actor(), Person: person, Scope: scope})
 	})
 }
 
 func (s *Server) removeMember(r request) (answer, error) {
-	a, err := s.onMember(r, func(person uuid.UUID, _ url.Values) error {
+	a, err := s.onMember(r, func(person uuid.UUID) error {
 		return s.Commands.RemoveMember(r.Context(), commands.RemoveMember{Actor: r.actor(), Person: person})
 	})
 	if err == nil && r.v("person") == r.actor().Ref.ID.String() {
@@ -142,24 +157,32 @@ func (s *Server) removeMember(r request) (answer, error) {
 }
 
 func (s *Server) withdrawInvitation(r request) (answer, error) {
-	return s.onMember(r, func(person uuid.UUID, _ url.Values) error {
+	return s.onMember(r, func(person uuid.UUID) error {
 		return s.Commands.WithdrawInvitation(r.Context(), commands.WithdrawInvitation{Actor: r.actor(), Person: person})
 	})
 }
 
-func (s *Server) onMember(r request, do func(uuid.UUID, url.Values) error) (answer, error) {
+func (s *Server) onMember(r request, do func(uuid.UUID) error) (answer, error) {
 	person, err := pathUUID(r.v("person"))
 	if err != nil {
 		return answer{}, err
 	}
+	return s.membersChanged(r, do(person))
+}
+
+// memberForm reads a form about a person. What is wrong with it is told only to those who may change what the person is.
+func (s *Server) memberForm(r request, person uuid.UUID) (url.Values, error) {
 	form, err := formOf(r)
 	if err != nil {
-		return answer{}, err
+		return nil, cmp.Or(s.Commands.MayManage(r.Context(), r.actor(), person), err)
 	}
-	return s.membersChanged(r, do(person, form))
+	return form, nil
 }
 
 func (s *Server) defineRole(r request) (answer, error) {
+	if err := r.actor().ManagesMembers(r.actor().Workspace); err != nil {
+		return answer{}, err
+	}
 	form, err := formOf(r)
 	if err != nil {
 		return answer{}, err
@@ -196,7 +219,7 @@ func (s *Server) answerInvitation(r request, accept bool) (answer, error) {
 // formOf reads a small form.
 func formOf(r request) (url.Values, error) {
 	if err := r.ParseForm(); err != nil {
-		return nil, problem{Status: http.StatusBadRequest, Code: "malformed_body", Detail: "The form could not be read."}
+		return nil, formError(err)
 	}
 	return r.PostForm, nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tenantpilot/commands"
 	"tenantpilot/domain"
 )
 
@@ -128,6 +129,7 @@ func TestMembersPageForEveryRole(t *testing.T) {
 		}
 	}
 	person := c.people["readonly"].String()
+	must(t, c.commands.DefineRole(t.Context(), commands.DefineRole{Actor: domain.SystemActor(c.ours), Role: "x1"}))
 	for _, path := range []string{
 		"/admin/settings/members/invite", "/admin/settings/members/" + person + "/role", "/admin/settings/members/" + person + "/scope",
 		"/admin/settings/members/" + person + "/remove", "/admin/settings/members/" + person + "/withdraw", "/admin/settings/roles",

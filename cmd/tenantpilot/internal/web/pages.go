@@ -218,6 +218,9 @@ func (s *Server) notifications(r request) (answer, error) {
 }
 
 func (s *Server) readNotifications(r request) (answer, error) {
+	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
+		return answer{}, notFound()
+	}
 	if err := s.Read.MarkRead(r.Context(), r.actor()); err != nil {
 		return answer{}, err
 	}
@@ -250,9 +253,17 @@ func (s *Server) signInPage(r request) (answer, error) {
 	return signInAnswer(shown, http.StatusOK), nil
 }
 
+// noSession answers a program that signs in or out: its token is its session.
+var noSession = problem{
+	Status: http.StatusConflict, Code: "session_required", Detail: "Signing in and out is for browsers. A request with an API token has no session.",
+}
+
 func (s *Server) signIn(r request) (answer, error) {
+	if r.viewer.Token {
+		return answer{}, noSession
+	}
 	if err := r.ParseForm(); err != nil {
-		return answer{}, invalid("malformed_body", "The form could not be read.")
+		return answer{}, formError(err)
 	}
 	err := s.Auth.ConsumeLink(r.Request, r.v("link"))
 	if errors.Is(err, auth.ErrNoLink) {
@@ -265,6 +276,9 @@ func (s *Server) signIn(r request) (answer, error) {
 }
 
 func (s *Server) signOut(r request) (answer, error) {
+	if r.viewer.Token {
+		return answer{}, noSession
+	}
 	if err := s.Auth.SignOut(r.Request); err != nil {
 		return answer{}, err
 	}

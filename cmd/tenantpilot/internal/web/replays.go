@@ -65,9 +65,6 @@ func (s *Server) previewReplay(r request) (answer, error) {
 // confirmReplay replays what a preview froze, each attempt by itself; one that is refused stops no other. What it starts follows from the
 // preview, so sending it again repeats nothing, and what somebody else has replayed meanwhile is said so.
 func (s *Server) confirmReplay(r request) (answer, error) {
-	if err := s.readReplayForm(r); err != nil {
-		return answer{}, err
-	}
 	id, err := pathUUID(r.v("preview"))
 	if err != nil {
 		return answer{}, err
@@ -75,6 +72,9 @@ func (s *Server) confirmReplay(r request) (answer, error) {
 	ctx := r.Context()
 	preview, err := s.Read.ReplayPreview(ctx, r.actor(), id)
 	if err != nil {
+		return answer{}, err
+	}
+	if err := s.readReplayForm(r); err != nil {
 		return answer{}, err
 	}
 	list := back(r, "/admin/attempts")

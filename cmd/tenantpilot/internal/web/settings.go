@@ -143,6 +143,9 @@ func (s *Server) workspaceSettings(r request) (answer, error) {
 }
 
 func (s *Server) renameWorkspace(r request) (answer, error) {
+	if err := r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapWorkspaceManage); err != nil {
+		return answer{}, err
+	}
 	form, err := formOf(r)
 	if err != nil {
 		return answer{}, err

@@ -333,6 +333,9 @@ func mayStep(actor domain.Actor, a domain.NextStepAction) bool {
 
 // chooseTenantToStart is the start form before a tenant is known.
 func (s *Server) chooseTenantToStart(r request) (answer, error) {
+	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
+		return answer{}, notFound()
+	}
 	tenants, err := s.Read.Tenants(r.Context(), r.actor())
 	if err != nil {
 		return answer{}, err

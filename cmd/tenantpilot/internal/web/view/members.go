@@ -151,7 +151,9 @@ type MembersFacts struct {
 	Tenants     []projections.Tenant
 	Me          uuid.UUID
 	MayManage   bool
-	Now         time.Time
+	// SeesAll is unset for a viewer who sees a part of the tenants: what colleagues see is then told as far as the viewer sees it too.
+	SeesAll bool
+	Now     time.Time
 }
 
 // PresentMembers words the members page.
@@ -168,10 +170,21 @@ func PresentMembers(f MembersFacts) Members {
 	slices.Sort(p.Groups)
 	p.Groups = slices.Compact(p.Groups)
 	held := map[domain.Role]int{}
+	told := func(s domain.Scope) (domain.Scope, string) {
+		if f.SeesAll {
+			return s, sees(s, names)
+		}
+		part := seenPart(s, names, p.Groups)
+		if part.Everything() == s.Everything() && sees(part, names) == sees(s, names) {
+			return part, sees(s, names)
+		}
+		return part, "Some tenants"
+	}
 	for _, m := range f.Members {
 		held[m.Role]++
+		scope, words := told(m.Scope())
 		line := MemberLine{
-			Person: m.Person.String(), Name: m.Name, Email: m.Email, Role: string(m.Role), Scope: m.Scope(), Sees: sees(m.Scope(), names),
+			Person: m.Person.String(), Name: m.Name, Email: m.Email, Role: string(m.Role), Scope: scope, Sees: words,
 			LastActive: at(m.LastActive), Me: m.Person == f.Me,
 		}
 		remove := Button{
@@ -187,8 +200,9 @@ func PresentMembers(f MembersFacts) Members {
 		p.Members = append(p.Members, line)
 	}
 	for _, i := range f.Invitations {
+		_, words := told(i.Scope)
 		line := InvitationLine{
-			Person: i.Person.String(), Email: i.Email, Role: string(i.Role), Sees: sees(i.Scope, names), Until: i.Until.UTC(), Expired: !f.Now.Before(i.Until),
+			Person: i.Person.String(), Email: i.Email, Role: string(i.Role), Sees: words, Until: i.Until.UTC(), Expired: !f.Now.Before(i.Until),
 		}
 		if f.MayManage {
 			line.Withdraw = &Button{Label: "Withdraw", Icon: "x", Post: true, Variant: "ghost", Href: "/admin/settings/members/" + line.Person + "/withdraw"}
@@ -222,6 +236,9 @@ func PresentMembers(f MembersFacts) Members {
 		people[i.Person.String()] = i.Email
 	}
 	for _, h := range f.History {
+		if h.Name == (domain.EvidenceExported{}).EventName() {
+			continue // about a tenant, which not every member sees; the audit log has it
+		}
 		p.History = append(p.History, Change{Position: h.Position, At: h.At.UTC(), Event: h.Name, Sentence: memberSentence(h, people), Actor: cmp.Or(h.Actor, "TenantPilot")})
 	}
 	return p
@@ -299,6 +316,16 @@ func sees(s domain.Scope, names map[uuid.UUID]string) string {
 		text += " except " + except
 	}
 	return text
+}
+
+// seenPart is a scope without the tenants and groups that are not among those given.
+func seenPart(s domain.Scope, names map[uuid.UUID]string, groups []string) domain.Scope {
+	unseen := func(id uuid.UUID) bool { return names[id] == "" }
+	ungrouped := func(g string) bool { return !slices.Contains(groups, g) }
+	return domain.Scope{
+		Tenants: slices.DeleteFunc(slices.Clone(s.Tenants), unseen), Groups: slices.DeleteFunc(slices.Clone(s.Groups), ungrouped),
+		ExceptTenants: slices.DeleteFunc(slices.Clone(s.ExceptTenants), unseen), ExceptGroups: slices.DeleteFunc(slices.Clone(s.ExceptGroups), ungrouped),
+	}
 }
 
 func codes(caps []domain.Capability) []string {

@@ -342,7 +342,7 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	platform := drawn("platform")
 	s.plant("platform secret", platform)
 	s.plant("keyset", regexp.MustCompile(`"value":\s*"([^"]+)"`).FindStringSubmatch(string(keyset))[1])
-	s.plant("log key", signer[strings.LastIndex(signer, "+")+1:])
+	s.plant("log key", strings.SplitN(signer, "+", 5)[4])
 	address, err := url.Parse(db.AppURL)
 	if err != nil {
 		t.Fatal(err)
@@ -622,15 +622,19 @@ func (s *session) live(sim *graphsim.Server, tenant domain.Tenant) {
 			s.do("GET "+path, "GET", path, nil, "Accept", accept)
 		}
 	}
-	for position := 1; ; position++ {
-		status, _ := s.program("GET audit event", "GET", fmt.Sprintf("/admin/audit/%d", position), nil)
-		if status == http.StatusNotFound {
-			if position < 30 {
-				t.Errorf("the log has %d events only", position-1)
-			}
-			break
+	var last, seen int64
+	if err := s.app.pool.QueryRow(t.Context(), `select max(position) from audit_log`).Scan(&last); err != nil {
+		t.Fatal(err)
+	}
+	for position := range last {
+		path := fmt.Sprintf("/admin/audit/%d", position+1)
+		if status, _ := s.program("GET audit event", "GET", path, nil); status == http.StatusOK { // not one of others
+			s.do("GET audit event", "GET", path, nil)
+			seen++
 		}
-		s.do("GET audit event", "GET", fmt.Sprintf("/admin/audit/%d", position), nil)
+	}
+	if seen < 30 {
+		t.Errorf("%d of %d events could be read", seen, last)
 	}
 	s.do("sign-out", "POST", "/sign-out", url.Values{})
 	s.places["the stream"] = append(s.places["the stream"], stream())

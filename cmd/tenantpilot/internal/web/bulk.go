@@ -125,12 +125,8 @@ func (s *Server) readBulk(r request) (bulkRequest, error) {
 	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
 		return b, notFound()
 	}
-	if err := r.ParseForm(); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return b, err
-		}
-		return b, invalid("malformed_body", "The form could not be read.")
+	if _, err := formOf(r); err != nil {
+		return b, err
 	}
 	b.action, b.back, b.typed = r.PostForm.Get("action"), auth.LocalPath(r.PostForm.Get("back")), r.PostForm.Get("typed")
 	if b.action != "cancel" && b.action != "start" {

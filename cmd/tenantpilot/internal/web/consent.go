@@ -126,8 +126,9 @@ func (s *Server) requestConsent(r request) (answer, error) {
 			return answer{}, err
 		}
 	}
-	if err := r.ParseForm(); err != nil {
-		return answer{}, formError(err)
+	form, err := formOf(r)
+	if err != nil {
+		return answer{}, err
 	}
 	number, directory, back := c.Number, t.ExternalID.String(), s.callbackURL(r.Request)
 	if _, err := s.Provider.ConsentURL(directory, c.AppID, back, "any"); err != nil {
@@ -141,7 +142,7 @@ func (s *Server) requestConsent(r request) (answer, error) {
 		return answer{}, err
 	}
 	next := view.ConsentHref(number)
-	if wanted := auth.LocalPath(r.PostForm.Get("next")); wanted != "/" {
+	if wanted := auth.LocalPath(form.Get("next")); wanted != "/" {
 		next = wanted
 	}
 	state, expires, err := s.Consents.Issue(r.Context(), consent.Request{

@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -64,6 +65,17 @@ func invalid(code, detail string, fields ...view.FieldError) problem {
 func isForm(r *http.Request) bool {
 	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	return err == nil && media == "application/x-www-form-urlencoded"
+}
+
+// formOf reads a form. A body of another kind is refused: read as a form it would be an empty one, which may mean something.
+func formOf(r request) (url.Values, error) {
+	if r.ContentLength != 0 && !isForm(r.Request) {
+		return nil, problem{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Detail: "Send application/x-www-form-urlencoded."}
+	}
+	if err := r.ParseForm(); err != nil {
+		return nil, formError(err)
+	}
+	return r.PostForm, nil
 }
 
 // pathUUID reads a path's GUID; a malformed one is simply not there.

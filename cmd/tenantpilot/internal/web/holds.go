@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -112,12 +111,8 @@ func (s *Server) changeHold(r request, release bool, do func(projections.Tenant,
 	if err != nil {
 		return answer{}, err
 	}
-	if err := r.ParseForm(); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return answer{}, err
-		}
-		return answer{}, invalid("malformed_body", "The form could not be read.")
+	if _, err := formOf(r); err != nil {
+		return answer{}, err
 	}
 	f := presentHold(r, t, release)
 	f.Reason, f.Length = r.PostForm.Get("reason"), r.PostForm.Get("length")

@@ -216,14 +216,6 @@ func (s *Server) answerInvitation(r request, accept bool) (answer, error) {
 	return a, err
 }
 
-// formOf reads a small form.
-func formOf(r request) (url.Values, error) {
-	if err := r.ParseForm(); err != nil {
-		return nil, formError(err)
-	}
-	return r.PostForm, nil
-}
-
 // scopeOf reads what a member is to see.
 func scopeOf(form url.Values) (domain.Scope, error) {
 	var scope domain.Scope

@@ -262,17 +262,18 @@ func (s *Server) signIn(r request) (answer, error) {
 	if r.viewer.Token {
 		return answer{}, noSession
 	}
-	if err := r.ParseForm(); err != nil {
-		return answer{}, formError(err)
+	form, err := formOf(r)
+	if err != nil {
+		return answer{}, err
 	}
-	err := s.Auth.ConsumeLink(r.Request, r.v("link"))
+	err = s.Auth.ConsumeLink(r.Request, r.v("link"))
 	if errors.Is(err, auth.ErrNoLink) {
 		return answer{redirect: "/sign-in/" + r.v("link")}, nil // which says whether it was used or has expired
 	}
 	if err != nil {
 		return answer{}, err
 	}
-	return s.afterSignIn(r, r.PostForm.Get("next")), nil
+	return s.afterSignIn(r, form.Get("next")), nil
 }
 
 func (s *Server) signOut(r request) (answer, error) {

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -29,12 +28,8 @@ func readView(r request) (viewForm, error) {
 	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
 		return f, notFound()
 	}
-	if err := r.ParseForm(); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return f, err
-		}
-		return f, invalid("malformed_body", "The form could not be read.")
+	if _, err := formOf(r); err != nil {
+		return f, err
 	}
 	f.base, _, _ = strings.Cut(auth.LocalPath(r.PostForm.Get("base")), "?")
 	q, err := url.ParseQuery(r.PostForm.Get("query"))
@@ -70,11 +65,11 @@ func (s *Server) changeView(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	f, err := readView(r)
+	v, err := s.Read.SavedView(r.Context(), r.actor(), id)
 	if err != nil {
 		return answer{}, err
 	}
-	v, err := s.Read.SavedView(r.Context(), r.actor(), id)
+	f, err := readView(r)
 	if err != nil {
 		return answer{}, err
 	}

@@ -234,7 +234,7 @@ func (s *Server) Handler() http.Handler {
 		s.fail(w, r, problem{Status: http.StatusForbidden, Code: "cross_origin", Detail: "This request did not come from a page of this console."})
 	})
 	h = limitBody(h)
-	h = secureHeaders(h)
+	h = s.secureHeaders(h)
 	h = s.recover(h)
 	h = s.observe(h)
 	return requestID(h)
@@ -286,7 +286,7 @@ func requestIDOf(ctx context.Context) string {
 const contentPolicy = "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 
-func secureHeaders(next http.Handler) http.Handler {
+func (s *Server) secureHeaders(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Security-Policy", contentPolicy)
@@ -297,7 +297,7 @@ func secureHeaders(next http.Handler) http.Handler {
 		if !strings.HasPrefix(r.URL.Path, static.Prefix) {
 			h.Set("Cache-Control", "no-store")
 		}
-		if r.TLS != nil {
+		if r.TLS != nil || s.BehindTLS {
 			h.Set("Strict-Transport-Security", "max-age=31536000")
 		}
 		next.ServeHTTP(w, r)

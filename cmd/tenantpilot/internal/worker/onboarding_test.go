@@ -157,8 +157,8 @@ func TestOnboardingSurvivesAKillAtEveryStep(t *testing.T) {
 		w.wizardUntil(tn, w.owner, 4, time.Duration(1+r.IntN(15))*time.Millisecond)
 	}
 	w.wizardUntil(tn, w.owner, 5, 0) // bootstrapped
-	tn.sim(`{"latencyMs":250}`) // so that the next run does not end before the provider holds again
-	for i := range bootstrapped { // each dies under its worker, and so does the worker that admits the next
+	tn.sim(`{"latencyMs":250}`)      // so that the next run does not end before the provider holds again
+	for i := range bootstrapped {    // each dies under its worker, and so does the worker that admits the next
 		tn.held()
 		w.must(victim.Kill())
 		w.sim.Release(tn.id)

@@ -117,7 +117,7 @@ func (o *operator) permissions(c view.ConsentDetail) {
 func consentRecheckVerb() *cobra.Command {
 	var o operator
 	var w waiting
-	return w.flags(o.verb("recheck CONNECTION", "Check whether consent was given, because you know that it was",
+	return w.checkFlags(o.verb("recheck CONNECTION", "Check whether consent was given, because you know that it was",
 		"Starts provider.connection.check like \"verify\", also where consent is recorded as required, failed or revoked. With --wait, --json\n"+
 			"prints the run.",
 		func(ctx context.Context, args []string) error {

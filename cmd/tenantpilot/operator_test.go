@@ -18,8 +18,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// TestOperatorScripts runs testdata/script/operator against a demo of its own, which the scripts change: real HTTP, a real database, a worker
-// and the simulated provider.
+// TestOperatorScripts runs testdata/script/operator against a demo of its own, which the scripts change: real HTTP, a real database, a
+// worker and the simulated provider.
 func TestOperatorScripts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -42,8 +42,14 @@ func TestOperatorScripts(t *testing.T) {
 			env.Setenv("GRAPH", f.GraphURL)
 			env.Setenv("SECRET", demoSecret)
 			env.Setenv("APP", demoApp)
-			for _, role := range []string{"readonly", "operator"} {
-				if err := os.WriteFile(filepath.Join(env.WorkDir, role+".token"), []byte(f.tokenOf(role)+"\n"), 0o600); err != nil {
+			tokens := map[string]string{"readonly": f.tokenOf("readonly"), "operator": f.tokenOf("operator")}
+			for _, u := range f.Users {
+				if u.Workspace == demoOther {
+					tokens["foreign"] = u.Token
+				}
+			}
+			for name, token := range tokens {
+				if err := os.WriteFile(filepath.Join(env.WorkDir, name+".token"), []byte(token+"\n"), 0o600); err != nil {
 					return err
 				}
 			}

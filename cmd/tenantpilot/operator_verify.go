@@ -28,10 +28,15 @@ type waiting struct {
 func (w *waiting) flags(cmd *cobra.Command) *cobra.Command {
 	f := cmd.Flags()
 	f.BoolVar(&w.wait, "wait", false, "wait until the run has ended, and print what it found")
-	f.BoolVar(&w.healthy, "healthy", false, "with --wait: exit code 5 also when the check found the connection not healthy")
 	f.DurationVar(&w.timeout, "timeout", 15*time.Minute, "how long to wait at most; the run goes on")
 	f.StringVar(&w.key, "idempotency-key", "", "a UUID; the same key again gets the first answer (default: a fresh one)")
 	return cmd
+}
+
+// checkFlags are those of a check of a connection.
+func (w *waiting) checkFlags(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVar(&w.healthy, "healthy", false, "with --wait: exit code 5 also when the check found the connection not healthy")
+	return w.flags(cmd)
 }
 
 // complete checks the flags and draws the attempt's key.
@@ -53,9 +58,9 @@ func (w *waiting) complete() error {
 func verifyCommand() *cobra.Command {
 	var o operator
 	var w waiting
-	return w.flags(o.verb("verify CONNECTION", "Check a provider connection, through the gate",
-		"Starts provider.connection.check: can we sign in, is consent there, which permissions are granted? With --wait, --json prints the run.\n"+
-			"A check that finds out that the connection cannot be used has succeeded as a run; --healthy asks for more.",
+	return w.checkFlags(o.verb("verify CONNECTION", "Check a provider connection, through the gate",
+		"Starts provider.connection.check: can we sign in, is consent there, which permissions are granted? With --wait, --json prints the\n"+
+			"run. A check that finds out that the connection cannot be used has succeeded as a run; --healthy asks for more.",
 		func(ctx context.Context, args []string) error {
 			id, err := number("connection", args[0])
 			if err == nil {
@@ -75,11 +80,7 @@ func (o *operator) start(ctx context.Context, w waiting, r client.Request) error
 	var outcome view.StartOutcome
 	a, err := o.ask(ctx, r, &outcome)
 	if err != nil {
-		var away *client.Unreachable
-		if errors.As(err, &away) && !away.NotSent || ctx.Err() != nil {
-			return fmt.Errorf("%w; send --idempotency-key %s again to learn whether it started", interruption(ctx, err), w.key)
-		}
-		return err
+		return keyAgain(ctx, err, w.key)
 	}
 	runs := outcome.Run != nil && (outcome.Status == "accepted" || outcome.Status == "deduped")
 	if w.wait && runs {
@@ -100,12 +101,16 @@ func (o *operator) start(ctx context.Context, w waiting, r client.Request) error
 	return nil
 }
 
-// interruption is the word for a Ctrl-C.
-func interruption(ctx context.Context, err error) error {
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return errors.New("interrupted")
+// keyAgain says, where it is open whether a start was carried out, how to find out.
+func keyAgain(ctx context.Context, err error, key string) error {
+	var away *client.Unreachable
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		err = errors.New("interrupted")
+	case !errors.As(err, &away) || away.NotSent:
+		return err
 	}
-	return err
+	return fmt.Errorf("%w; send --idempotency-key %s again to learn whether it started", err, key)
 }
 
 // await follows a run to its end and reports what came of it.

@@ -65,7 +65,7 @@ var registry, zeros = registryOf(
 	of[BootstrapOperationAdmitted], of[BootstrapStopped], of[OnboardingTakenOver], of[OnboardingCompleted], of[OnboardingAbandoned],
 	of[CredentialExpiring],
 	of[BreakGlassSet], of[BreakGlassRemoved], of[BreakGlassUsed],
-	of[WorkspaceRenamed], of[SessionsEnded],
+	of[WorkspaceRenamed], of[SessionsEnded], of[TokenIssued], of[TokenRotated], of[TokenRevoked],
 	of[AttemptReplayed],
 )
 

@@ -139,6 +139,12 @@ func samples() []Event {
 		TenantGrouped{Groups: []string{"Europe", "Gold"}},
 		PersonDescribed{Person: id(11), Sealed: "bm9uY2Ugb2YgdHdlbHZlLCBhbmQgdGhlIGNpcGhlcnRleHQ="},
 		PersonErased{Person: id(11)},
+		TokenIssued{
+			Token: id(81), Workspace: id(10), Owner: id(11), Name: "CI", Prefix: "tp_Yq3k", Scopes: []Capability{CapDirectorySync, CapProviderVerify},
+			Tenants: []uuid.UUID{id(31)}, Expires: now.Add(TokenTime),
+		},
+		TokenRotated{Prefix: "tp_8sKw", Overlap: now.Add(TokenOverlap), Expires: now.Add(TokenTime)},
+		TokenRevoked{By: ada},
 		OnboardingStarted{Session: id(71), Number: 3, Workspace: id(10), ExternalID: id(33), Owner: ada},
 		TenantIdentified{Tenant: id(31), Managed: true},
 		ConnectionChosen{Connection: 7, Created: true},
@@ -304,7 +310,7 @@ func TestEvolveVersion(t *testing.T) {
 	states := map[string]any{
 		"Workspace": Fold(Workspace{}, samples()...), "Tenant": Fold(Tenant{}, samples()...), "Run": Fold(Run{}, samples()...),
 		"ProviderConnection": Fold(ProviderConnection{}, samples()...), "Reservations": Fold(Reservations{}, samples()...),
-		"Person": Fold(Person{}, samples()...), "OnboardingSession": Fold(OnboardingSession{}, samples()...), "ExpiryWatch": Fold(ExpiryWatch{}, samples()...),
+		"Person": Fold(Person{}, samples()...), "OnboardingSession": Fold(OnboardingSession{}, samples()...), "Token": Fold(Token{}, samples()...), "ExpiryWatch": Fold(ExpiryWatch{}, samples()...),
 		"RefusedAttempt": Fold(RefusedAttempt{}, samples()...),
 	}
 	got, err := json.MarshalIndent(map[string]any{"evolveVersion": evolveVersion, "states": states}, "", "  ")
@@ -445,7 +451,7 @@ func TestEveryEventMovesOneAggregateOrIsListed(t *testing.T) {
 			"ProviderConnection": moves(ProviderConnection{}, e) || moves(connection, e), "Run": moves(Run{}, e) || moves(run, e),
 			"Person":       moves(Person{}, e),
 			"ExpiryWatch":  moves(ExpiryWatch{}, e),
-			"Reservations": moves(Reservations{}, e) || moves(waiting, e), "OnboardingSession": moves(OnboardingSession{}, e),
+			"Reservations": moves(Reservations{}, e) || moves(waiting, e), "OnboardingSession": moves(OnboardingSession{}, e), "Token": moves(Token{}, e),
 			"RefusedAttempt": moves(RefusedAttempt{}, e),
 		} {
 			if ok {

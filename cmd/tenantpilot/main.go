@@ -81,7 +81,7 @@ Try it:  tenantpilot demo`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(demoCommand(), serveCommand(), workCommand(), migrateCommand(), startCommand(), benchCommand(), versionCommand(),
 		auditCommand(), rebuildCommand(), projectionsCommand(), keysCommand(), drillCommand(), keysetCommand(),
-		breakGlassCommand(), accountsCommand(), connectionsCommand(), consentCommand(), verifyCommand(), onboardCommand())
+		breakGlassCommand(), accountsCommand(), connectionsCommand(), consentCommand(), verifyCommand(), onboardCommand(), tokenCommand())
 	return root
 }
 

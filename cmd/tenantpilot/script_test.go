@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -58,8 +59,15 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "tokenid": tokenID},
 	})
+}
+
+// tokenID sets a variable to the id of the token that a file tells of as JSON.
+func tokenID(ts *testscript.TestScript, _ bool, args []string) {
+	var made struct{ Token string }
+	ts.Check(json.Unmarshal([]byte(ts.ReadFile(args[0])), &made))
+	ts.Setenv(args[1], made.Token)
 }
 
 var verifierDir string // set by buildVerifier

@@ -108,11 +108,11 @@ func (s *Service) CreatePerson(ctx context.Context, email, name string, platform
 }
 
 // IssueToken draws an API token for a person in a workspace (uuid.Nil for platform people). The secret is returned once and cannot be had
-// again; a zero expiry never ends.
+// again; a zero expiry never ends. Nothing records it: it is for tools and tests (people's are commands.IssueToken and KeepToken).
 func (s *Service) IssueToken(ctx context.Context, person, workspace uuid.UUID, name string, expires time.Time) (string, uuid.UUID, error) {
 	secret, id := tokenPrefix+random(), uuid.New()
-	_, err := s.pool.Exec(ctx, `insert into api_tokens (id, person, workspace, name, prefix, hash, created_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8)`,
+	_, err := s.pool.Exec(ctx, `insert into api_tokens (id, token, person, workspace, name, prefix, hash, created_at, expires_at)
+		values ($1, $1, $2, $3, $4, $5, $6, $7, $8)`,
 		id, person, nullable(workspace), name, secret[:len(tokenPrefix)+6], digest(secret), s.now(), nullTime(expires))
 	if err != nil {
 		return "", id, fmt.Errorf("issue token: %w", err)

@@ -36,6 +36,8 @@ func (v Viewer) Session() string { return v.credential.session }
 // credential is what let a viewer in, by its hash: one of the two, or neither for a viewer made by hand.
 type credential struct {
 	token   []byte
+	scopes  []domain.Capability // of the token
+	tenants []uuid.UUID
 	session string
 	preview string // what the session was looked through; a stream ends with it
 }
@@ -110,7 +112,7 @@ func (s *Service) stillGood(ctx context.Context, c credential) (bool, error) {
 func (s *Service) identify(r *http.Request) (Viewer, bool, error) {
 	ctx := r.Context()
 	if secret, sent := bearer(r); sent {
-		v, err := s.byToken(ctx, secret)
+		v, err := s.byToken(ctx, secret, s.addressOf(r))
 		return v, err == nil, err
 	}
 	person, chosen, ok := s.sessionPersonAt(ctx)
@@ -131,22 +133,24 @@ func (s *Service) identify(r *http.Request) (Viewer, bool, error) {
 	return v, err == nil, err
 }
 
-func (s *Service) byToken(ctx context.Context, secret string) (Viewer, error) {
+func (s *Service) byToken(ctx context.Context, secret, address string) (Viewer, error) {
 	if !strings.HasPrefix(secret, tokenPrefix) {
 		return Viewer{}, ErrBadToken
 	}
 	var person uuid.UUID
 	var workspace uuid.NullUUID
+	var scopes []domain.Capability
+	var tenants []uuid.UUID
 	hash := digest(secret)
 	err := s.pool.QueryRow(ctx, `
 		with t as (
-			select id, person, workspace from api_tokens
+			select id, person, workspace, scopes, tenants from api_tokens
 			where hash = $1 and revoked_at is null and (expires_at is null or expires_at > $2)
 		), used as (
-			update api_tokens a set last_used_at = $2 from t
+			update api_tokens a set last_used_at = $2, last_used_from = $3 from t
 			where a.id = t.id and (a.last_used_at is null or a.last_used_at <= $2::timestamptz - interval '1 minute')
 		)
-		select person, workspace from t`, hash, s.now()).Scan(&person, &workspace)
+		select person, workspace, scopes, tenants from t`, hash, s.now(), address).Scan(&person, &workspace, &scopes, &tenants)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return Viewer{}, ErrBadToken
 	}
@@ -160,7 +164,7 @@ func (s *Service) byToken(ctx context.Context, secret string) (Viewer, error) {
 	if err != nil {
 		return Viewer{}, err
 	}
-	v.credential.token = hash
+	v.credential.token, v.credential.scopes, v.credential.tenants = hash, scopes, tenants
 	v.limitTo(workspace.UUID)
 	return v, nil
 }
@@ -177,6 +181,9 @@ func (v *Viewer) limitTo(workspace uuid.UUID) {
 	v.Workspaces = kept
 	if v.Actor.Workspace != workspace {
 		v.Actor, v.WorkspaceName = domain.Actor{Ref: v.Actor.Ref}, ""
+	}
+	if v.credential.scopes != nil || v.credential.tenants != nil {
+		v.Actor = v.Actor.Narrow(v.credential.scopes, v.credential.tenants)
 	}
 }
 

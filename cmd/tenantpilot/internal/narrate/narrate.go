@@ -15,7 +15,7 @@ import (
 
 var tellers = []func(domain.Event) string{
 	ofWorkspace, ofTenant, ofConnection, ofEvidence, ofAttempt, ofRun, ofReservation, ofOnboarding,
-	ofBreakGlass,
+	ofBreakGlass, ofToken,
 	ofReplay,
 }
 

@@ -114,7 +114,7 @@ func newAccessMatrix(t *testing.T) *accessMatrix {
 	m.objects["absent"] = map[string]string{
 		"tenant": nothing, "tenantExternalId": nothing, "connection": "999999", "record": "999999", "run": "999999", "operationRunId": "999999",
 		"attempt": nothing, "position": "999999", "view": nothing, "workspace": nothing, "person": nothing, "role": "no-such-role",
-		"reservation": nothing, "preview": nothing, "session": nothing, "number": "999999", "system": "999999", "link": "bm8tc3VjaC1saW5rLW5vLXN1Y2gtbGluay1uby1zdWNo", "operation": "no.such",
+		"reservation": nothing, "token": nothing, "preview": nothing, "session": nothing, "onboarding": "999999", "number": "999999", "system": "999999", "link": "bm8tc3VjaC1saW5rLW5vLXN1Y2gtbGluay1uby1zdWNo", "operation": "no.such",
 		"code": "no_such_code", "file": "no/such.js",
 	}
 	page := (&caller{c: m.console, client: plainClient(nil)}).send(t, "GET", "/sign-in", accept("text/html")).text()
@@ -145,9 +145,24 @@ func (m *accessMatrix) object(t *testing.T, name string, workspace uuid.UUID, te
 		"tenant": tenant.ExternalID.String(), "tenantExternalId": tenant.ExternalID.String(), "connection": connection, "record": connection,
 		"run": number, "operationRunId": number, "attempt": ended.Attempt.String(), "view": view, "workspace": workspace.String(),
 		"position": strings.TrimPrefix(m.eventOf(t, ended.Connection.ID), "/admin/audit/"), "person": person.String(), "role": role,
-		"preview": uuid.NewString(), "session": uuid.NewString(), // a person's own, which nobody has here
+		"token": m.token(t, workspace, person), "onboarding": m.onboarding(t, actor, tenant), "preview": uuid.NewString(), "session": uuid.NewString(), // a person's own, which nobody has here
 		"system": strconv.FormatInt(tenant.Number, 10), "operation": string(domain.OpGroupsSync), "tenantNumber": strconv.FormatInt(tenant.Number, 10),
 	}
+}
+
+func (m *accessMatrix) onboarding(t *testing.T, actor domain.Actor, tenant domain.Tenant) string {
+	t.Helper()
+	began, _, err := m.commands.StartOnboarding(t.Context(), commands.StartOnboarding{Actor: actor, ExternalID: tenant.ExternalID, Name: tenant.Name})
+	must(t, err)
+	return strconv.FormatInt(began.Number, 10)
+}
+
+// token is one of a person's, as their own.
+func (m *accessMatrix) token(t *testing.T, workspace, person uuid.UUID) string {
+	t.Helper()
+	_, id, err := m.auth.IssueToken(t.Context(), person, workspace, "of the matrix", time.Now().Add(time.Hour))
+	must(t, err)
+	return id.String()
 }
 
 var pathVariable = regexp.MustCompile(`\{[a-zA-Z]+\}`)
@@ -168,6 +183,8 @@ func (m *accessMatrix) fill(t *testing.T, r accessRow) string {
 			name = map[string]string{"run": "run", "connection": "connection", "tenant": "tenantNumber"}[kind]
 		case name == "tenant" && strings.HasPrefix(r.path, "/system/"):
 			name = "system"
+		case name == "session" && strings.HasPrefix(r.path, "/admin/onboarding/"):
+			name = "onboarding"
 		case name == "reservation":
 			return m.reservation(t, r.object)
 		case name == "person" && strings.HasSuffix(r.path, "/withdraw"):
@@ -185,8 +202,11 @@ func (m *accessMatrix) fill(t *testing.T, r accessRow) string {
 			must(t, err)
 			return strings.TrimPrefix(link, "/sign-in/")
 		}
-		if r.object == "absent" && name == "tenant" && strings.HasPrefix(r.path, "/system/") {
+		switch {
+		case r.object == "absent" && name == "tenant" && strings.HasPrefix(r.path, "/system/"):
 			name = "system"
+		case r.object == "absent" && name == "session" && strings.HasPrefix(r.path, "/admin/onboarding/"):
+			name = "onboarding"
 		}
 		value, ok := values[name]
 		if !ok {

@@ -20,6 +20,7 @@ import (
 var settingsPages = []view.Link{
 	{Label: "Profile", Href: view.ProfileHref},
 	{Label: "Members", Href: membersHref},
+	{Label: "API tokens", Href: view.TokensHref},
 	{Label: "Workspace", Href: view.WorkspaceHref},
 }
 
@@ -29,6 +30,7 @@ func (s *Server) settingsRoutes(r *mux.Router) {
 	s.post(r, view.EndSessionsHref, "", s.endOtherSessions)
 	s.post(r, view.ProfileHref+"/sessions/{session}/end", "", s.endSession)
 	s.get(r, view.WorkspaceHref, s.workspaceSettings)
+	s.tokenRoutes(r)
 	s.post(r, view.WorkspaceHref+"/name", "", s.renameWorkspace)
 	s.post(r, view.PreviewHref, "", s.startPreview)
 	s.post(r, view.EndPreviewHref, "", s.endPreview)

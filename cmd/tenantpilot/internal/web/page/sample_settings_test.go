@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
+	"github.com/google/uuid"
 
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
@@ -42,7 +43,29 @@ func settingsSamples() map[string]templ.Component {
 	bare := view.PresentWorkspace(view.WorkspaceFacts{Name: "Northlight MSP", Now: now})
 	preview := quiet("Tenants", "/admin/tenants")
 	preview.Preview = view.PresentPreview(domain.RoleOperator, nil, nil)
+	tokens := view.PresentTokens(view.TokensFacts{
+		Actor: domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: uuid.UUID{7}}, Workspace: uuid.UUID{1}, Role: domain.RoleOwner}, Session: true, Now: now,
+		Tenants: []view.Link{{Label: "Contoso", Href: uuid.UUID{31}.String()}, {Label: "Tailspin", Href: uuid.UUID{32}.String()}},
+		Tokens: []view.TokenFacts{
+			{
+				Token:     domain.Token{ID: uuid.UUID{81}, Owner: uuid.UUID{7}, Name: "Nightly inventory", Scopes: []domain.Capability{domain.CapInventorySync, domain.CapDirectorySync}},
+				OwnerName: "Kim Larsen", Revoked: []bool{false, false}, Secrets: []view.SecretLine{
+					{Prefix: "tp_Yq3kAb", Created: ago(2 * time.Hour), Expires: now.Add(89 * 24 * time.Hour), LastUsed: ago(3 * time.Minute), From: "198.51.100.20"},
+					{Prefix: "tp_8sKw1c", Created: ago(80 * 24 * time.Hour), Expires: now.Add(22 * time.Hour), LastUsed: ago(40 * time.Minute), From: "198.51.100.20"},
+				},
+			},
+			{
+				Token:     domain.Token{ID: uuid.UUID{82}, Owner: uuid.UUID{8}, Name: "Old report", Tenants: []uuid.UUID{{31}}},
+				OwnerName: "Ada Berg", Revoked: []bool{false}, Secrets: []view.SecretLine{{Prefix: "tp_0aBc9d", Created: ago(85 * 24 * time.Hour), Expires: now.Add(5 * 24 * time.Hour)}},
+			},
+		},
+		History: map[uuid.UUID][]view.Change{{81}: {{Position: 2230, At: ago(2 * time.Hour), Event: "TokenRotated", Sentence: "Gave the API token another secret (tp_Yq3kAb…).", Actor: "Kim Larsen"}}},
+	})
+	made := tokens
+	made.Made = view.PresentMadeToken("Nightly inventory", "tp_Yq3kAbN0tARealSecretN0tARealSecretN0tARealS")
 	return map[string]templ.Component{
+		"settings-tokens":          page.TokensPage(settings("API tokens", view.TokensHref), tokens),
+		"settings-token-made":      page.TokensPage(settings("API tokens", view.TokensHref), made),
 		"settings-profile":         page.ProfilePage(settings("Profile", view.ProfileHref), profile),
 		"settings-workspace":       page.WorkspacePage(settings("Workspace", view.WorkspaceHref), workspace),
 		"settings-workspace-plain": page.WorkspacePage(settings("Workspace", view.WorkspaceHref), bare),

@@ -94,6 +94,8 @@ func (m *accessMatrix) plant(t *testing.T, marker string, actor domain.Actor, wo
 	m.settle(t)
 	var position int64
 	must(t, m.pool.QueryRow(ctx, `select max(position) from audit_log where stream = $1`, ended.Run).Scan(&position))
+	_, err = m.pool.Exec(ctx, `insert into parked (projection, stream, position, cause) values ('planted', $1, $2, $3)`, ended.Run, position, marker+" cause")
+	must(t, err)
 	p.values = map[string]string{
 		"tenant": tenant.ExternalID.String(), "tenantExternalId": tenant.ExternalID.String(), "connection": num(conn.Number), "record": num(conn.Number),
 		"run": p.run, "operationRunId": p.run, "attempt": ended.Attempt.String(), "position": num(position), "workspace": actor.Workspace.String(),

@@ -36,6 +36,9 @@ func (m *accessMatrix) plant(t *testing.T, marker string, actor domain.Actor, wo
 	must(t, m.commands.GroupTenant(ctx, commands.GroupTenant{Actor: actor, Tenant: tenant.ExternalID, Groups: []string{marker + " group"}}))
 	conn := m.connect(t, actor, tenant)
 	start := commands.Start{Actor: actor, Tenant: tenant.ExternalID, Operation: domain.OpGroupsSync, Trigger: domain.TriggerOperator, Surface: marker + " surface"}
+	if !workspaceToo { // by somebody who is not to see the tenant any more when they are told how it ended
+		start.Actor = domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: m.people["limited"]}, Workspace: actor.Workspace, Role: domain.RoleOperator}
+	}
 	ended, err := m.commands.Start(ctx, start)
 	must(t, err)
 	claim := m.work(t)

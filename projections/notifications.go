@@ -194,11 +194,14 @@ type Notification struct {
 	Until      *time.Time
 }
 
+// noticeSeen limits notifications to a person's in a workspace, and to the tenants that they see now: what they started may be somebody else's
+// business by the time it ends.
+const noticeSeen = `person = $1 and workspace = $2 and ($3::uuid[] is null or tenant = any($3))`
+
 // ListNotifications reads a person's newest notifications in a workspace.
 func ListNotifications(ctx context.Context, pool querier, actor domain.Actor, limit int) ([]Notification, error) {
 	rows, err := pool.Query(ctx, `select id, tenant, kind, run_number, operation, outcome, reason, created_at, read_at, connection, until from notifications
-		where person = $1 and workspace = $2 and ($4::uuid[] is null or tenant = any($4)) order by created_at desc, id limit $3`,
-		actor.Ref.ID, actor.Workspace, limit, actor.Tenants)
+		where `+noticeSeen+` order by created_at desc, id limit $4`, actor.Ref.ID, actor.Workspace, actor.Tenants, limit)
 	if err != nil {
 		return nil, fmt.Errorf("list notifications: %w", err)
 	}
@@ -209,18 +212,17 @@ func ListNotifications(ctx context.Context, pool querier, actor domain.Actor, li
 func UnreadNotifications(ctx context.Context, pool querier, actor domain.Actor) (int, error) {
 	var n int
 	err := pool.QueryRow(ctx, `select count(*) from (select 1 from notifications
-		where person = $1 and workspace = $2 and read_at is null and ($3::uuid[] is null or tenant = any($3)) limit 100) u`,
-		actor.Ref.ID, actor.Workspace, actor.Tenants).Scan(&n)
+		where `+noticeSeen+` and read_at is null limit 100) u`, actor.Ref.ID, actor.Workspace, actor.Tenants).Scan(&n)
 	if err != nil {
 		return 0, fmt.Errorf("count notifications: %w", err)
 	}
 	return n, nil
 }
 
-// ReadNotifications marks all of a person's notifications in a workspace as read.
+// ReadNotifications marks all notifications as read that ListNotifications could show.
 func ReadNotifications(ctx context.Context, pool querier, actor domain.Actor) error {
 	_, err := pool.Exec(ctx, `update notifications set read_at = clock_timestamp()
-		where person = $1 and workspace = $2 and read_at is null`, actor.Ref.ID, actor.Workspace)
+		where `+noticeSeen+` and read_at is null`, actor.Ref.ID, actor.Workspace, actor.Tenants)
 	if err != nil {
 		return fmt.Errorf("read notifications: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"tenantpilot/domain"
 	"tenantpilot/eventstore"
 )
 
@@ -200,10 +201,14 @@ func unpark(ctx context.Context, tx pgx.Tx, projection string, positions []int64
 	return nil
 }
 
-// SetAside is how many events read models could not apply: what pages show may lack them.
-func (r Reader) SetAside(ctx context.Context) (int, error) {
+// SetAside is how many events that an actor sees could not be applied to read models: what pages show may lack them.
+func (r Reader) SetAside(ctx context.Context, actor domain.Actor) (int, error) {
+	q := &query{}
+	q.sees("e", actor)
 	var n int
-	if err := r.pool.QueryRow(ctx, `select count(distinct position) from parked`).Scan(&n); err != nil {
+	err := r.pool.QueryRow(ctx, `select count(distinct p.position) from parked p join log l using (position) join events e using (seq)
+		where `+q.String(), q.args...).Scan(&n)
+	if err != nil {
 		return 0, fmt.Errorf("count parked events: %w", err)
 	}
 	return n, nil

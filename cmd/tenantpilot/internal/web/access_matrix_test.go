@@ -464,7 +464,7 @@ func (m *accessMatrix) covered(t *testing.T, rows []accessRow) {
 		of[where][r.object] = true
 	}
 	for _, where := range slices.Sorted(maps.Keys(missing)) {
-		t.Errorf("%s has no row for %s: add its rows without statuses, run with -access-table /tmp/observed.txt, judge each status, take them over", accessTable, where)
+		t.Errorf("%s has no row for %s: add its rows without statuses, run with -args -access-table FILE, judge each status, take them over", accessTable, where)
 	}
 	for where, objects := range of {
 		if objects["-"] || objects["link"] {

@@ -36,6 +36,9 @@ func (m *accessMatrix) plant(t *testing.T, marker string, actor domain.Actor, wo
 	must(t, m.commands.GroupTenant(ctx, commands.GroupTenant{Actor: actor, Tenant: tenant.ExternalID, Groups: []string{marker + " group"}}))
 	conn := m.connect(t, actor, tenant)
 	start := commands.Start{Actor: actor, Tenant: tenant.ExternalID, Operation: domain.OpGroupsSync, Trigger: domain.TriggerOperator, Surface: marker + " surface"}
+	if !workspaceToo { // by somebody who is not to see the tenant any more when they are told how it ended
+		start.Actor = domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: m.people["limited"]}, Workspace: actor.Workspace, Role: domain.RoleOperator}
+	}
 	ended, err := m.commands.Start(ctx, start)
 	must(t, err)
 	claim := m.work(t)
@@ -94,6 +97,8 @@ func (m *accessMatrix) plant(t *testing.T, marker string, actor domain.Actor, wo
 	m.settle(t)
 	var position int64
 	must(t, m.pool.QueryRow(ctx, `select max(position) from audit_log where stream = $1`, ended.Run).Scan(&position))
+	_, err = m.pool.Exec(ctx, `insert into parked (projection, stream, position, cause) values ('planted', $1, $2, $3)`, ended.Run, position, marker+" cause")
+	must(t, err)
 	p.values = map[string]string{
 		"tenant": tenant.ExternalID.String(), "tenantExternalId": tenant.ExternalID.String(), "connection": num(conn.Number), "record": num(conn.Number),
 		"run": p.run, "operationRunId": p.run, "attempt": ended.Attempt.String(), "position": num(position), "workspace": actor.Workspace.String(),

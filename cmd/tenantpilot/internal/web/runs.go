@@ -231,7 +231,7 @@ func (s *Server) readOperations(r request, f *view.OperationsFacts) (err error) 
 	if f.Held, err = s.Read.HeldTenants(ctx, actor, tenant, f.Now); err != nil {
 		return err
 	}
-	if f.SetAside, err = s.Read.SetAside(ctx); err != nil {
+	if f.SetAside, err = s.Read.SetAside(ctx, actor); err != nil {
 		return err
 	}
 	f.Behind, f.AsOf, err = s.Read.Lag(ctx)

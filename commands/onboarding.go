@@ -336,6 +336,9 @@ func (h *Handler) StartBootstrap(ctx context.Context, c StartBootstrap) (Bootstr
 	if err != nil {
 		return BootstrapResult{}, err
 	}
+	if _, err := domain.ParseBootstrap(c.Operations); err != nil {
+		return BootstrapResult{}, err
+	}
 	hash, err := c.hash()
 	if err != nil {
 		return BootstrapResult{}, err

@@ -408,7 +408,7 @@ func (h *Handler) bootstrap(ctx context.Context, u *eventstore.Unit, c StartBoot
 	if b.Session, _, err = eventstore.Load[domain.OnboardingSession](ctx, u, s.ID); err != nil {
 		return err
 	}
-	b.tell(b.Session, queue, answers)
+	b.tell(c.asked(b.Session.Bootstrap), queue, answers)
 	return h.answerFor(ctx, u, c, b, answers, queue, at)
 }
 

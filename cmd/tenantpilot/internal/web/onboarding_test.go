@@ -181,6 +181,18 @@ func TestBootstrapOutcome(t *testing.T) {
 	if res.status != http.StatusSeeOther || res.header.Get("Location") != onboardingPath(s.ID, "") {
 		t.Errorf("the form: %d to %s: %s", res.status, res.header.Get("Location"), clip(res.body))
 	}
+	// The same work once more: it joins nothing and waits; role definitions wait since the form already.
+	body = jsonBody(fmt.Sprintf(`{"providerConnectionId":%d,"selectedOperations":["directory_role_definitions.sync","directory_groups.sync"]}`, c.conn.Number)).
+		with("Idempotency-Key", uuid.NewString())
+	answer, again = manager.send(t, "POST", start, body), manager.send(t, "POST", start, body)
+	o = bootstrapOutcome{}
+	must(t, json.Unmarshal(answer.body, &o))
+	if o.Status != "scope_busy" || o.Run == nil || len(o.PendingOperations) != 2 {
+		t.Errorf("%s", answer.body)
+	}
+	if answer.text() != again.text() {
+		t.Errorf("again: %s\nfirst: %s", again.body, answer.body)
+	}
 	for body, want := range map[string]int{
 		``: 400, `{}`: 400, `{"providerConnectionId":1}`: 400, `{"providerConnectionId":"x"}`: 400,
 		fmt.Sprintf(`{"providerConnectionId":%d,"selectedOperations":[]}`, c.conn.Number):                            400,
@@ -282,5 +294,29 @@ func TestWhatIsWrongWithOnboardingInput(t *testing.T) {
 	}
 	if n := c.count(t, `select count(*) from events where name in ('OnboardingStarted', 'OnboardingCompleted', 'OnboardingAbandoned')`); n != 1 {
 		t.Errorf("%d events of refused requests", n-1)
+	}
+}
+
+// TestBootstrapBehindOthers: the connection is free, and somebody else's start is the next.
+func TestBootstrapBehindOthers(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	holder := c.hold(t, domain.OpGroupsSync)
+	if r := c.program(t, "operator").send(t, "POST", reservePath(c, domain.OpRoleDefinitionsSync), jsonBody(`{}`)); r.status != http.StatusOK {
+		t.Fatalf("reserve: %d", r.status)
+	}
+	c.free(t, holder.Run)
+	manager := c.program(t, "manager")
+	s := c.onboard(t, manager, c.contoso)
+	body := jsonBody(fmt.Sprintf(`{"providerConnectionId":%d,"selectedOperations":["directory_groups.sync"]}`, c.conn.Number)).
+		with("Idempotency-Key", uuid.NewString())
+	first, again := manager.send(t, "POST", onboardingPath(s.ID, "/provider-bootstrap/start"), body), manager.send(t, "POST", onboardingPath(s.ID, "/provider-bootstrap/start"), body)
+	var o bootstrapOutcome
+	must(t, json.Unmarshal(first.body, &o))
+	if o.Status != "scope_busy" || o.AcceptedOperation != nil || o.Run != nil || len(o.PendingOperations) != 1 || strings.Contains(o.OperatorMessage, "run 0") {
+		t.Errorf("%s", first.body)
+	}
+	if first.text() != again.text() {
+		t.Errorf("again %s\nfirst %s", again.body, first.body)
 	}
 }

@@ -157,9 +157,14 @@ func PresentBootstrap(f BootstrapFacts) BootstrapOutcome {
 		accepted := string(*f.Accepted)
 		o.AcceptedOperation = &accepted
 	}
-	if len(f.Pending) > 0 { // it is tried again without anybody's doing
+	if len(f.Pending) > 0 { // it waits already and is tried again without anybody's doing
+		o.Reserve = nil
 		o.NextSteps = slices.DeleteFunc(o.NextSteps, func(s NextStep) bool { return s.ActionType != nil && *s.ActionType == "retry" })
-		o.Actions = slices.DeleteFunc(o.Actions, func(a ActionLink) bool { return a.Kind != nil && *a.Kind == KindCheckAgain })
+		o.Actions = slices.DeleteFunc(o.Actions, func(a ActionLink) bool { return a.Kind != nil && (*a.Kind == KindCheckAgain || *a.Kind == KindReserve) })
+	}
+	if o.Status == string(domain.Busy) && f.RunNumber == 0 { // the connection is free, and others are ahead
+		o.OperatorMessage = f.Operation.Label + " waits for " + f.Connection.DisplayName + ": other starts are ahead of it."
+		o.ShortReason, o.Facts, o.NextSteps, o.Actions = Text("Other starts wait for this connection."), nil, nil, nil
 	}
 	var waits, blocked []string
 	for _, op := range f.Pending {

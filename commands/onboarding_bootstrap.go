@@ -41,15 +41,24 @@ func (h *Handler) admitBootstrap(
 	}
 }
 
-// tell says what became of the session's operations: of those that were selected, or admitted now.
-func (b *BootstrapResult) tell(s domain.OnboardingSession, q domain.Reservations, answers map[uuid.UUID]StartResult) {
-	for _, item := range s.Bootstrap {
+// asked are the items of a session that a request is about: of each operation that it names the last one, in the order of their queue.
+func (c StartBootstrap) asked(items []domain.BootstrapItem) []domain.BootstrapItem {
+	last := map[string]uuid.UUID{}
+	for _, i := range items {
+		last[string(i.Operation)] = i.Reservation
+	}
+	return slices.DeleteFunc(slices.Clone(items), func(i domain.BootstrapItem) bool {
+		return last[string(i.Operation)] != i.Reservation || !slices.Contains(c.Operations, string(i.Operation))
+	})
+}
+
+// tell says what became of the operations that were asked for: each waits, or was answered now.
+func (b *BootstrapResult) tell(asked []domain.BootstrapItem, q domain.Reservations, answers map[uuid.UUID]StartResult) {
+	for _, item := range asked {
 		o := BootstrapOperation{Operation: item.Operation, Reservation: item.Reservation}
-		_, o.Waits = q.Find(item.Reservation)
-		if a, ok := answers[item.Reservation]; ok && !o.Waits {
+		if _, o.Waits = q.Find(item.Reservation); !o.Waits {
+			a := answers[item.Reservation]
 			o.Outcome, o.Reason, o.RunNumber = a.Outcome, a.Reason, a.RunNumber
-		} else if !o.Waits {
-			continue // of an earlier selection
 		}
 		b.take(o)
 	}
@@ -123,13 +132,13 @@ func (h *Handler) bootstrapBefore(ctx context.Context, c StartBootstrap, id uuid
 	if err != nil {
 		return b, err
 	}
-	items, ends, err := h.selectedBy(ctx, id, c.Attempt)
+	items, fresh, turns, err := h.selectedBy(ctx, id, c.Attempt)
 	if err != nil {
 		return b, err
 	}
 	var waited, told uuid.UUID // the reservation of the answer that counts
-	for _, item := range items {
-		o, e := BootstrapOperation{Operation: item.Operation, Reservation: item.Reservation}, ends[item.Reservation]
+	for _, item := range c.asked(items) {
+		o, e := BootstrapOperation{Operation: item.Operation, Reservation: item.Reservation}, turns[item.Reservation]
 		if _, o.Waits = queue.Find(item.Reservation); !o.Waits {
 			o.Outcome, o.Reason, o.RunNumber = e.Outcome, e.Reason, e.RunNumber
 		}
@@ -142,7 +151,7 @@ func (h *Handler) bootstrapBefore(ctx context.Context, c StartBootstrap, id uuid
 		b.take(o)
 	}
 	if receipt.Stream == id {
-		b.StartResult, err = h.waited(ctx, c, s, waited)
+		b.StartResult, err = h.waited(ctx, c, s, waited, fresh)
 	} else {
 		b.StartResult, err = h.replay(ctx, Start{Attempt: domain.ReservationAttempt(told)}, receipt)
 	}
@@ -160,42 +169,61 @@ type turn struct {
 	atOnce bool // when it was selected
 }
 
-// selectedBy reads from a session what an attempt selected, and how what had its turn was answered.
-func (h *Handler) selectedBy(ctx context.Context, session, attempt uuid.UUID) ([]domain.BootstrapItem, map[uuid.UUID]turn, error) {
+// selectedBy reads from a session what had been selected when an attempt was answered, the first reservation of it that the attempt itself
+// made (zero when it made none), and how what had its turn since was answered.
+func (h *Handler) selectedBy(ctx context.Context, session, attempt uuid.UUID) (
+	items []domain.BootstrapItem, fresh uuid.UUID, turns map[uuid.UUID]turn, err error,
+) {
 	events, err := h.store.ReadStream(ctx, session, 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, fresh, nil, err
 	}
-	var items []domain.BootstrapItem
-	turns := map[uuid.UUID]turn{}
+	var all []domain.BootstrapItem
+	turns = map[uuid.UUID]turn{}
 	for _, stored := range events {
 		decoded, err := stored.Decode()
 		if err != nil {
-			return nil, nil, err
+			return nil, fresh, nil, err
 		}
 		meta, err := stored.Cause()
 		if err != nil {
-			return nil, nil, err
+			return nil, fresh, nil, err
 		}
+		own := meta.Attempt == attempt
 		switch e := decoded.(type) {
 		case domain.BootstrapSelected:
-			if meta.Attempt == attempt {
-				items = append(items, e.Operations...)
+			if all = append(all, e.Operations...); own {
+				fresh = e.Operations[0].Reservation
 			}
 		case domain.BootstrapOperationAdmitted:
-			turns[e.Reservation] = turn{e, meta.Attempt == attempt}
+			turns[e.Reservation] = turn{e, own}
+		}
+		if own {
+			items = slices.Clone(all)
 		}
 	}
-	return items, turns, nil
+	return items, fresh, turns, nil
 }
 
 // waited is the first answer to operations that all had to wait: for the run that held the connection then, be it other work or the same.
-func (h *Handler) waited(ctx context.Context, c StartBootstrap, s domain.OnboardingSession, reservation uuid.UUID) (StartResult, error) {
+func (h *Handler) waited(
+	ctx context.Context, c StartBootstrap, s domain.OnboardingSession, reservation, fresh uuid.UUID,
+) (StartResult, error) {
 	var r StartResult
 	conn := domain.ConnectionStream(c.Connection)
-	first, err := find(ctx, h.store, domain.ReservationStream(conn), func(e domain.StartReserved) bool { return e.ID == reservation })
+	queued := func(id uuid.UUID) (domain.StartReserved, error) {
+		return find(ctx, h.store, domain.ReservationStream(conn), func(e domain.StartReserved) bool { return e.ID == id })
+	}
+	first, err := queued(reservation)
 	if err != nil {
 		return r, err
+	}
+	if fresh != uuid.Nil && fresh != reservation { // it waited before; what was in its way then may be another run
+		now, err := queued(fresh)
+		if err != nil {
+			return r, err
+		}
+		first.Holder = now.Holder
 	}
 	held, err := find(ctx, h.store, conn, func(e domain.ScopeAcquired) bool { return e.RunNumber == first.Holder })
 	if err != nil {

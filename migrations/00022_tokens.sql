@@ -2,7 +2,7 @@
 -- +goose Up
 
 alter table api_tokens
-    add column token   uuid,   -- whose secret it is
+    add column token   uuid default gen_random_uuid(), -- whose secret it is
     add column scopes  text[], -- null: everything that its owner may
     add column tenants uuid[], -- null: every tenant that its owner sees
     add column last_used_from text;

@@ -479,6 +479,7 @@ var codes = map[string]int{
 	"internal_error": 500, "no_keyset": 409, "changed_meanwhile": 412, "precondition_required": 428, "session_required": 409, "too_many_requests": 429, "consent_link_impossible": 409,
 	"preview":         403,
 	"preview_expired": 409, "preview_changed": 409,
+	"onboarding_ended": 409, "onboarding_owned_by_other": 409, "onboarding_connection_missing": 409, "onboarding_step_open": 409, "onboarding_operations_wait": 409,
 }
 
 // problemPage says what a problem's code means; problem documents link here.

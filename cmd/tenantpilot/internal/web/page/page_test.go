@@ -91,6 +91,7 @@ func samples() map[string]templ.Component {
 		"sign-in-expired":  page.SignInPage(signedOut, view.SignIn{State: view.SignInExpired, Now: now, At: ago(3600e9), Error: "The sign-in was cancelled at the identity provider."}),
 	}
 	maps.Copy(all, connectionSamples())
+	maps.Copy(all, onboardingSamples())
 	return all
 }
 

@@ -1,0 +1,604 @@
+package view
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
+	"tenantpilot/domain"
+	"tenantpilot/projections"
+)
+
+// OnboardingFacts is what a session's page is made from.
+type OnboardingFacts struct {
+	Number    int64
+	State     domain.OnboardingState
+	Owner     string // name
+	Mine      bool
+	Began     time.Time
+	Tenant    projections.Tenant
+	Chosen    *projections.Connection // nil until one is chosen
+	Others    []projections.Connection
+	Selected  []BootstrapFact
+	Log       []projections.Change        // of the session, newest first
+	History   []projections.TimelineEvent // of the chosen connection, newest first
+	Check     *projections.RunLine        // the newest check of the chosen connection
+	Exercises []projections.Exercise
+	// Readiness is the gate's dry run of each operation that can be begun with, Usual how long they take.
+	Readiness map[domain.OperationType]Forecast
+	Usual     map[domain.OperationType]string
+	Step      domain.OnboardingStep // that was asked for; empty is the one that is due
+	Attempt   string                // of the start that a press would make
+	Can       func(domain.Capability) bool
+	May       func(domain.NextStepAction) bool
+	Now       time.Time
+}
+
+// BootstrapFact is a selected operation and what became of it.
+type BootstrapFact struct {
+	Operation domain.OperationType
+	End       domain.ReservationEnd // empty while it waits
+	Outcome   domain.Outcome
+	Reason    domain.ReasonCode
+	RunNumber int64
+	Run       *projections.RunLine // nil while there is none
+}
+
+// waits says whether the operation has not had its turn.
+func (b BootstrapFact) waits() bool { return b.End == "" }
+
+// pending says whether it waits or runs.
+func (b BootstrapFact) pending() bool {
+	return b.waits() || b.Run != nil && b.Run.Outcome == nil
+}
+
+// OnboardingSteps are the five steps of a session as they are now.
+func OnboardingSteps(c *projections.Connection, selected bool) []domain.StepProgress {
+	if c == nil {
+		return domain.OnboardingProgress(false, domain.ProviderConnection{}, selected)
+	}
+	return domain.OnboardingProgress(true, c.State(), selected)
+}
+
+// StepBadge says how far a step is.
+func StepBadge(s domain.StepState) Badge {
+	return vocabulary{
+		string(domain.StepDone):     {Icon: "circle-check", Word: "Done", Tone: Positive},
+		string(domain.StepCurrent):  {Icon: "contrast", Word: "Current", Tone: Active},
+		string(domain.StepBlocked):  {Icon: "octagon-alert", Word: "Blocked", Tone: Stop},
+		string(domain.StepOptional): {Icon: "circle-dashed", Word: "Optional", Tone: Neutral},
+		string(domain.StepLocked):   {Icon: "lock", Word: "Locked", Tone: Neutral},
+	}.of(string(s))
+}
+
+// OnboardingBadge says how a session stands.
+func OnboardingBadge(s domain.OnboardingState) Badge {
+	return vocabulary{
+		string(domain.OnboardingOpen): {Icon: "contrast", Word: "In progress", Tone: Active},
+		string(domain.OnboardingDone): {Icon: "circle-check", Word: "Completed", Tone: Positive},
+		string(domain.OnboardingLeft): {Icon: "circle-minus", Word: "Abandoned", Tone: Neutral},
+	}.of(string(s))
+}
+
+// OnboardingLineFacts is one session of the list.
+type OnboardingLineFacts struct {
+	Number       int64
+	State        domain.OnboardingState
+	Owner        string
+	Mine         bool
+	Began, Ended time.Time
+	Reason       string // of an end
+	Tenant       projections.Tenant
+	Chosen       *projections.Connection
+	Selected     bool
+}
+
+// PresentOnboardings words the list of sessions; manage says whether the viewer may onboard.
+func PresentOnboardings(sessions []OnboardingLineFacts, manage bool, now time.Time) OnboardingList {
+	l := OnboardingList{Now: now}
+	if manage {
+		l.New = &Button{Label: "Onboard a tenant", Icon: "rocket", Href: NewOnboardingHref(""), Variant: "primary"}
+	}
+	for _, s := range sessions {
+		line := OnboardingLine{
+			Number: s.Number, Name: s.Tenant.Name, Domain: s.Tenant.Domain, Directory: s.Tenant.ExternalID.String(), Owner: nameOrSystem(s.Owner),
+			Href: OnboardingSessionHref(s.Number, ""), Began: s.Began, Ended: s.Ended, Badge: OnboardingBadge(s.State), Step: s.Reason,
+		}
+		line.Button = Button{Label: "Open", Href: line.Href}
+		if s.State != domain.OnboardingOpen {
+			l.Ended = append(l.Ended, line)
+			continue
+		}
+		steps := OnboardingSteps(s.Chosen, s.Selected)
+		due := domain.CurrentStep(steps)
+		for i, step := range steps {
+			if step.Step == due {
+				line.Badge, line.Step = StepBadge(step.State), strconv.Itoa(i+1)+" of 5: "+due.Label()
+			}
+		}
+		if s.Mine && manage {
+			line.Button = Button{Label: "Resume", Icon: "play", Href: line.Href, Variant: "primary"}
+		}
+		l.Open = append(l.Open, line)
+	}
+	slices.SortStableFunc(l.Open, func(a, b OnboardingLine) int { return b.Began.Compare(a.Began) })
+	slices.SortStableFunc(l.Ended, func(a, b OnboardingLine) int { return b.Ended.Compare(a.Ended) })
+	if len(l.Open) == 0 {
+		l.Empty = &Empty{
+			Icon: "rocket", Title: "No onboarding in progress",
+			Text: "Onboarding brings a customer's directory under management in five steps: identify it, connect it, get consent, verify, start first operations.",
+		}
+		if l.New != nil {
+			l.Empty.Actions, l.New = []Button{*l.New}, nil
+		} else {
+			l.Empty.Text += " A manager of the workspace can begin one."
+		}
+	}
+	return l
+}
+
+// MetManaged is said about a directory that is managed already.
+func MetManaged(t projections.Tenant) OnboardingMet {
+	return OnboardingMet{
+		Text: t.Name + " is managed here already.", Anyway: "Go through its onboarding",
+		Buttons: []Button{{Label: "Open tenant", Icon: "building-2", Href: TenantHref(t.ExternalID.String()), Variant: "primary"}},
+	}
+}
+
+// MetSession is said about a directory that somebody is onboarding, or has onboarded.
+func MetSession(s OnboardingLineFacts) OnboardingMet {
+	if s.State == domain.OnboardingDone {
+		return OnboardingMet{
+			Text: s.Tenant.Name + " has been onboarded.", At: s.Ended,
+			Buttons: []Button{
+				{Label: "Open tenant", Icon: "building-2", Href: TenantHref(s.Tenant.ExternalID.String()), Variant: "primary"},
+				{Label: "Open its onboarding", Href: OnboardingSessionHref(s.Number, "")},
+			},
+		}
+	}
+	return OnboardingMet{
+		Text: nameOrSystem(s.Owner) + " is onboarding " + s.Tenant.Name + " and has reached \"" + domain.CurrentStep(OnboardingSteps(s.Chosen, s.Selected)).Label() + "\".",
+		At:   s.Began,
+		Buttons: []Button{
+			{Label: "Take over", Icon: "user-round-check", Post: true, Variant: "primary", Href: OnboardingChangeHref(s.Number, "take-over")},
+			{Label: "Open it to read", Href: OnboardingSessionHref(s.Number, "")},
+		},
+	}
+}
+
+// PresentOnboarding words a session at one of its steps. What needs a request of its own (the consent, outcomes, errors) is added to it.
+func PresentOnboarding(f OnboardingFacts) Onboarding {
+	steps := OnboardingSteps(f.Chosen, len(f.Selected) > 0)
+	p := Onboarding{
+		Now: f.Now, Number: f.Number, Tenant: Link{f.Tenant.Name, TenantHref(f.Tenant.ExternalID.String())}, Directory: f.Tenant.ExternalID.String(),
+		Owner: nameOrSystem(f.Owner), Badge: OnboardingBadge(f.State), Began: f.Began, Step: f.shown(steps), Log: sessionLog(f.Log),
+	}
+	manage := f.Can(domain.CapOnboardingManage)
+	p.May = manage && f.Mine && f.State == domain.OnboardingOpen
+	p.Steps = f.stepLines(steps, p.Step)
+	p.Lead, p.State = stepLeads[p.Step], domain.StepOptional
+	for i, s := range steps {
+		if s.Step != p.Step {
+			continue
+		}
+		p.State, p.Title = s.State, stepTitle(i, s.Step)
+		if s.State == domain.StepLocked {
+			p.Locked = &Link{s.After.Label(), OnboardingSessionHref(f.Number, s.After)}
+		}
+		if i > 0 {
+			p.Back = &Link{"Back to " + lowerFirst(steps[i-1].Step.Label()), OnboardingSessionHref(f.Number, steps[i-1].Step)}
+		}
+		if s.State == domain.StepDone && i < 4 {
+			p.Continue = &Button{Label: "Continue", Icon: "arrow-right", Href: OnboardingSessionHref(f.Number, steps[i+1].Step), Variant: "primary"}
+		}
+	}
+	f.aboutSession(&p, manage)
+	switch p.Step {
+	case domain.StepIdentify:
+		p.Identify = f.identified()
+	case domain.StepConnection:
+		p.Connection = f.connection(p.May)
+	case domain.StepVerified:
+		p.Verify = f.verify(p.Locked != nil)
+	case domain.StepBootstrap:
+		p.Bootstrap = f.bootstrap(p.May)
+		if p.May {
+			p.Continue = &Button{Label: "Continue to finish", Icon: "arrow-right", Href: OnboardingSessionHref(f.Number, StepFinish)}
+		}
+	case StepFinish:
+		p.Title, p.Finish = "Finish", f.finish(steps, p.May)
+		if p.Finish.Done {
+			p.Title = f.Tenant.Name + " is onboarded"
+		}
+		p.Back = &Link{"Back to " + lowerFirst(domain.StepBootstrap.Label()), OnboardingSessionHref(f.Number, domain.StepBootstrap)}
+	}
+	return p
+}
+
+func stepTitle(i int, step domain.OnboardingStep) string { return strconv.Itoa(i+1) + ". " + step.Label() }
+
+// stepLeads say what a step is for.
+var stepLeads = map[domain.OnboardingStep]string{
+	StepIdentify:   "The directory that this onboarding is about.",
+	StepConnection: "How the directory is reached: an application id, and a credential that is sealed before it is stored.",
+	StepConsented:  "An administrator of the customer allows the application to read the directory. You see it here as soon as it is so.",
+	StepVerified:   "One run finds out whether the connection works and which permissions are granted.",
+	StepBootstrap:  "Optional: read what is in the directory now. You can finish while they run.",
+	StepFinish:     "What was set up.",
+}
+
+// PresentIdentify is the form of the first step while there is no session.
+func PresentIdentify(now time.Time) OnboardingIdentify {
+	f := OnboardingIdentify{Now: now, Title: stepTitle(0, StepIdentify)}
+	for i, s := range domain.OnboardingProgress(false, domain.ProviderConnection{}, false) {
+		line := OnboardingStepLine{Step: s.Step, Label: s.Step.Label(), Badge: StepBadge(domain.StepLocked), Shown: i == 0}
+		if i == 0 {
+			line.Badge = StepBadge(domain.StepCurrent)
+		}
+		f.Steps = append(f.Steps, line)
+	}
+	return f
+}
+
+// shown is the step that the page is about.
+func (f OnboardingFacts) shown(steps []domain.StepProgress) domain.OnboardingStep {
+	for _, s := range steps {
+		if s.Step == f.Step {
+			return f.Step
+		}
+	}
+	switch {
+	case f.Step == StepFinish, f.State == domain.OnboardingDone:
+		return StepFinish
+	}
+	return domain.CurrentStep(steps)
+}
+
+// ParseStep reads the address's step: "" for none, and whether there is such a step.
+func ParseStep(text string) (domain.OnboardingStep, bool) {
+	step := domain.OnboardingStep(text)
+	return step, text == "" || step == StepFinish || step.Label() != ""
+}
+
+func (f OnboardingFacts) aboutSession(p *Onboarding, manage bool) {
+	switch {
+	case f.State == domain.OnboardingLeft:
+		p.Notices = append(p.Notices, Notice{Icon: "circle-minus", Tone: Neutral, Text: "This onboarding was abandoned. What was set up stays; starting it again begins at the first open step."})
+		if manage {
+			p.TakeOver = &Button{Label: "Start again", Icon: "rotate-cw", Href: NewOnboardingHref(p.Directory), Variant: "primary"}
+		}
+	case f.State == domain.OnboardingDone:
+	case !manage:
+		p.Notices = append(p.Notices, Notice{Icon: "info", Tone: Neutral, Text: "You can read this onboarding. Working on it needs the right to onboard tenants (" +
+			string(domain.CapOnboardingManage) + "), which managers and owners have."})
+	case !f.Mine:
+		p.Notices = append(p.Notices, Notice{Icon: "user", Tone: Wait, Text: p.Owner + " is doing this onboarding. Take it over to go on with it; that is written to its log."})
+		p.TakeOver = &Button{Label: "Take over", Icon: "user-round-check", Post: true, Variant: "primary", Href: OnboardingChangeHref(f.Number, "take-over")}
+	}
+	if p.May {
+		p.Abandon = &OnboardingReason{
+			Action: OnboardingChangeHref(f.Number, "abandon"), Label: "Reason (optional)", Help: "Nobody goes on with it then. What was set up stays.", Submit: "Abandon onboarding",
+		}
+	}
+}
+
+// stepLines are the five steps with who did them when: each from the newest event that says so.
+func (f OnboardingFacts) stepLines(steps []domain.StepProgress, shown domain.OnboardingStep) []OnboardingStepLine {
+	lines := make([]OnboardingStepLine, len(steps))
+	for i, s := range steps {
+		line := OnboardingStepLine{
+			Step: s.Step, Label: s.Step.Label(), Href: OnboardingSessionHref(f.Number, s.Step), Badge: StepBadge(s.State), Shown: s.Step == shown,
+		}
+		switch s.State {
+		case domain.StepDone:
+			line.By, line.At = f.doneBy(s.Step)
+		case domain.StepBlocked:
+			line.Note = domain.ReasonFor(s.Reason).Short
+		case domain.StepLocked:
+			line.Note = "After \"" + s.After.Label() + "\""
+		}
+		lines[i] = line
+	}
+	return lines
+}
+
+func (f OnboardingFacts) doneBy(step domain.OnboardingStep) (string, time.Time) {
+	inLog := map[domain.OnboardingStep]string{
+		domain.StepIdentify: domain.OnboardingStarted{}.EventName(), domain.StepConnection: domain.ConnectionChosen{}.EventName(),
+		domain.StepBootstrap: domain.BootstrapSelected{}.EventName(),
+	}
+	for _, e := range f.Log {
+		if e.Name == inLog[step] {
+			return nameOrSystem(e.Actor), e.At.UTC()
+		}
+	}
+	inHistory := map[domain.OnboardingStep]string{
+		domain.StepConsented: domain.ConsentGranted{}.EventName(), domain.StepVerified: domain.VerificationRecorded{}.EventName(),
+	}
+	for _, e := range f.History {
+		if e.Name == inHistory[step] {
+			return nameOrSystem(e.Actor), e.At.UTC()
+		}
+	}
+	return "", time.Time{}
+}
+
+func sessionLog(log []projections.Change) []Change {
+	lines := make([]Change, 0, len(log))
+	for _, c := range log {
+		sentence := c.Name
+		if e, err := domain.Decode(c.Name, c.Payload); err == nil {
+			sentence = narrate.Sentence(e)
+		}
+		lines = append(lines, Change{Position: c.Position, At: c.At.UTC(), Event: c.Name, Sentence: sentence, Actor: cmp.Or(c.Actor, "TenantPilot")})
+	}
+	return lines
+}
+
+func (f OnboardingFacts) identified() []Fact {
+	facts := []Fact{{Label: "Directory id", Text: f.Tenant.ExternalID.String(), Mono: true}, {Label: "Name", Text: f.Tenant.Name, Href: TenantHref(f.Tenant.ExternalID.String())}}
+	if f.Tenant.Domain != "" {
+		facts = append(facts, Fact{Label: "Domain", Text: f.Tenant.Domain})
+	}
+	for _, g := range f.Tenant.Groups {
+		facts = append(facts, Fact{Label: "Group", Text: g})
+	}
+	return facts
+}
+
+func (f OnboardingFacts) connection(may bool) *OnboardingConnection {
+	p := &OnboardingConnection{
+		Action: OnboardingChangeHref(f.Number, "connection"), CreateAction: OnboardingChangeHref(f.Number, "create-connection"),
+		Name: f.Tenant.Name, Type: "platform", Disabled: map[int64]string{},
+	}
+	for _, c := range f.Others {
+		row := PresentConnection(c, f.Tenant)
+		chosen := f.Chosen != nil && f.Chosen.Number == c.Number
+		p.Choices = append(p.Choices, ConnectionChoice{
+			ID: c.Number, Label: c.DisplayName, Default: row.IsDefault, Axes: row.State.Axes(),
+			Current: chosen || f.Chosen == nil && (row.IsDefault || len(f.Others) == 1),
+		})
+		if !c.Enabled {
+			p.Disabled[c.Number] = "It is disabled: nothing starts on it until it is enabled. You can choose it and enable it here."
+		}
+	}
+	if f.Chosen == nil {
+		return p
+	}
+	p.Stored = CredentialLine(*f.Chosen, f.History, f.Now)
+	step := OnboardingSteps(f.Chosen, false)[1]
+	if step.State != domain.StepBlocked {
+		return p
+	}
+	p.Problem = f.problem(step.Reason)
+	switch manage := may && f.Can(domain.CapProviderManage); {
+	case !manage:
+	case step.Reason == domain.ReasonProviderConnectionDisabled:
+		p.Problem.Steps = nil
+		p.Fix = &Button{Label: "Enable " + f.Chosen.DisplayName, Icon: "power", Post: true, Variant: "primary", Href: OnboardingChangeHref(f.Number, "enable")}
+	case step.Reason == domain.ReasonProviderCredentialMissing:
+		form := PresentCredentialForm(*f.Chosen, f.History, f.Now)
+		form.Action, form.Cancel, form.Kind = OnboardingChangeHref(f.Number, "credential"), OnboardingSessionHref(f.Number, ""), cmp.Or(f.Chosen.CredentialKind, "secret")
+		p.Credential, p.Problem = &form, nil
+	case step.Reason == domain.ReasonProviderConnectionReviewRequired:
+		p.Problem.Steps = nil
+		p.Fix = &Button{Label: "Review its settings", Icon: "external-link", Href: ConnectionHref(f.Chosen.Number), Variant: "primary"}
+	}
+	return p
+}
+
+// problem words a reason with its next steps.
+func (f OnboardingFacts) problem(code domain.ReasonCode) *OnboardingProblem {
+	target := domain.ReasonTarget{Tenant: f.Tenant.ExternalID.String()}
+	if f.Chosen != nil {
+		target.Connection = Number(f.Chosen.Number)
+	}
+	reason := domain.ReasonFor(code).Fill(target)
+	return &OnboardingProblem{
+		Tone: Stop, Icon: "octagon-alert", Text: reason.Message, Code: string(reason.Code), Steps: PresentSteps(reason, f.Tenant.ExternalID.String(), f.May),
+	}
+}
+
+func (f OnboardingFacts) verify(locked bool) *OnboardingVerify {
+	if f.Chosen == nil {
+		return nil
+	}
+	c := *f.Chosen
+	p := &OnboardingVerify{Axes: canonicalState(c).Axes(), Permissions: ConnectionTruth(c, f.Exercises, f.Now)}
+	p.Permissions.ID, p.Permissions.Title = "onboarding-permissions", "Verification report"
+	if f.Check != nil {
+		row := PresentRunRow(*f.Check, f.Now)
+		p.Run = &row
+	}
+	here := OnboardingSessionHref(f.Number, domain.StepVerified)
+	switch {
+	case f.checking():
+		p.Refresh = &Button{Label: "Refresh", Icon: "refresh-cw", Href: here}
+	case f.Mine && f.State == domain.OnboardingOpen && f.Can(domain.CapOnboardingManage) && !locked:
+		p.Start = f.startCheck("Start verification", false)
+		if c.Verification == domain.VerificationHealthy || c.Verification == domain.VerificationDegraded {
+			p.Start.Label, p.Start.Variant = "Verify again", "outline"
+		}
+	}
+	step := verifyProgress(c)
+	switch {
+	case f.checking():
+	case step.State == domain.StepBlocked:
+		p.Problem = f.problem(step.Reason)
+	case c.Verification == domain.VerificationDegraded:
+		p.Degraded = "Some permissions are missing, so some operations are blocked. You can get them granted and verify again, or accept this with a reason when you finish."
+	}
+	return p
+}
+
+// checking says whether a check of the chosen connection is under way.
+func (f OnboardingFacts) checking() bool {
+	return f.Chosen != nil && f.Chosen.ScopeRunNumber != nil && f.Chosen.ScopeOperation == domain.OpConnectionCheck ||
+		f.Check != nil && f.Check.Outcome == nil
+}
+
+// startCheck is the button that asks for a check in the name of the session.
+func (f OnboardingFacts) startCheck(label string, reconsent bool) *Button {
+	b := &Button{
+		Label: label, Icon: "shield-check", Post: true, Variant: "primary",
+		Href:   OnboardingHref + "/" + Number(f.Number) + "/provider-actions/" + string(domain.OpConnectionCheck) + "/start",
+		Fields: []Field{{"attempt_id", f.Attempt}, {"providerConnectionId", Number(f.Chosen.Number)}, {"step", string(f.Step)}},
+	}
+	if reconsent {
+		b.Icon, b.Variant, b.Fields = "refresh-cw", "outline", append(b.Fields, Field{"reconsent", "true"})
+	}
+	return b
+}
+
+// verifyProgress is the verification's own state, also where an earlier step came undone.
+func verifyProgress(c projections.Connection) domain.StepProgress {
+	state := c.State()
+	state.Consent, state.Enabled, state.MigrationReviewRequired = domain.ConsentIsGiven, true, false
+	state.Credential.Fingerprint = cmp.Or(state.Credential.Fingerprint, "any")
+	return domain.OnboardingProgress(true, state, false)[3]
+}
+
+// PresentOnboardingConsent makes the connection's consent page the wizard's third step: it asks, comes back and re-checks here.
+func PresentOnboardingConsent(f OnboardingFacts, p Consent) Consent {
+	here := OnboardingSessionHref(f.Number, domain.StepConsented)
+	working := f.Mine && f.State == domain.OnboardingOpen && f.Can(domain.CapOnboardingManage)
+	p.Here, p.Next = here, here
+	if p.RequestHref != "" {
+		p.RequestHref = OnboardingChangeHref(f.Number, "consent")
+	}
+	if p.Recheck != nil {
+		f.Step = domain.StepConsented
+		p.Recheck = f.startCheck(p.Recheck.Label, true)
+	}
+	if !working {
+		p.RequestHref, p.Recheck = "", nil
+	}
+	return p
+}
+
+func (f OnboardingFacts) bootstrap(may bool) *OnboardingBootstrap {
+	p := &OnboardingBootstrap{}
+	waits := 0
+	selected := map[domain.OperationType]bool{}
+	for _, b := range f.Selected {
+		if b.waits() {
+			waits++
+		}
+		if b.pending() || b.Run != nil {
+			selected[b.Operation] = true
+		}
+		p.Started = append(p.Started, f.started(b))
+	}
+	if f.Chosen == nil {
+		return p
+	}
+	if waits > 0 && f.Can(domain.CapOnboardingManage) {
+		p.Rest = &Button{
+			Label: "Stop the rest", Icon: "x", Post: true, Href: OnboardingChangeHref(f.Number, "stop"),
+			Confirm: plural(waits, "operation") + " will not be started. What is running goes on.",
+		}
+	}
+	for _, op := range domain.BootstrapOperations() {
+		if selected[op.Type] {
+			continue
+		}
+		forecast := f.Readiness[op.Type]
+		p.Choices = append(p.Choices, OnboardingOperation{
+			Type: string(op.Type), Label: op.Label, Status: forecast.Status, Text: forecast.Text, Code: forecast.ReasonCode, Usually: f.Usual[op.Type],
+			Checked: len(f.Selected) == 0 && forecast.Status != string(domain.IsBlocked),
+		})
+	}
+	if may && len(p.Choices) > 0 {
+		p.Action = OnboardingHref + "/" + Number(f.Number) + "/provider-bootstrap/start"
+		p.Fields = []Field{{"attempt_id", f.Attempt}, {"providerConnectionId", Number(f.Chosen.Number)}}
+	}
+	if may && len(f.Selected) == 0 {
+		p.Skip = &Link{"Skip", OnboardingSessionHref(f.Number, StepFinish)}
+	}
+	return p
+}
+
+// started is a selected operation: waiting, running, ended, or passed over.
+func (f OnboardingFacts) started(b BootstrapFact) OnboardingOperation {
+	o := OnboardingOperation{Type: string(b.Operation), Label: domain.OperationByType(b.Operation).Label, Usually: f.Usual[b.Operation]}
+	if b.RunNumber != 0 {
+		o.Run = &Link{"Run " + Number(b.RunNumber), RunHref(b.RunNumber)}
+	}
+	if b.Reason != "" {
+		o.Reason = domain.ReasonFor(b.Reason).Short
+	}
+	switch {
+	case b.waits():
+		o.Badge = Badge{Icon: "hourglass", Word: "Waiting for its turn", Tone: Wait}
+	case b.End != domain.ReservationAdmitted:
+		o.Badge = vocabulary{
+			string(domain.ReservationCancelled): {Icon: "circle-minus", Word: "Stopped", Tone: Neutral},
+			string(domain.ReservationExpired):   {Icon: "clock", Word: "Waited too long", Tone: Warning},
+			string(domain.ReservationWithdrawn): {Icon: "ban", Word: "Withdrawn", Tone: Stop},
+		}.of(string(b.End))
+	case b.Run != nil:
+		o.Progress = progress(b.Run.Run)
+		outcome := ""
+		if b.Run.Outcome != nil {
+			outcome = string(*b.Run.Outcome)
+		}
+		if b.Run.Reason != nil && *b.Run.Reason != "" {
+			o.Reason = domain.ReasonFor(*b.Run.Reason).Short
+		}
+		o.Badge = RunBadge(string(b.Run.Status), outcome)
+	default:
+		o.Badge = StartBadge(string(b.Outcome))
+	}
+	return o
+}
+
+func (f OnboardingFacts) finish(steps []domain.StepProgress, may bool) *OnboardingFinish {
+	p := &OnboardingFinish{Done: f.State == domain.OnboardingDone}
+	tenant := f.Tenant.ExternalID.String()
+	p.Facts = []Fact{{Label: "Tenant", Text: f.Tenant.Name, Href: TenantHref(tenant)}, {Label: "Directory id", Text: tenant, Mono: true}}
+	ready := f.Chosen != nil
+	if f.Chosen != nil {
+		badges := canonicalState(*f.Chosen).Axes().Badges()
+		p.Facts = append(p.Facts, Fact{Label: "Connection", Text: f.Chosen.DisplayName, Href: ConnectionHref(f.Chosen.Number)},
+			Fact{Label: "Consent", Badge: &badges[1]}, Fact{Label: "Verification", Badge: &badges[2]})
+	}
+	for _, b := range f.Selected {
+		if b.pending() {
+			p.Pending++
+		}
+	}
+	p.Facts = append(p.Facts, Fact{Label: "First operations", Text: f.operationsLine(p.Pending)})
+	for _, s := range steps[:4] {
+		ready = ready && s.State == domain.StepDone
+	}
+	switch {
+	case p.Done:
+		p.Next = []NextStep{
+			step("See what was found in "+f.Tenant.Name, "The tenant's page shows what was read, and what is not readable.", TenantHref(tenant), "link"),
+			step("Start an operation", "Anything that did not run during onboarding.", "/admin/t/"+tenant+"/start", "link"),
+			step("Look at the connection's permissions", "What is granted and what operations still miss.", "", "link"),
+		}
+		if f.Chosen != nil {
+			p.Next[2].Href = Text(ConnectionHref(f.Chosen.Number))
+		}
+	case may && ready:
+		p.Complete = &OnboardingReason{Action: OnboardingChangeHref(f.Number, "complete"), Submit: "Finish onboarding"}
+		if f.Chosen.Verification == domain.VerificationDegraded {
+			p.Complete.Label, p.Complete.Required = "Why is the degraded verification acceptable?", true
+			p.Complete.Help = "At most 120 characters; it is kept in the session's log."
+		}
+	}
+	return p
+}
+
+func (f OnboardingFacts) operationsLine(pending int) string {
+	switch {
+	case len(f.Selected) == 0:
+		return "None selected"
+	case pending > 0:
+		return plural(len(f.Selected), "operation") + " selected, " + strconv.Itoa(pending) + " not ended yet"
+	}
+	return plural(len(f.Selected), "operation") + " selected, all ended"
+}

@@ -168,6 +168,9 @@ func ofEvidence(e domain.Event) string {
 		}
 		return "Consent was granted by the customer."
 	case domain.ConsentFailed:
+		if e.Directory != "" {
+			return "Consent was given for another directory, " + e.Directory + ", and not counted."
+		}
 		return "Asking for consent failed" + because(e.Reason)
 	case domain.ConsentRevoked:
 		return "Consent that had been given is gone" + because(e.Reason)

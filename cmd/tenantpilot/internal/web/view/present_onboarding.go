@@ -139,6 +139,17 @@ func PresentOnboardings(sessions []OnboardingLineFacts, manage bool, now time.Ti
 	return l
 }
 
+// NoTenants is what stands in place of the list of tenants before there is one.
+func NoTenants(manage bool) *Empty {
+	e := &Empty{Icon: "building-2", Title: "No tenants yet", Text: "The customers' directories that you look after appear here."}
+	if manage {
+		e.Actions = []Button{{Label: "Connect a tenant", Href: NewOnboardingHref(""), Variant: "primary"}}
+	} else {
+		e.Text += " A manager of the workspace can connect one."
+	}
+	return e
+}
+
 // MetManaged is said about a directory that is managed already.
 func MetManaged(t projections.Tenant) OnboardingMet {
 	return OnboardingMet{
@@ -209,15 +220,18 @@ func PresentOnboarding(f OnboardingFacts) Onboarding {
 		}
 	case StepFinish:
 		p.Title, p.Finish = "Finish", f.finish(steps, p.May)
-		if p.Finish.Done {
-			p.Title = f.Tenant.Name + " is onboarded"
-		}
 		p.Back = &Link{"Back to " + lowerFirst(domain.StepBootstrap.Label()), OnboardingSessionHref(f.Number, domain.StepBootstrap)}
+		if p.Finish.Done {
+			p.Title, p.Back = f.Tenant.Name+" is onboarded", nil
+			p.Continue = &Button{Label: "Open " + f.Tenant.Name, Icon: "arrow-right", Href: p.Tenant.Href, Variant: "primary"}
+		}
 	}
 	return p
 }
 
-func stepTitle(i int, step domain.OnboardingStep) string { return strconv.Itoa(i+1) + ". " + step.Label() }
+func stepTitle(i int, step domain.OnboardingStep) string {
+	return strconv.Itoa(i+1) + ". " + step.Label()
+}
 
 // stepLeads say what a step is for.
 var stepLeads = map[domain.OnboardingStep]string{
@@ -463,6 +477,11 @@ func verifyProgress(c projections.Connection) domain.StepProgress {
 // PresentOnboardingConsent makes the connection's consent page the wizard's third step: it asks, comes back and re-checks here.
 func PresentOnboardingConsent(f OnboardingFacts, p Consent) Consent {
 	here := OnboardingSessionHref(f.Number, domain.StepConsented)
+	if p.Code == string(domain.ReasonTenantTargetMismatch) {
+		if directory := f.answeredDirectory(); directory != "" {
+			p.Reason += " It was given for the directory " + directory + "."
+		}
+	}
 	working := f.Mine && f.State == domain.OnboardingOpen && f.Can(domain.CapOnboardingManage)
 	p.Here, p.Next = here, here
 	if p.RequestHref != "" {
@@ -476,6 +495,20 @@ func PresentOnboardingConsent(f OnboardingFacts, p Consent) Consent {
 		p.RequestHref, p.Recheck = "", nil
 	}
 	return p
+}
+
+// answeredDirectory is the directory that consent was last given for instead of the expected one.
+func (f OnboardingFacts) answeredDirectory() string {
+	for _, e := range f.History {
+		if e.Name != (domain.ConsentFailed{}).EventName() {
+			continue
+		}
+		stored, err := domain.Decode(e.Name, e.Payload)
+		if failed, ok := stored.(domain.ConsentFailed); ok && err == nil {
+			return failed.Directory
+		}
+	}
+	return ""
 }
 
 func (f OnboardingFacts) bootstrap(may bool) *OnboardingBootstrap {
@@ -561,6 +594,7 @@ func (f OnboardingFacts) finish(steps []domain.StepProgress, may bool) *Onboardi
 	ready := f.Chosen != nil
 	if f.Chosen != nil {
 		badges := canonicalState(*f.Chosen).Axes().Badges()
+		badges[1].Axis, badges[2].Axis = "", ""
 		p.Facts = append(p.Facts, Fact{Label: "Connection", Text: f.Chosen.DisplayName, Href: ConnectionHref(f.Chosen.Number)},
 			Fact{Label: "Consent", Badge: &badges[1]}, Fact{Label: "Verification", Badge: &badges[2]})
 	}

@@ -22,7 +22,7 @@ type Handler struct {
 	store *eventstore.Store
 	now   func() time.Time
 
-	runs, connections, tenants numberBlock
+	runs, connections, tenants, onboardings numberBlock
 }
 
 // New makes a handler. now is the clock that events are dated with; nil is the system's.
@@ -35,6 +35,7 @@ func New(store *eventstore.Store, now func() time.Time) *Handler {
 		runs:        numberBlock{store: store, sequence: "run_numbers"},
 		connections: numberBlock{store: store, sequence: "connection_numbers"},
 		tenants:     numberBlock{store: store, sequence: "tenant_numbers"},
+		onboardings: numberBlock{store: store, sequence: "onboarding_numbers"},
 	}
 }
 

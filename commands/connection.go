@@ -26,7 +26,7 @@ func (h *Handler) CreateConnection(ctx context.Context, c CreateConnection) (dom
 	if err != nil {
 		return domain.ProviderConnection{}, err
 	}
-	id, tenantID := domain.ConnectionStream(number), domain.TenantStream(c.Actor.Workspace, c.Tenant)
+	tenantID := domain.TenantStream(c.Actor.Workspace, c.Tenant)
 	var conn domain.ProviderConnection
 	_, err = h.transact(ctx, request{actor: c.Actor, affinity: tenantID}, func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
 		t, err := tenant(ctx, u, c.Actor, tenantID)
@@ -36,26 +36,33 @@ func (h *Handler) CreateConnection(ctx context.Context, c CreateConnection) (dom
 		if err := c.Actor.Authorize(t.Workspace, t.ID, domain.CapProviderManage); err != nil {
 			return err
 		}
-		events, err := domain.CreateConnection(domain.ProviderConnection{}, domain.ProviderConnectionCreated{
-			Connection: id, Number: number, Workspace: t.Workspace, Tenant: t.ID, Provider: "microsoft", DisplayName: c.DisplayName,
-			ConnectionType: c.ConnectionType, AppID: c.AppID, MigrationReviewRequired: c.MigrationReviewRequired,
+		conn, err = addConnection(u, t, domain.ProviderConnectionCreated{
+			Number: number, DisplayName: c.DisplayName, ConnectionType: c.ConnectionType, AppID: c.AppID,
+			MigrationReviewRequired: c.MigrationReviewRequired,
 		})
-		if err != nil {
-			return err
-		}
-		conn = domain.Fold(domain.ProviderConnection{}, events...)
-		u.Append(id, events...)
-		if t.DefaultConnection == 0 {
-			chosen, err := t.ChooseDefault(conn)
-			if err != nil {
-				return err
-			}
-			u.Append(t.ID, chosen...)
-		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return domain.ProviderConnection{}, err
+	}
+	return conn, nil
+}
+
+// addConnection appends a connection of a tenant, as its default when it has none.
+func addConnection(u *eventstore.Unit, t domain.Tenant, n domain.ProviderConnectionCreated) (domain.ProviderConnection, error) {
+	n.Connection, n.Workspace, n.Tenant, n.Provider = domain.ConnectionStream(n.Number), t.Workspace, t.ID, "microsoft"
+	events, err := domain.CreateConnection(domain.ProviderConnection{}, n)
+	if err != nil {
+		return domain.ProviderConnection{}, err
+	}
+	conn := domain.Fold(domain.ProviderConnection{}, events...)
+	u.Append(conn.ID, events...)
+	if t.DefaultConnection == 0 {
+		chosen, err := t.ChooseDefault(conn)
+		if err != nil {
+			return domain.ProviderConnection{}, err
+		}
+		u.Append(t.ID, chosen...)
 	}
 	return conn, nil
 }

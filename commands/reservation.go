@@ -158,7 +158,7 @@ func (h *Handler) admitOne(ctx context.Context, workspace uuid.UUID, number int6
 		}
 		events := queue.Expire(at)
 		if current, ok := queue.Next(at); ok && current.ID == next.ID {
-			admitted, err := h.admit(ctx, u, workspace, current, at)
+			_, admitted, err := h.admit(ctx, u, workspace, current, at)
 			if err != nil {
 				return err
 			}
@@ -175,43 +175,51 @@ func (h *Handler) admitOne(ctx context.Context, workspace uuid.UUID, number int6
 	return n, again, nil
 }
 
-// admit asks the gate about a reservation's start and appends what it answers; the returned events end the reservation.
+// admit asks the gate about a reservation's start and appends what it answers, to the reservation's session too; the returned events end
+// the reservation. There are none while it keeps its turn.
 func (h *Handler) admit(
 	ctx context.Context, u *eventstore.Unit, workspace uuid.UUID, r domain.Reservation, at time.Time,
-) ([]domain.Event, error) {
+) (StartResult, []domain.Event, error) {
+	result := StartResult{Attempt: domain.ReservationAttempt(r.ID)}
 	org, _, err := eventstore.Load[domain.Workspace](ctx, u, workspace)
 	if err != nil {
-		return nil, err
+		return result, nil, err
 	}
 	about, _, err := eventstore.Load[domain.Tenant](ctx, u, r.Tenant)
 	if err != nil {
-		return nil, err
+		return result, nil, err
 	}
 	member, ok := org.Members[r.Initiator.ID]
 	if r.Initiator.Personal() && (!ok || !member.Scope.Includes(r.Tenant, about.Groups)) {
-		return withdrawn(r), nil
+		return result, withdrawn(r), nil
 	}
 	c := Start{
 		Actor:   domain.Actor{Ref: r.Initiator, Workspace: workspace, Role: member.Role, Capabilities: org.Roles[member.Role]},
-		Attempt: domain.ReservationAttempt(r.ID), Operation: r.Operation, Connection: r.Connection, Inputs: r.Inputs, Surface: r.Surface,
+		Attempt: result.Attempt, Operation: r.Operation, Connection: r.Connection, Inputs: r.Inputs, Surface: r.Surface,
 		Trigger: r.Trigger, Reconsent: r.Reconsent,
 	}
-	var result StartResult
 	s, a, err := h.decideStart(ctx, u, c, at, &result)
 	if _, refused := domain.AsRefusal(err); refused {
-		return withdrawn(r), nil
+		return result, withdrawn(r), nil
 	}
 	if err != nil || r.Waits(s.Connection, result.Decision) {
-		return nil, err
+		return result, nil, err
 	}
 	if result.Outcome == domain.Accepted {
 		if a.RunNumber, err = h.runs.next(ctx); err != nil {
-			return nil, err
+			return result, nil, err
 		}
 		a.Run = uuid.Must(uuid.NewV7())
+		result.Run, result.RunNumber = result.RunStream(a), a.RunNumber
 	}
 	u.Apply(result.Changes(s, a))
-	return r.Admit(result.Decision, a.RunNumber), nil
+	ends := r.Admit(result.Decision, a.RunNumber)
+	if r.Session == uuid.Nil {
+		return result, ends, nil
+	}
+	session, _, err := eventstore.Load[domain.OnboardingSession](ctx, u, r.Session)
+	u.Append(r.Session, session.Admitted(r, ends)...)
+	return result, ends, err
 }
 
 func withdrawn(r domain.Reservation) []domain.Event {

@@ -57,19 +57,7 @@ func (h *Handler) Start(ctx context.Context, c Start) (StartResult, error) {
 		actor: c.Actor, key: domain.AttemptStream(c.Actor.Workspace, c.Attempt), hash: hash, affinity: c.affinity(), needs: c.needs(),
 		attempt: c.Attempt, surface: c.Surface, trigger: c.Trigger,
 	}, func(ctx context.Context, u *eventstore.Unit, at time.Time) error {
-		s, a, err := h.decideStart(ctx, u, c, at, &r)
-		if err != nil {
-			return err
-		}
-		if r.Outcome == domain.Accepted {
-			if a.RunNumber, err = h.runs.next(ctx); err != nil {
-				return err
-			}
-			a.Run = uuid.Must(uuid.NewV7())
-			r.Run, r.RunNumber = r.RunStream(a), a.RunNumber
-		}
-		u.Apply(r.Changes(s, a))
-		return nil
+		return h.startIn(ctx, u, c, at, &r)
 	})
 	if err != nil {
 		return StartResult{}, err
@@ -79,6 +67,23 @@ func (h *Handler) Start(ctx context.Context, c Start) (StartResult, error) {
 	}
 	r.Seq = receipt.Seq
 	return r, nil
+}
+
+// startIn asks the gate and appends what it answers.
+func (h *Handler) startIn(ctx context.Context, u *eventstore.Unit, c Start, at time.Time, r *StartResult) error {
+	s, a, err := h.decideStart(ctx, u, c, at, r)
+	if err != nil {
+		return err
+	}
+	if r.Outcome == domain.Accepted {
+		if a.RunNumber, err = h.runs.next(ctx); err != nil {
+			return err
+		}
+		a.Run = uuid.Must(uuid.NewV7())
+		r.Run, r.RunNumber = r.RunStream(a), a.RunNumber
+	}
+	u.Apply(r.Changes(s, a))
+	return nil
 }
 
 // Forecast answers what Start would answer now, from the same function, and records nothing.

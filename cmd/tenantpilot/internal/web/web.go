@@ -152,6 +152,7 @@ func (s *Server) routes() {
 
 	s.connectionRoutes()
 	s.directoryRoutes()
+	s.onboardingPages()
 
 	s.get(r, "/", s.home)
 	s.get(r, "/admin/tenants", s.tenants)

@@ -54,7 +54,7 @@ func onboardingSamples() map[string]templ.Component {
 	consent := func(made bool) func(*view.Onboarding) {
 		return func(o *view.Onboarding) {
 			f := onboardingFacts(domain.StepConsented, connection())
-			p := view.PresentOnboardingConsent(f, view.PresentConsent(*f.Chosen, f.Tenant, f.Can, "x", now))
+			p := view.PresentOnboardingConsent(f, view.PresentConsent(f.Session.Connected, f.Tenant, f.Can, "x", now))
 			p.Sent = &view.ConsentSent{By: "Kim Larsen", At: ago(3 * time.Minute), Expires: now.Add(12 * time.Minute), State: "open"}
 			if made {
 				link := view.PresentConsentLink("https://login.example/organizations/v2.0/adminconsent?client_id=0e71&state=9jq", now.Add(15*time.Minute), "Contoso", p.Permissions)
@@ -76,27 +76,45 @@ func onboardingSamples() map[string]templ.Component {
 	blocked.Check = onboardingRun(4717, domain.OpConnectionCheck, &refused)
 	started := onboardingFacts(domain.StepBootstrap, connection(healthy))
 	done := domain.Succeeded
-	started.Selected = []view.BootstrapFact{
-		{Operation: domain.OpGroupsSync, End: domain.ReservationAdmitted, Outcome: domain.Accepted, RunNumber: 4719, Run: onboardingRun(4719, domain.OpGroupsSync, &done)},
-		{Operation: domain.OpRoleDefinitionsSync},
+	number, admitted, completed := int64(4719), projections.BootstrapAdmitted, domain.Completed
+	started.Session.SelectedAt, started.Session.SelectorName = &now, "Kim Larsen"
+	started.Session.Operations = []projections.OnboardingOperationRow{
+		{Operation: domain.OpGroupsSync, State: admitted, RunNumber: &number, RunStatus: &completed, RunOutcome: &done},
+		{Operation: domain.OpRoleDefinitionsSync, State: projections.BootstrapPending},
 	}
+	started.Runs = map[int64]projections.RunLine{4719: *onboardingRun(4719, domain.OpGroupsSync, &done)}
 	finished := started
-	finished.State, finished.Step, finished.Mine = domain.OnboardingDone, "", true
+	finished.Session.State, finished.Step = domain.OnboardingDone, ""
 	reading := onboardingFacts(domain.StepVerified, connection(denied))
-	reading.Mine, reading.Owner, reading.Can = false, "Ana Ruiz", func(domain.Capability) bool { return false }
-	lines := []view.OnboardingLineFacts{
-		{Number: 9, State: domain.OnboardingOpen, Owner: "Kim Larsen", Mine: true, Began: ago(40 * time.Minute), Tenant: onboardingTenant(), Chosen: connection()},
-		{Number: 8, State: domain.OnboardingOpen, Owner: "Ana Ruiz", Began: ago(26 * time.Hour), Tenant: projections.Tenant{Name: "Fabrikam", ExternalID: uuid.New(), Domain: "fabrikam.com"}, Chosen: connection(denied)},
-		{Number: 3, State: domain.OnboardingDone, Owner: "Ana Ruiz", Began: ago(90 * time.Hour), Ended: ago(80 * time.Hour), Tenant: projections.Tenant{Name: "Litware", ExternalID: uuid.New()}},
-		{Number: 2, State: domain.OnboardingLeft, Owner: "Bo Lind", Began: ago(190 * time.Hour), Ended: ago(80 * time.Hour), Reason: "Contract was not signed", Tenant: projections.Tenant{Name: "Tailspin Toys", ExternalID: uuid.New()}},
+	reading.Mine, reading.Session.OwnerName, reading.Can = false, "Ana Ruiz", func(domain.Capability) bool { return false }
+	elsewhere := onboardingFacts(domain.StepVerified, connection(denied))
+	elsewhere.Mine, elsewhere.Session.OwnerName = false, "Ana Ruiz"
+	me := domain.ActorRef{Kind: domain.ActorPerson, ID: uuid.New()}
+	line := func(number int64, state domain.OnboardingState, owner, tenant string, began time.Duration, c *projections.Connection) projections.OnboardingRow {
+		row := projections.OnboardingRow{TenantName: tenant, OwnerName: owner}
+		row.Number, row.State, row.ExternalID, row.StartedAt = number, state, uuid.New(), ago(began)
+		if owner == "Kim Larsen" {
+			row.OwnerKind, row.OwnerID = me.Kind, me.ID
+		}
+		if c != nil {
+			row.Connection, row.Connected = &c.Number, *c
+		}
+		return row
 	}
+	lines := []projections.OnboardingRow{
+		line(9, domain.OnboardingOpen, "Kim Larsen", "Contoso", 40*time.Minute, connection()),
+		line(8, domain.OnboardingOpen, "Ana Ruiz", "Fabrikam", 26*time.Hour, connection(denied)),
+		line(3, domain.OnboardingDone, "Ana Ruiz", "Litware", 90*time.Hour, nil),
+		line(2, domain.OnboardingLeft, "Bo Lind", "Tailspin Toys", 190*time.Hour, nil),
+	}
+	lines[0].TenantDomain, lines[3].EndedReason = "contoso.com", "Contract was not signed"
 	met := view.MetSession(lines[1])
 	return map[string]templ.Component{
-		"onboarding":          page.OnboardingListPage(list, view.PresentOnboardings(lines, true, now)),
-		"onboarding-empty":    page.OnboardingListPage(list, view.PresentOnboardings(nil, true, now)),
+		"onboarding":          page.OnboardingListPage(list, view.PresentOnboardings(lines, me, true, now)),
+		"onboarding-empty":    page.OnboardingListPage(list, view.PresentOnboardings(nil, me, true, now)),
 		"onboarding-new":      page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{})),
 		"onboarding-invalid":  page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{Directory: "contoso", Name: "Contoso", Errors: []view.FieldError{{Pointer: "/entraTenantId", Message: "A directory id is a UUID such as 8f1c2d3e-0000-4000-8000-000000000000."}}})),
-		"onboarding-met":      page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{Directory: lines[1].Tenant.ExternalID.String(), Name: "Fabrikam", Met: &met})),
+		"onboarding-met":      page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{Directory: lines[1].ExternalID.String(), Name: "Fabrikam", Met: &met})),
 		"onboarding-identify": wizard(onboardingFacts(domain.StepIdentify, nil)),
 		"onboarding-choose":   wizard(onboardingFacts(domain.StepConnection, nil)),
 		"onboarding-secret": wizard(onboardingFacts(domain.StepConnection, connection(func(c *projections.Connection) {
@@ -109,13 +127,14 @@ func onboardingSamples() map[string]templ.Component {
 		"onboarding-consent":  wizard(onboardingFacts(domain.StepConsented, connection()), consent(false)),
 		"onboarding-link":     wizard(onboardingFacts(domain.StepConsented, connection()), consent(true)),
 		"onboarding-elsewhere": wizard(failed, func(o *view.Onboarding) {
-			p := view.PresentOnboardingConsent(failed, view.PresentConsent(*failed.Chosen, failed.Tenant, failed.Can, "x", now))
+			p := view.PresentOnboardingConsent(failed, view.PresentConsent(failed.Session.Connected, failed.Tenant, failed.Can, "x", now))
 			o.Consent = &p
 		}),
 		"onboarding-locked":    wizard(onboardingFacts(domain.StepVerified, connection())),
 		"onboarding-verify":    wizard(onboardingFacts(domain.StepVerified, connection(consented))),
 		"onboarding-checking":  wizard(checking),
 		"onboarding-denied":    wizard(blocked, func(o *view.Onboarding) { outcome := blockedOutcome(); o.Outcome = &outcome }),
+		"onboarding-others":    wizard(elsewhere),
 		"onboarding-reading":   wizard(reading),
 		"onboarding-bootstrap": wizard(onboardingFacts(domain.StepBootstrap, connection(healthy))),
 		"onboarding-started":   wizard(started, func(o *view.Onboarding) { outcome := acceptedOutcome(); o.Outcome = &outcome }),
@@ -143,11 +162,15 @@ func onboardingFacts(step domain.OnboardingStep, c *projections.Connection) view
 	off.Number, off.DisplayName, off.Enabled = 71, "Contoso dedicated", false
 	all := func(domain.Capability) bool { return true }
 	f := view.OnboardingFacts{
-		Number: 7, State: domain.OnboardingOpen, Owner: "Kim Larsen", Mine: true, Began: ago(40 * time.Minute), Tenant: onboardingTenant(), Chosen: c,
-		Others: []projections.Connection{onboardingConnection(), off}, Step: step, Attempt: uuid.NewString(), Can: all, May: func(domain.NextStepAction) bool { return true }, Now: now,
+		Mine: true, Tenant: onboardingTenant(), Others: []projections.Connection{onboardingConnection(), off}, Step: step, Attempt: uuid.NewString(), Can: all,
+		May: func(domain.NextStepAction) bool { return true }, Now: now,
 		Readiness: map[domain.OperationType]view.Forecast{}, Usual: map[domain.OperationType]string{domain.OpGroupsSync: "usually 2-4 min"},
 	}
+	f.Session.Number, f.Session.State, f.Session.OwnerName, f.Session.StarterName = 7, domain.OnboardingOpen, "Kim Larsen", "Kim Larsen"
+	f.Session.StartedAt, f.Session.ExternalID, f.Session.TenantName = ago(40*time.Minute), f.Tenant.ExternalID, "Contoso"
 	if c != nil {
+		chosen := ago(30 * time.Minute)
+		f.Session.Connection, f.Session.Connected, f.Session.ChooserName, f.Session.ChosenAt = &c.Number, *c, "Kim Larsen", &chosen
 		f.Others[0] = *c
 		f.Log = append(f.Log, logged(2, 30*time.Minute, domain.ConnectionChosen{Connection: 70}))
 		f.History = []projections.TimelineEvent{{Position: 2139, At: ago(20 * time.Minute), Name: "ConsentGranted", Actor: "Kim Larsen"}}
@@ -162,12 +185,12 @@ func onboardingFacts(step domain.OnboardingStep, c *projections.Connection) view
 	return f
 }
 
-func logged(n int64, before time.Duration, e domain.Event) projections.Change {
+func logged(n int64, before time.Duration, e domain.Event) projections.AuditLine {
 	payload, err := json.Marshal(e)
 	if err != nil {
 		panic(err)
 	}
-	return projections.Change{Position: 2140 + n, At: ago(before), Name: e.EventName(), Payload: payload, Actor: "Kim Larsen"}
+	return projections.AuditLine{Position: 2140 + n, At: ago(before), Event: e.EventName(), Payload: payload, ActorKind: domain.ActorPerson, ActorName: "Kim Larsen"}
 }
 
 func onboardingRun(number int64, op domain.OperationType, outcome *domain.RunOutcome) *projections.RunLine {

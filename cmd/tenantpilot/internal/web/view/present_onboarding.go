@@ -2,29 +2,23 @@ package view
 
 import (
 	"cmp"
-	"slices"
 	"strconv"
 	"time"
 
-	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
 
 // OnboardingFacts is what a session's page is made from.
 type OnboardingFacts struct {
-	Number    int64
-	State     domain.OnboardingState
-	Owner     string // name
+	Session   projections.OnboardingRow
 	Mine      bool
-	Began     time.Time
 	Tenant    projections.Tenant
-	Chosen    *projections.Connection // nil until one is chosen
-	Others    []projections.Connection
-	Selected  []BootstrapFact
-	Log       []projections.Change        // of the session, newest first
-	History   []projections.TimelineEvent // of the chosen connection, newest first
-	Check     *projections.RunLine        // the newest check of the chosen connection
+	Others    []projections.Connection      // all of the tenant
+	Log       []projections.AuditLine       // of the session, newest first
+	History   []projections.TimelineEvent   // of the chosen connection, newest first
+	Check     *projections.RunLine          // the newest check of the chosen connection
+	Runs      map[int64]projections.RunLine // of the selected operations
 	Exercises []projections.Exercise
 	// Readiness is the gate's dry run of each operation that can be begun with, Usual how long they take.
 	Readiness map[domain.OperationType]Forecast
@@ -36,30 +30,22 @@ type OnboardingFacts struct {
 	Now       time.Time
 }
 
-// BootstrapFact is a selected operation and what became of it.
-type BootstrapFact struct {
-	Operation domain.OperationType
-	End       domain.ReservationEnd // empty while it waits
-	Outcome   domain.Outcome
-	Reason    domain.ReasonCode
-	RunNumber int64
-	Run       *projections.RunLine // nil while there is none
-}
-
-// waits says whether the operation has not had its turn.
-func (b BootstrapFact) waits() bool { return b.End == "" }
-
-// pending says whether it waits or runs.
-func (b BootstrapFact) pending() bool {
-	return b.waits() || b.Run != nil && b.Run.Outcome == nil
-}
-
-// OnboardingSteps are the five steps of a session as they are now.
-func OnboardingSteps(c *projections.Connection, selected bool) []domain.StepProgress {
-	if c == nil {
-		return domain.OnboardingProgress(false, domain.ProviderConnection{}, selected)
+// chosen is the session's connection, nil until there is one.
+func (f OnboardingFacts) chosen() *projections.Connection {
+	if f.Session.Connection == nil {
+		return nil
 	}
-	return domain.OnboardingProgress(true, c.State(), selected)
+	return &f.Session.Connected
+}
+
+// working says whether the viewer can do the steps: the owner of a session that goes on.
+func (f OnboardingFacts) working() bool {
+	return f.Mine && f.Session.State == domain.OnboardingOpen && f.Can(domain.CapOnboardingManage)
+}
+
+// pending says whether a selected operation waits or runs.
+func pending(o projections.OnboardingOperationRow) bool {
+	return o.State == projections.BootstrapPending || o.State == projections.BootstrapAdmitted && o.RunOutcome == nil
 }
 
 // StepBadge says how far a step is.
@@ -82,49 +68,35 @@ func OnboardingBadge(s domain.OnboardingState) Badge {
 	}.of(string(s))
 }
 
-// OnboardingLineFacts is one session of the list.
-type OnboardingLineFacts struct {
-	Number       int64
-	State        domain.OnboardingState
-	Owner        string
-	Mine         bool
-	Began, Ended time.Time
-	Reason       string // of an end
-	Tenant       projections.Tenant
-	Chosen       *projections.Connection
-	Selected     bool
-}
-
-// PresentOnboardings words the list of sessions; manage says whether the viewer may onboard.
-func PresentOnboardings(sessions []OnboardingLineFacts, manage bool, now time.Time) OnboardingList {
+// PresentOnboardings words the list of sessions, as they come; manage says whether the viewer may onboard.
+func PresentOnboardings(sessions []projections.OnboardingRow, me domain.ActorRef, manage bool, now time.Time) OnboardingList {
 	l := OnboardingList{Now: now}
 	if manage {
 		l.New = &Button{Label: "Onboard a tenant", Icon: "rocket", Href: NewOnboardingHref(""), Variant: "primary"}
 	}
 	for _, s := range sessions {
 		line := OnboardingLine{
-			Number: s.Number, Name: s.Tenant.Name, Domain: s.Tenant.Domain, Directory: s.Tenant.ExternalID.String(), Owner: nameOrSystem(s.Owner),
-			Href: OnboardingSessionHref(s.Number, ""), Began: s.Began, Ended: s.Ended, Badge: OnboardingBadge(s.State), Step: s.Reason,
+			Number: s.Number, Name: cmp.Or(s.TenantName, s.ExternalID.String()), Domain: s.TenantDomain, Directory: s.ExternalID.String(),
+			Owner: nameOrSystem(s.OwnerName), Href: OnboardingSessionHref(s.Number, ""), Began: s.StartedAt.UTC(), Ended: at(s.EndedAt),
+			Badge: OnboardingBadge(s.State), Step: s.EndedReason,
 		}
 		line.Button = Button{Label: "Open", Href: line.Href}
 		if s.State != domain.OnboardingOpen {
 			l.Ended = append(l.Ended, line)
 			continue
 		}
-		steps := OnboardingSteps(s.Chosen, s.Selected)
+		steps := s.Steps()
 		due := domain.CurrentStep(steps)
 		for i, step := range steps {
 			if step.Step == due {
 				line.Badge, line.Step = StepBadge(step.State), strconv.Itoa(i+1)+" of 5: "+due.Label()
 			}
 		}
-		if s.Mine && manage {
+		if s.Owner() == me && manage {
 			line.Button = Button{Label: "Resume", Icon: "play", Href: line.Href, Variant: "primary"}
 		}
 		l.Open = append(l.Open, line)
 	}
-	slices.SortStableFunc(l.Open, func(a, b OnboardingLine) int { return b.Began.Compare(a.Began) })
-	slices.SortStableFunc(l.Ended, func(a, b OnboardingLine) int { return b.Ended.Compare(a.Ended) })
 	if len(l.Open) == 0 {
 		l.Empty = &Empty{
 			Icon: "rocket", Title: "No onboarding in progress",
@@ -159,35 +131,32 @@ func MetManaged(t projections.Tenant) OnboardingMet {
 }
 
 // MetSession is said about a directory that somebody is onboarding, or has onboarded.
-func MetSession(s OnboardingLineFacts) OnboardingMet {
+func MetSession(s projections.OnboardingRow) OnboardingMet {
+	read := Button{Label: "Open its onboarding", Href: OnboardingSessionHref(s.Number, "")}
 	if s.State == domain.OnboardingDone {
 		return OnboardingMet{
-			Text: s.Tenant.Name + " has been onboarded.", At: s.Ended,
-			Buttons: []Button{
-				{Label: "Open tenant", Icon: "building-2", Href: TenantHref(s.Tenant.ExternalID.String()), Variant: "primary"},
-				{Label: "Open its onboarding", Href: OnboardingSessionHref(s.Number, "")},
-			},
+			Text: s.TenantName + " has been onboarded.", At: at(s.EndedAt),
+			Buttons: []Button{{Label: "Open tenant", Icon: "building-2", Href: TenantHref(s.ExternalID.String()), Variant: "primary"}, read},
 		}
 	}
 	return OnboardingMet{
-		Text: nameOrSystem(s.Owner) + " is onboarding " + s.Tenant.Name + " and has reached \"" + domain.CurrentStep(OnboardingSteps(s.Chosen, s.Selected)).Label() + "\".",
-		At:   s.Began,
+		Text: nameOrSystem(s.OwnerName) + " is onboarding " + s.TenantName + " and has reached \"" + domain.CurrentStep(s.Steps()).Label() + "\".",
+		At:   s.StartedAt.UTC(),
 		Buttons: []Button{
-			{Label: "Take over", Icon: "user-round-check", Post: true, Variant: "primary", Href: OnboardingChangeHref(s.Number, "take-over")},
-			{Label: "Open it to read", Href: OnboardingSessionHref(s.Number, "")},
+			{Label: "Take over", Icon: "user-round-check", Post: true, Variant: "primary", Href: OnboardingChangeHref(s.Number, "take-over")}, read,
 		},
 	}
 }
 
 // PresentOnboarding words a session at one of its steps. What needs a request of its own (the consent, outcomes, errors) is added to it.
 func PresentOnboarding(f OnboardingFacts) Onboarding {
-	steps := OnboardingSteps(f.Chosen, len(f.Selected) > 0)
+	steps := f.Session.Steps()
 	p := Onboarding{
-		Now: f.Now, Number: f.Number, Tenant: Link{f.Tenant.Name, TenantHref(f.Tenant.ExternalID.String())}, Directory: f.Tenant.ExternalID.String(),
-		Owner: nameOrSystem(f.Owner), Badge: OnboardingBadge(f.State), Began: f.Began, Step: f.shown(steps), Log: sessionLog(f.Log),
+		Now: f.Now, Number: f.Session.Number, Tenant: Link{f.Tenant.Name, TenantHref(f.Tenant.ExternalID.String())}, Directory: f.Tenant.ExternalID.String(),
+		Owner: nameOrSystem(f.Session.OwnerName), Badge: OnboardingBadge(f.Session.State), Began: f.Session.StartedAt.UTC(), Step: f.shown(steps), Log: sessionLog(f.Log),
 	}
 	manage := f.Can(domain.CapOnboardingManage)
-	p.May = manage && f.Mine && f.State == domain.OnboardingOpen
+	p.May = f.working()
 	p.Steps = f.stepLines(steps, p.Step)
 	p.Lead, p.State = stepLeads[p.Step], domain.StepOptional
 	for i, s := range steps {
@@ -196,13 +165,13 @@ func PresentOnboarding(f OnboardingFacts) Onboarding {
 		}
 		p.State, p.Title = s.State, stepTitle(i, s.Step)
 		if s.State == domain.StepLocked {
-			p.Locked = &Link{s.After.Label(), OnboardingSessionHref(f.Number, s.After)}
+			p.Locked = &Link{s.After.Label(), OnboardingSessionHref(f.Session.Number, s.After)}
 		}
 		if i > 0 {
-			p.Back = &Link{"Back to " + lowerFirst(steps[i-1].Step.Label()), OnboardingSessionHref(f.Number, steps[i-1].Step)}
+			p.Back = &Link{"Back to " + lowerFirst(steps[i-1].Step.Label()), OnboardingSessionHref(f.Session.Number, steps[i-1].Step)}
 		}
 		if s.State == domain.StepDone && i < 4 {
-			p.Continue = &Button{Label: "Continue", Icon: "arrow-right", Href: OnboardingSessionHref(f.Number, steps[i+1].Step), Variant: "primary"}
+			p.Continue = &Button{Label: "Continue", Icon: "arrow-right", Href: OnboardingSessionHref(f.Session.Number, steps[i+1].Step), Variant: "primary"}
 		}
 	}
 	f.aboutSession(&p, manage)
@@ -216,11 +185,11 @@ func PresentOnboarding(f OnboardingFacts) Onboarding {
 	case domain.StepBootstrap:
 		p.Bootstrap = f.bootstrap(p.May)
 		if p.May {
-			p.Continue = &Button{Label: "Continue to finish", Icon: "arrow-right", Href: OnboardingSessionHref(f.Number, StepFinish)}
+			p.Continue = &Button{Label: "Continue to finish", Icon: "arrow-right", Href: OnboardingSessionHref(f.Session.Number, StepFinish)}
 		}
 	case StepFinish:
 		p.Title, p.Finish = "Finish", f.finish(steps, p.May)
-		p.Back = &Link{"Back to " + lowerFirst(domain.StepBootstrap.Label()), OnboardingSessionHref(f.Number, domain.StepBootstrap)}
+		p.Back = &Link{"Back to " + lowerFirst(domain.StepBootstrap.Label()), OnboardingSessionHref(f.Session.Number, domain.StepBootstrap)}
 		if p.Finish.Done {
 			p.Title, p.Back = f.Tenant.Name+" is onboarded", nil
 			p.Continue = &Button{Label: "Open " + f.Tenant.Name, Icon: "arrow-right", Href: p.Tenant.Href, Variant: "primary"}
@@ -264,7 +233,7 @@ func (f OnboardingFacts) shown(steps []domain.StepProgress) domain.OnboardingSte
 		}
 	}
 	switch {
-	case f.Step == StepFinish, f.State == domain.OnboardingDone:
+	case f.Step == StepFinish, f.Session.State == domain.OnboardingDone:
 		return StepFinish
 	}
 	return domain.CurrentStep(steps)
@@ -278,22 +247,22 @@ func ParseStep(text string) (domain.OnboardingStep, bool) {
 
 func (f OnboardingFacts) aboutSession(p *Onboarding, manage bool) {
 	switch {
-	case f.State == domain.OnboardingLeft:
+	case f.Session.State == domain.OnboardingLeft:
 		p.Notices = append(p.Notices, Notice{Icon: "circle-minus", Tone: Neutral, Text: "This onboarding was abandoned. What was set up stays; starting it again begins at the first open step."})
 		if manage {
 			p.TakeOver = &Button{Label: "Start again", Icon: "rotate-cw", Href: NewOnboardingHref(p.Directory), Variant: "primary"}
 		}
-	case f.State == domain.OnboardingDone:
+	case f.Session.State == domain.OnboardingDone:
 	case !manage:
 		p.Notices = append(p.Notices, Notice{Icon: "info", Tone: Neutral, Text: "You can read this onboarding. Working on it needs the right to onboard tenants (" +
 			string(domain.CapOnboardingManage) + "), which managers and owners have."})
 	case !f.Mine:
 		p.Notices = append(p.Notices, Notice{Icon: "user", Tone: Wait, Text: p.Owner + " is doing this onboarding. Take it over to go on with it; that is written to its log."})
-		p.TakeOver = &Button{Label: "Take over", Icon: "user-round-check", Post: true, Variant: "primary", Href: OnboardingChangeHref(f.Number, "take-over")}
+		p.TakeOver = &Button{Label: "Take over", Icon: "user-round-check", Post: true, Variant: "primary", Href: OnboardingChangeHref(f.Session.Number, "take-over")}
 	}
 	if p.May {
 		p.Abandon = &OnboardingReason{
-			Action: OnboardingChangeHref(f.Number, "abandon"), Label: "Reason (optional)", Help: "Nobody goes on with it then. What was set up stays.", Submit: "Abandon onboarding",
+			Action: OnboardingChangeHref(f.Session.Number, "abandon"), Label: "Reason (optional)", Help: "Nobody goes on with it then. What was set up stays.", Submit: "Abandon onboarding",
 		}
 	}
 }
@@ -303,7 +272,7 @@ func (f OnboardingFacts) stepLines(steps []domain.StepProgress, shown domain.Onb
 	lines := make([]OnboardingStepLine, len(steps))
 	for i, s := range steps {
 		line := OnboardingStepLine{
-			Step: s.Step, Label: s.Step.Label(), Href: OnboardingSessionHref(f.Number, s.Step), Badge: StepBadge(s.State), Shown: s.Step == shown,
+			Step: s.Step, Label: s.Step.Label(), Href: OnboardingSessionHref(f.Session.Number, s.Step), Badge: StepBadge(s.State), Shown: s.Step == shown,
 		}
 		switch s.State {
 		case domain.StepDone:
@@ -319,34 +288,34 @@ func (f OnboardingFacts) stepLines(steps []domain.StepProgress, shown domain.Onb
 }
 
 func (f OnboardingFacts) doneBy(step domain.OnboardingStep) (string, time.Time) {
-	inLog := map[domain.OnboardingStep]string{
-		domain.StepIdentify: domain.OnboardingStarted{}.EventName(), domain.StepConnection: domain.ConnectionChosen{}.EventName(),
-		domain.StepBootstrap: domain.BootstrapSelected{}.EventName(),
-	}
-	for _, e := range f.Log {
-		if e.Name == inLog[step] {
-			return nameOrSystem(e.Actor), e.At.UTC()
+	s := f.Session
+	switch step {
+	case StepIdentify:
+		return nameOrSystem(s.StarterName), s.StartedAt.UTC()
+	case StepConnection:
+		return nameOrSystem(s.ChooserName), at(s.ChosenAt)
+	case StepBootstrap:
+		return nameOrSystem(s.SelectorName), at(s.SelectedAt)
+	case StepVerified:
+		if s.CheckAt != nil {
+			return nameOrSystem(s.CheckerName), at(s.CheckAt)
 		}
 	}
-	inHistory := map[domain.OnboardingStep]string{
-		domain.StepConsented: domain.ConsentGranted{}.EventName(), domain.StepVerified: domain.VerificationRecorded{}.EventName(),
-	}
+	event := map[domain.OnboardingStep]string{StepConsented: domain.ConsentGranted{}.EventName(), StepVerified: domain.VerificationRecorded{}.EventName()}[step]
 	for _, e := range f.History {
-		if e.Name == inHistory[step] {
+		if e.Name == event {
 			return nameOrSystem(e.Actor), e.At.UTC()
 		}
 	}
 	return "", time.Time{}
 }
 
-func sessionLog(log []projections.Change) []Change {
+func sessionLog(log []projections.AuditLine) []Change {
 	lines := make([]Change, 0, len(log))
-	for _, c := range log {
-		sentence := c.Name
-		if e, err := domain.Decode(c.Name, c.Payload); err == nil {
-			sentence = narrate.Sentence(e)
-		}
-		lines = append(lines, Change{Position: c.Position, At: c.At.UTC(), Event: c.Name, Sentence: sentence, Actor: cmp.Or(c.Actor, "TenantPilot")})
+	for _, l := range log {
+		lines = append(lines, Change{
+			Position: l.Position, At: l.At.UTC(), Event: l.Event, Sentence: auditSentence(l), Actor: actorName(l.ActorKind, l.ActorID.String(), l.ActorName),
+		})
 	}
 	return lines
 }
@@ -364,25 +333,25 @@ func (f OnboardingFacts) identified() []Fact {
 
 func (f OnboardingFacts) connection(may bool) *OnboardingConnection {
 	p := &OnboardingConnection{
-		Action: OnboardingChangeHref(f.Number, "connection"), CreateAction: OnboardingChangeHref(f.Number, "create-connection"),
+		Action: OnboardingChangeHref(f.Session.Number, "connection"), CreateAction: OnboardingChangeHref(f.Session.Number, "create-connection"),
 		Name: f.Tenant.Name, Type: "platform", Disabled: map[int64]string{},
 	}
 	for _, c := range f.Others {
 		row := PresentConnection(c, f.Tenant)
-		chosen := f.Chosen != nil && f.Chosen.Number == c.Number
+		chosen := f.chosen() != nil && f.chosen().Number == c.Number
 		p.Choices = append(p.Choices, ConnectionChoice{
 			ID: c.Number, Label: c.DisplayName, Default: row.IsDefault, Axes: row.State.Axes(),
-			Current: chosen || f.Chosen == nil && (row.IsDefault || len(f.Others) == 1),
+			Current: chosen || f.chosen() == nil && (row.IsDefault || len(f.Others) == 1),
 		})
 		if !c.Enabled {
 			p.Disabled[c.Number] = "It is disabled: nothing starts on it until it is enabled. You can choose it and enable it here."
 		}
 	}
-	if f.Chosen == nil {
+	if f.chosen() == nil {
 		return p
 	}
-	p.Stored = CredentialLine(*f.Chosen, f.History, f.Now)
-	step := OnboardingSteps(f.Chosen, false)[1]
+	p.Stored = CredentialLine(*f.chosen(), f.History, f.Now)
+	step := f.Session.Steps()[1]
 	if step.State != domain.StepBlocked {
 		return p
 	}
@@ -391,14 +360,14 @@ func (f OnboardingFacts) connection(may bool) *OnboardingConnection {
 	case !manage:
 	case step.Reason == domain.ReasonProviderConnectionDisabled:
 		p.Problem.Steps = nil
-		p.Fix = &Button{Label: "Enable " + f.Chosen.DisplayName, Icon: "power", Post: true, Variant: "primary", Href: OnboardingChangeHref(f.Number, "enable")}
+		p.Fix = &Button{Label: "Enable " + f.chosen().DisplayName, Icon: "power", Post: true, Variant: "primary", Href: OnboardingChangeHref(f.Session.Number, "enable")}
 	case step.Reason == domain.ReasonProviderCredentialMissing:
-		form := PresentCredentialForm(*f.Chosen, f.History, f.Now)
-		form.Action, form.Cancel, form.Kind = OnboardingChangeHref(f.Number, "credential"), OnboardingSessionHref(f.Number, ""), cmp.Or(f.Chosen.CredentialKind, "secret")
+		form := PresentCredentialForm(*f.chosen(), f.History, f.Now)
+		form.Action, form.Cancel, form.Kind = OnboardingChangeHref(f.Session.Number, "credential"), OnboardingSessionHref(f.Session.Number, ""), cmp.Or(f.chosen().CredentialKind, "secret")
 		p.Credential, p.Problem = &form, nil
 	case step.Reason == domain.ReasonProviderConnectionReviewRequired:
 		p.Problem.Steps = nil
-		p.Fix = &Button{Label: "Review its settings", Icon: "external-link", Href: ConnectionHref(f.Chosen.Number), Variant: "primary"}
+		p.Fix = &Button{Label: "Review its settings", Icon: "external-link", Href: ConnectionHref(f.chosen().Number), Variant: "primary"}
 	}
 	return p
 }
@@ -406,8 +375,8 @@ func (f OnboardingFacts) connection(may bool) *OnboardingConnection {
 // problem words a reason with its next steps.
 func (f OnboardingFacts) problem(code domain.ReasonCode) *OnboardingProblem {
 	target := domain.ReasonTarget{Tenant: f.Tenant.ExternalID.String()}
-	if f.Chosen != nil {
-		target.Connection = Number(f.Chosen.Number)
+	if f.chosen() != nil {
+		target.Connection = Number(f.chosen().Number)
 	}
 	reason := domain.ReasonFor(code).Fill(target)
 	return &OnboardingProblem{
@@ -416,21 +385,21 @@ func (f OnboardingFacts) problem(code domain.ReasonCode) *OnboardingProblem {
 }
 
 func (f OnboardingFacts) verify(locked bool) *OnboardingVerify {
-	if f.Chosen == nil {
+	if f.chosen() == nil {
 		return nil
 	}
-	c := *f.Chosen
+	c := *f.chosen()
 	p := &OnboardingVerify{Axes: canonicalState(c).Axes(), Permissions: ConnectionTruth(c, f.Exercises, f.Now)}
 	p.Permissions.ID, p.Permissions.Title = "onboarding-permissions", "Verification report"
 	if f.Check != nil {
 		row := PresentRunRow(*f.Check, f.Now)
 		p.Run = &row
 	}
-	here := OnboardingSessionHref(f.Number, domain.StepVerified)
+	here := OnboardingSessionHref(f.Session.Number, domain.StepVerified)
 	switch {
 	case f.checking():
 		p.Refresh = &Button{Label: "Refresh", Icon: "refresh-cw", Href: here}
-	case f.Mine && f.State == domain.OnboardingOpen && f.Can(domain.CapOnboardingManage) && !locked:
+	case f.working() && !locked:
 		p.Start = f.startCheck("Start verification", false)
 		if c.Verification == domain.VerificationHealthy || c.Verification == domain.VerificationDegraded {
 			p.Start.Label, p.Start.Variant = "Verify again", "outline"
@@ -449,7 +418,7 @@ func (f OnboardingFacts) verify(locked bool) *OnboardingVerify {
 
 // checking says whether a check of the chosen connection is under way.
 func (f OnboardingFacts) checking() bool {
-	return f.Chosen != nil && f.Chosen.ScopeRunNumber != nil && f.Chosen.ScopeOperation == domain.OpConnectionCheck ||
+	return f.chosen() != nil && f.chosen().ScopeRunNumber != nil && f.chosen().ScopeOperation == domain.OpConnectionCheck ||
 		f.Check != nil && f.Check.Outcome == nil
 }
 
@@ -457,8 +426,8 @@ func (f OnboardingFacts) checking() bool {
 func (f OnboardingFacts) startCheck(label string, reconsent bool) *Button {
 	b := &Button{
 		Label: label, Icon: "shield-check", Post: true, Variant: "primary",
-		Href:   OnboardingHref + "/" + Number(f.Number) + "/provider-actions/" + string(domain.OpConnectionCheck) + "/start",
-		Fields: []Field{{"attempt_id", f.Attempt}, {"providerConnectionId", Number(f.Chosen.Number)}, {"step", string(f.Step)}},
+		Href:   OnboardingHref + "/" + Number(f.Session.Number) + "/provider-actions/" + string(domain.OpConnectionCheck) + "/start",
+		Fields: []Field{{"attempt_id", f.Attempt}, {"providerConnectionId", Number(f.chosen().Number)}, {"step", string(f.Step)}},
 	}
 	if reconsent {
 		b.Icon, b.Variant, b.Fields = "refresh-cw", "outline", append(b.Fields, Field{"reconsent", "true"})
@@ -476,22 +445,21 @@ func verifyProgress(c projections.Connection) domain.StepProgress {
 
 // PresentOnboardingConsent makes the connection's consent page the wizard's third step: it asks, comes back and re-checks here.
 func PresentOnboardingConsent(f OnboardingFacts, p Consent) Consent {
-	here := OnboardingSessionHref(f.Number, domain.StepConsented)
+	here := OnboardingSessionHref(f.Session.Number, domain.StepConsented)
 	if p.Code == string(domain.ReasonTenantTargetMismatch) {
 		if directory := f.answeredDirectory(); directory != "" {
 			p.Reason += " It was given for the directory " + directory + "."
 		}
 	}
-	working := f.Mine && f.State == domain.OnboardingOpen && f.Can(domain.CapOnboardingManage)
 	p.Here, p.Next = here, here
 	if p.RequestHref != "" {
-		p.RequestHref = OnboardingChangeHref(f.Number, "consent")
+		p.RequestHref = OnboardingChangeHref(f.Session.Number, "consent")
 	}
 	if p.Recheck != nil {
 		f.Step = domain.StepConsented
 		p.Recheck = f.startCheck(p.Recheck.Label, true)
 	}
-	if !working {
+	if !f.working() {
 		p.RequestHref, p.Recheck = "", nil
 	}
 	return p
@@ -515,21 +483,21 @@ func (f OnboardingFacts) bootstrap(may bool) *OnboardingBootstrap {
 	p := &OnboardingBootstrap{}
 	waits := 0
 	selected := map[domain.OperationType]bool{}
-	for _, b := range f.Selected {
-		if b.waits() {
+	for _, b := range f.Session.Operations {
+		if b.State == projections.BootstrapPending {
 			waits++
 		}
-		if b.pending() || b.Run != nil {
+		if b.State == projections.BootstrapPending || b.State == projections.BootstrapAdmitted {
 			selected[b.Operation] = true
 		}
 		p.Started = append(p.Started, f.started(b))
 	}
-	if f.Chosen == nil {
+	if f.chosen() == nil {
 		return p
 	}
 	if waits > 0 && f.Can(domain.CapOnboardingManage) {
 		p.Rest = &Button{
-			Label: "Stop the rest", Icon: "x", Post: true, Href: OnboardingChangeHref(f.Number, "stop"),
+			Label: "Stop the rest", Icon: "x", Post: true, Href: OnboardingChangeHref(f.Session.Number, "stop"),
 			Confirm: plural(waits, "operation") + " will not be started. What is running goes on.",
 		}
 	}
@@ -540,66 +508,66 @@ func (f OnboardingFacts) bootstrap(may bool) *OnboardingBootstrap {
 		forecast := f.Readiness[op.Type]
 		p.Choices = append(p.Choices, OnboardingOperation{
 			Type: string(op.Type), Label: op.Label, Status: forecast.Status, Text: forecast.Text, Code: forecast.ReasonCode, Usually: f.Usual[op.Type],
-			Checked: len(f.Selected) == 0 && forecast.Status != string(domain.IsBlocked),
+			Checked: len(f.Session.Operations) == 0 && forecast.Status != string(domain.IsBlocked),
 		})
 	}
 	if may && len(p.Choices) > 0 {
-		p.Action = OnboardingHref + "/" + Number(f.Number) + "/provider-bootstrap/start"
-		p.Fields = []Field{{"attempt_id", f.Attempt}, {"providerConnectionId", Number(f.Chosen.Number)}}
+		p.Action = OnboardingHref + "/" + Number(f.Session.Number) + "/provider-bootstrap/start"
+		p.Fields = []Field{{"attempt_id", f.Attempt}, {"providerConnectionId", Number(f.chosen().Number)}}
 	}
-	if may && len(f.Selected) == 0 {
-		p.Skip = &Link{"Skip", OnboardingSessionHref(f.Number, StepFinish)}
+	if may && len(f.Session.Operations) == 0 {
+		p.Skip = &Link{"Skip", OnboardingSessionHref(f.Session.Number, StepFinish)}
 	}
 	return p
 }
 
 // started is a selected operation: waiting, running, ended, or passed over.
-func (f OnboardingFacts) started(b BootstrapFact) OnboardingOperation {
-	o := OnboardingOperation{Type: string(b.Operation), Label: domain.OperationByType(b.Operation).Label, Usually: f.Usual[b.Operation]}
-	if b.RunNumber != 0 {
-		o.Run = &Link{"Run " + Number(b.RunNumber), RunHref(b.RunNumber)}
+func (f OnboardingFacts) started(o projections.OnboardingOperationRow) OnboardingOperation {
+	p := OnboardingOperation{Type: string(o.Operation), Label: domain.OperationByType(o.Operation).Label, Usually: f.Usual[o.Operation]}
+	reason := o.Reason
+	if o.RunReason != nil {
+		reason = o.RunReason
 	}
-	if b.Reason != "" {
-		o.Reason = domain.ReasonFor(b.Reason).Short
+	if reason != nil && *reason != "" {
+		p.Reason = domain.ReasonFor(*reason).Short
 	}
-	switch {
-	case b.waits():
-		o.Badge = Badge{Icon: "hourglass", Word: "Waiting for its turn", Tone: Wait}
-	case b.End != domain.ReservationAdmitted:
-		o.Badge = vocabulary{
-			string(domain.ReservationCancelled): {Icon: "circle-minus", Word: "Stopped", Tone: Neutral},
-			string(domain.ReservationExpired):   {Icon: "clock", Word: "Waited too long", Tone: Warning},
-			string(domain.ReservationWithdrawn): {Icon: "ban", Word: "Withdrawn", Tone: Stop},
-		}.of(string(b.End))
-	case b.Run != nil:
-		o.Progress = progress(b.Run.Run)
+	if o.RunNumber != nil {
+		p.Run = &Link{"Run " + Number(*o.RunNumber), RunHref(*o.RunNumber)}
+		if line, there := f.Runs[*o.RunNumber]; there {
+			p.Progress = progress(line.Run)
+		}
+	}
+	p.Badge = vocabulary{
+		string(projections.BootstrapPending):   {Icon: "hourglass", Word: "Waiting for its turn", Tone: Wait},
+		string(projections.BootstrapAdmitted):  {Icon: "circle", Word: "Accepted", Tone: Active},
+		string(projections.BootstrapBlocked):   {Icon: "octagon-alert", Word: "Blocked, passed over", Tone: Stop},
+		string(projections.BootstrapStopped):   {Icon: "circle-minus", Word: "Stopped", Tone: Neutral},
+		string(projections.BootstrapExpired):   {Icon: "clock", Word: "Waited too long", Tone: Warning},
+		string(projections.BootstrapWithdrawn): {Icon: "ban", Word: "Withdrawn", Tone: Stop},
+	}.of(string(o.State))
+	if o.State == projections.BootstrapAdmitted && o.RunStatus != nil {
 		outcome := ""
-		if b.Run.Outcome != nil {
-			outcome = string(*b.Run.Outcome)
+		if o.RunOutcome != nil {
+			outcome = string(*o.RunOutcome)
 		}
-		if b.Run.Reason != nil && *b.Run.Reason != "" {
-			o.Reason = domain.ReasonFor(*b.Run.Reason).Short
-		}
-		o.Badge = RunBadge(string(b.Run.Status), outcome)
-	default:
-		o.Badge = StartBadge(string(b.Outcome))
+		p.Badge = RunBadge(string(*o.RunStatus), outcome)
 	}
-	return o
+	return p
 }
 
 func (f OnboardingFacts) finish(steps []domain.StepProgress, may bool) *OnboardingFinish {
-	p := &OnboardingFinish{Done: f.State == domain.OnboardingDone}
+	p := &OnboardingFinish{Done: f.Session.State == domain.OnboardingDone}
 	tenant := f.Tenant.ExternalID.String()
 	p.Facts = []Fact{{Label: "Tenant", Text: f.Tenant.Name, Href: TenantHref(tenant)}, {Label: "Directory id", Text: tenant, Mono: true}}
-	ready := f.Chosen != nil
-	if f.Chosen != nil {
-		badges := canonicalState(*f.Chosen).Axes().Badges()
+	ready := f.chosen() != nil
+	if f.chosen() != nil {
+		badges := canonicalState(*f.chosen()).Axes().Badges()
 		badges[1].Axis, badges[2].Axis = "", ""
-		p.Facts = append(p.Facts, Fact{Label: "Connection", Text: f.Chosen.DisplayName, Href: ConnectionHref(f.Chosen.Number)},
+		p.Facts = append(p.Facts, Fact{Label: "Connection", Text: f.chosen().DisplayName, Href: ConnectionHref(f.chosen().Number)},
 			Fact{Label: "Consent", Badge: &badges[1]}, Fact{Label: "Verification", Badge: &badges[2]})
 	}
-	for _, b := range f.Selected {
-		if b.pending() {
+	for _, b := range f.Session.Operations {
+		if pending(b) {
 			p.Pending++
 		}
 	}
@@ -614,12 +582,12 @@ func (f OnboardingFacts) finish(steps []domain.StepProgress, may bool) *Onboardi
 			step("Start an operation", "Anything that did not run during onboarding.", "/admin/t/"+tenant+"/start", "link"),
 			step("Look at the connection's permissions", "What is granted and what operations still miss.", "", "link"),
 		}
-		if f.Chosen != nil {
-			p.Next[2].Href = Text(ConnectionHref(f.Chosen.Number))
+		if f.chosen() != nil {
+			p.Next[2].Href = Text(ConnectionHref(f.chosen().Number))
 		}
 	case may && ready:
-		p.Complete = &OnboardingReason{Action: OnboardingChangeHref(f.Number, "complete"), Submit: "Finish onboarding"}
-		if f.Chosen.Verification == domain.VerificationDegraded {
+		p.Complete = &OnboardingReason{Action: OnboardingChangeHref(f.Session.Number, "complete"), Submit: "Finish onboarding"}
+		if f.chosen().Verification == domain.VerificationDegraded {
 			p.Complete.Label, p.Complete.Required = "Why is the degraded verification acceptable?", true
 			p.Complete.Help = "At most 120 characters; it is kept in the session's log."
 		}
@@ -629,10 +597,10 @@ func (f OnboardingFacts) finish(steps []domain.StepProgress, may bool) *Onboardi
 
 func (f OnboardingFacts) operationsLine(pending int) string {
 	switch {
-	case len(f.Selected) == 0:
+	case len(f.Session.Operations) == 0:
 		return "None selected"
 	case pending > 0:
-		return plural(len(f.Selected), "operation") + " selected, " + strconv.Itoa(pending) + " not ended yet"
+		return plural(len(f.Session.Operations), "operation") + " selected, " + strconv.Itoa(pending) + " not ended yet"
 	}
-	return plural(len(f.Selected), "operation") + " selected, all ended"
+	return plural(len(f.Session.Operations), "operation") + " selected, all ended"
 }

@@ -17,3 +17,13 @@ func wizardShell(shell view.Shell, o view.Onboarding) view.Shell {
 	}
 	return shell
 }
+
+// createInvalid says whether something is wrong with the fields of a new connection.
+func createInvalid(o view.Onboarding) bool {
+	for _, pointer := range []string{"/displayName", "/connectionType", "/appId"} {
+		if view.ErrorAt(o.Errors, pointer) != "" {
+			return true
+		}
+	}
+	return false
+}

@@ -315,8 +315,8 @@
     const next = e.target.closest('form[data-continue]') ?? one('form[data-continue], a[data-continue]');
     if (!next) return;
     e.preventDefault();
-    if (next.matches('form')) next.requestSubmit();
-    else next.click();
+    // After the event: with Ctrl held in it, the browser would open what comes in another tab.
+    setTimeout(() => { if (next.matches('form')) next.requestSubmit(); else next.click(); });
   });
 
   // The command palette: Ctrl-K from anywhere, arrows through what it found.

@@ -237,7 +237,7 @@ func (h *Handler) StartOnboardingCheck(ctx context.Context, c StartOnboardingChe
 	if c.Attempt == uuid.Nil {
 		c.Attempt = uuid.Must(uuid.NewV7())
 	}
-	session, err := h.session(ctx, c.Actor, c.Session)
+	session, err := h.OnboardingSession(ctx, c.Actor, c.Session)
 	if err != nil {
 		return StartResult{}, err
 	}
@@ -332,7 +332,7 @@ func (h *Handler) StartBootstrap(ctx context.Context, c StartBootstrap) (Bootstr
 		c.Attempt = uuid.Must(uuid.NewV7())
 	}
 	c.Surface, c.Trigger = orDefault(c.Surface, "onboarding.bootstrap"), orDefault(c.Trigger, domain.TriggerOperator)
-	session, err := h.session(ctx, c.Actor, c.Session)
+	session, err := h.OnboardingSession(ctx, c.Actor, c.Session)
 	if err != nil {
 		return BootstrapResult{}, err
 	}
@@ -525,9 +525,9 @@ func (h *Handler) AbandonOnboarding(ctx context.Context, c AbandonOnboarding) (i
 	})
 }
 
-// session finds a session by its number, for those who may know of it and work on it. Which stream has the number never changes; all else
+// OnboardingSession finds a session by its number, for those who may know of it and work on it. Which stream has the number never changes; all else
 // is decided on what a unit loads.
-func (h *Handler) session(ctx context.Context, actor domain.Actor, number int64) (domain.OnboardingSession, error) {
+func (h *Handler) OnboardingSession(ctx context.Context, actor domain.Actor, number int64) (domain.OnboardingSession, error) {
 	stream, err := h.store.StreamNumbered(ctx, domain.OnboardingStarted{}, number)
 	if err != nil {
 		return domain.OnboardingSession{}, err
@@ -556,7 +556,7 @@ func onboarding(ctx context.Context, u *eventstore.Unit, actor domain.Actor, str
 func (h *Handler) onSession(
 	ctx context.Context, actor domain.Actor, number int64, decide func(context.Context, *eventstore.Unit, domain.OnboardingSession) error,
 ) (int64, error) {
-	found, err := h.session(ctx, actor, number)
+	found, err := h.OnboardingSession(ctx, actor, number)
 	if err != nil {
 		return 0, err
 	}

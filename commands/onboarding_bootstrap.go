@@ -105,7 +105,6 @@ func (h *Handler) waitsFor(
 		Actor: c.Actor, Attempt: domain.ReservationAttempt(r.ID), Operation: r.Operation, Connection: r.Connection, Inputs: r.Inputs,
 		Surface: c.Surface, Trigger: c.Trigger,
 	}, at, &b.StartResult)
-	b.Attempt = domain.ReservationAttempt(r.ID)
 	if b.Outcome == domain.Accepted || b.Outcome == domain.IsBlocked {
 		b.Outcome, b.Reason = domain.Busy, ""
 	}
@@ -128,7 +127,7 @@ func (h *Handler) bootstrapBefore(ctx context.Context, c StartBootstrap, id uuid
 	if err != nil {
 		return b, err
 	}
-	var waited uuid.UUID
+	var waited, told uuid.UUID // the reservation of the answer that counts
 	for _, item := range items {
 		o, e := BootstrapOperation{Operation: item.Operation, Reservation: item.Reservation}, ends[item.Reservation]
 		if _, o.Waits = queue.Find(item.Reservation); !o.Waits {
@@ -137,12 +136,15 @@ func (h *Handler) bootstrapBefore(ctx context.Context, c StartBootstrap, id uuid
 		if waited == uuid.Nil && !e.atOnce {
 			waited = item.Reservation
 		}
+		if e.atOnce && (told == uuid.Nil || e.Outcome == domain.Accepted) {
+			told = item.Reservation
+		}
 		b.take(o)
 	}
 	if receipt.Stream == id {
 		b.StartResult, err = h.waited(ctx, c, s, waited)
 	} else {
-		b.StartResult, err = h.replay(ctx, Start{Actor: c.Actor, Attempt: c.Attempt}, receipt)
+		b.StartResult, err = h.replay(ctx, Start{Attempt: domain.ReservationAttempt(told)}, receipt)
 	}
 	b.Replayed, b.Seq = true, receipt.Seq
 	if b.Outcome == domain.Accepted {
@@ -189,7 +191,7 @@ func (h *Handler) selectedBy(ctx context.Context, session, attempt uuid.UUID) ([
 
 // waited is the first answer to operations that all had to wait: for the run that held the connection then, be it other work or the same.
 func (h *Handler) waited(ctx context.Context, c StartBootstrap, s domain.OnboardingSession, reservation uuid.UUID) (StartResult, error) {
-	r := StartResult{Attempt: c.Attempt}
+	var r StartResult
 	conn := domain.ConnectionStream(c.Connection)
 	first, err := find(ctx, h.store, domain.ReservationStream(conn), func(e domain.StartReserved) bool { return e.ID == reservation })
 	if err != nil {

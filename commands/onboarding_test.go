@@ -1,9 +1,13 @@
 package commands_test
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"os"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -419,4 +423,85 @@ func TestOnboardingCheck(t *testing.T) {
 		t.Errorf("joined: %s %d", joined.Outcome, joined.RunNumber)
 	}
 	w.wantReceipts(t)
+}
+
+// TestOnboardingAtRandom does what people and workers do in any order, in two processes, and holds against it what must always be so: the
+// outcomes that the session recorded are those of the receipts, and each selected operation has one end or waits.
+func TestOnboardingAtRandom(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	if s := os.Getenv("TENANTPILOT_TEST_SEED"); s != "" {
+		_, err := fmt.Sscan(s, &seed)
+		must(t, err)
+	}
+	t.Logf("TENANTPILOT_TEST_SEED=%d", seed)
+	r := rand.New(rand.NewPCG(seed, 1))
+	w := newWorld(t)
+	ctx := t.Context()
+	people := []domain.Actor{w.person(t, domain.RoleManager), w.person(t, domain.RoleOwner)}
+	ops := []string{string(domain.OpGroupsSync), string(domain.OpRoleDefinitionsSync)}
+	number := w.onboard(t, people[0])
+	token := int64(0)
+	step := func() error {
+		h, who := w.handlers[r.IntN(2)], people[r.IntN(2)]
+		switch n := r.IntN(20); {
+		case n < 6:
+			r.Shuffle(len(ops), func(i, j int) { ops[i], ops[j] = ops[j], ops[i] })
+			_, err := h.StartBootstrap(ctx, commands.StartBootstrap{Actor: who, Session: number, Connection: w.conn.Number, Operations: ops[:1+r.IntN(2)]})
+			return err
+		case n < 11:
+			conn, _, err := h.Connection(ctx, w.system, w.conn.Number)
+			if err != nil || !conn.Scope.Held() {
+				return err
+			}
+			token++
+			claim := commands.Claim{Workspace: w.workspace, Run: conn.Scope.Run, Token: token, Worker: "w"}
+			if b, err := h.BeginRun(ctx, claim); err != nil || b.Blocked != "" {
+				return err
+			}
+			outcome := []domain.RunOutcome{domain.Succeeded, domain.Failed, domain.PartiallySucceeded}[r.IntN(3)]
+			return h.EndRun(ctx, claim, domain.Ending{Outcome: outcome}, nil)
+		case n < 15:
+			_, err := h.AdmitNext(ctx, w.workspace, w.conn.Number)
+			return err
+		case n == 15:
+			return h.SetConnectionEnabled(ctx, commands.SetConnectionEnabled{Actor: w.system, Connection: w.conn.Number, Enabled: r.IntN(3) > 0, Reason: "x"})
+		case n == 16:
+			_, err := h.StopBootstrap(ctx, commands.StopBootstrap{Actor: who, Session: number})
+			return err
+		case n == 17:
+			_, err := h.TakeOverOnboarding(ctx, commands.TakeOverOnboarding{Actor: who, Session: number})
+			return err
+		case n == 18:
+			_, err := h.StartOnboardingCheck(ctx, commands.StartOnboardingCheck{Actor: who, Session: number})
+			return err
+		}
+		if r.IntN(3) > 0 {
+			return nil
+		}
+		if _, err := h.AbandonOnboarding(ctx, commands.AbandonOnboarding{Actor: who, Session: number}); err != nil {
+			return err
+		}
+		_, _, err := h.StartOnboarding(ctx, commands.StartOnboarding{Actor: who, ExternalID: w.tenant.ExternalID, Name: "Contoso"})
+		if err == nil {
+			_, _, err = h.ChooseConnection(ctx, commands.ChooseConnection{Actor: who, Session: number})
+		}
+		return err
+	}
+	for i := range 150 {
+		if err := step(); err != nil {
+			if _, refused := domain.AsRefusal(err); !refused {
+				t.Fatalf("step %d: %v", i, err)
+			}
+		}
+	}
+	w.wantReceipts(t)
+	selected, ended, admitted := w.count(t, "StartReserved"), w.count(t, "ReservationEnded"), 0
+	must(t, w.stores[0].Pool().QueryRow(ctx, `select count(*) from events where name = 'ReservationEnded' and payload ->> 'end' = 'admitted'`).Scan(&admitted))
+	queue, _, err := eventstore.Current[domain.Reservations](ctx, w.stores[0], domain.ReservationStream(w.conn.ID))
+	must(t, err)
+	if selected != ended+len(queue.Waiting) || admitted != w.count(t, "BootstrapOperationAdmitted") {
+		t.Errorf("%d selected, %d ended, %d wait; %d admitted, %d recorded", selected, ended, len(queue.Waiting), admitted, w.count(t, "BootstrapOperationAdmitted"))
+	}
+	t.Logf("%d selected, %d of them admitted, %d runs", selected, admitted, w.count(t, "RunAccepted"))
 }

@@ -177,6 +177,12 @@ func (row *auditRow) say(data domain.Event) {
 		ended(string(d.State))
 		about(d.Run)
 		because(d.Reason)
+	case domain.VerificationRequested:
+		ended(string(d.Outcome))
+		because(d.Reason)
+	case domain.BootstrapOperationAdmitted:
+		ended(string(d.Outcome))
+		because(d.Reason)
 	case domain.ConsentRequested:
 		because(d.Reason)
 	case domain.ConsentFailed:

@@ -234,6 +234,10 @@ type OnboardingRow struct {
 	SelectorName string
 	TakenName    string // of the owner before
 	EnderName    string
+	// Default says that the chosen connection is the tenant's default.
+	Default         bool
+	CheckRunStatus  *domain.ExecutionStatus
+	CheckRunOutcome *domain.RunOutcome
 	// Connected is the chosen connection, zero when none is.
 	Connected  Connection               `db:"-"`
 	Operations []OnboardingOperationRow `db:"-"` // in the order in which they are admitted
@@ -296,7 +300,8 @@ func (r Reader) onboardings(ctx context.Context, actor domain.Actor, q *query) (
 	}
 	rows, err := r.pool.Query(ctx, `select `+onboardingColumns+`, coalesce(t.name, ''), coalesce(t.domain, ''), `+person("owner_id")+`, `+
 		person("started_by")+`, `+person("chosen_by")+`, `+person("check_by")+`, `+person("selected_by")+`, `+person("taken_from")+`, `+
-		person("ended_by")+` from onboarding_sessions s left join tenants t on t.tenant = s.tenant
+		person("ended_by")+`, coalesce(t.default_connection = s.connection, false), k.execution_status, k.outcome
+		from onboarding_sessions s left join tenants t on t.tenant = s.tenant left join runs k on k.number = s.check_run
 		where `+q.String()+` order by s.state <> 'open', s.changed_at desc, s.number desc limit 500`, q.args...)
 	if err != nil {
 		return nil, fmt.Errorf("list onboardings: %w", err)

@@ -20,6 +20,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
 	run := c.hold(t, domain.OpGroupsSync)
+	session := c.onboard(t, c.program(t, "manager"), c.contoso).ID
+	c.settle(t)
 	own := c.contoso.ExternalID.String()
 	type want map[string]int
 	starts := want{"owner": 200, "manager": 200, "operator": 200, "both": 200, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
@@ -30,6 +32,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 	holds := want{"owner": 200, "manager": 403, "operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	noHolds := maps.Clone(holds)
 	delete(noHolds, "owner")
+	onboards := want{"operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
+	begins := want{"operator": 403, "both": 403, "readonly": 403, "limited": 403, "platform": 404, "nobody": 404}
 	consent := consentPath(c.conn)
 	htmlOnly := map[string]bool{
 		consent: true, consent + "/request": true,
@@ -41,47 +45,58 @@ func TestWhoMayDoWhat(t *testing.T) {
 	packs := want{"owner": 409, "manager": 409, "operator": 409, "both": 409, "readonly": 409, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	htmlOnly[runPath(run.RunNumber)+"/evidence"], htmlOnly["/admin/t/"+own+"/evidence"] = true, true // files, rather
 	checks := map[string]want{
-		"POST " + startPath(c.contoso, domain.OpGroupsSync):                   starts,
-		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                 starts,
-		"POST " + groupsPath(c.contoso):                                       starts,
-		"POST " + rolesPath(c.contoso):                                        starts,
-		"GET " + runPath(run.RunNumber):                                       views,
-		"GET " + fmt.Sprintf("/admin/t/%s/operations/%d", own, run.RunNumber): views,
-		"GET /admin/t/" + own + "/operations":                                 views,
-		"GET /admin/tenants/" + own:                                           views,
-		"GET /admin/t/" + own + "/start":                                      views,
-		"POST " + runPath(run.RunNumber) + "/cancel":                          cancels,
-		"GET " + consent:                                                      views,
-		"POST " + consent + "/request":                                        asks,
-		"GET /admin/operations":                                               lists,
-		"GET /admin/t/" + own + "/hold":                                       holds,
-		"GET /admin/t/" + own + "/release":                                    holds,
-		"POST /admin/t/" + own + "/hold":                                      noHolds,
-		"POST /admin/t/" + own + "/release":                                   noHolds,
-		"GET /admin/tenants":                                                  lists,
-		"GET /admin/readiness":                                                lists,
-		"GET /admin/notifications":                                            lists,
-		"GET /admin/attempts":                                                 lists,
-		"GET /admin/audit":                                                    lists,
-		"GET /admin/attempts/" + run.Attempt.String():                         views,
-		"GET " + replayPath("connection", c.conn.Number):                      views,
-		"GET " + replayPath("tenant", c.contoso.Number):                       views,
-		"GET " + replayPath("run", run.RunNumber):                             views,
-		"GET " + c.eventOf(t, c.conn.ID):                                      views,
-		"POST " + startPath(c.contoso, "restore.execute"):                     {"owner": 404, "operator": 404, "stranger": 404}, // not released
-		"POST " + startPath(c.contoso, "no.such.operation"):                   {"owner": 404, "readonly": 404},
-		"POST " + startPath(domain.Tenant{ExternalID: uuid.New()}, "no.such"): {"owner": 404},
-		"GET /admin/t/" + c.fabrikam.ExternalID.String() + "/operations":      {"both": 404, "owner": 404}, // their workspace is not the chosen one
-		"GET /admin/t/" + c.tailspn.ExternalID.String() + "/operations":       {"limited": 200},
-		"POST " + startPath(c.tailspn, domain.OpRoleDefinitionsSync):          {"limited": 200},
-		"POST " + connectionPath(c.foreign, domain.OpGroupsSync):              {"owner": 404, "operator": 404, "stranger": 200},
-		"GET /admin/operations/" + fmt.Sprint(run.RunNumber+1000):             {"owner": 404, "stranger": 404},
-		"GET /admin/audit/heads":                                              proofs,
-		"GET /admin/audit/proof/inclusion?position=1":                         proofs,
-		"GET /admin/audit/proof/consistency?from=1":                           proofs,
-		"GET " + runPath(run.RunNumber) + "/evidence":                         packs,
-		"GET /admin/t/" + own + "/evidence":                                   packs,
-		"GET /admin/no/such/page":                                             {},
+		"POST " + startPath(c.contoso, domain.OpGroupsSync):                                    starts,
+		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                                  starts,
+		"POST " + groupsPath(c.contoso):                                                        starts,
+		"POST " + rolesPath(c.contoso):                                                         starts,
+		"GET " + runPath(run.RunNumber):                                                        views,
+		"GET " + fmt.Sprintf("/admin/t/%s/operations/%d", own, run.RunNumber):                  views,
+		"GET /admin/t/" + own + "/operations":                                                  views,
+		"GET /admin/tenants/" + own:                                                            views,
+		"GET /admin/t/" + own + "/start":                                                       views,
+		"POST " + runPath(run.RunNumber) + "/cancel":                                           cancels,
+		"GET " + consent:                                                                       views,
+		"POST " + consent + "/request":                                                         asks,
+		"GET /admin/operations":                                                                lists,
+		"GET /admin/t/" + own + "/hold":                                                        holds,
+		"GET /admin/t/" + own + "/release":                                                     holds,
+		"POST /admin/t/" + own + "/hold":                                                       noHolds,
+		"POST /admin/t/" + own + "/release":                                                    noHolds,
+		"GET /admin/tenants":                                                                   lists,
+		"GET /admin/readiness":                                                                 lists,
+		"GET /admin/notifications":                                                             lists,
+		"GET /admin/attempts":                                                                  lists,
+		"GET /admin/audit":                                                                     lists,
+		"GET /admin/attempts/" + run.Attempt.String():                                          views,
+		"GET " + replayPath("connection", c.conn.Number):                                       views,
+		"GET " + replayPath("tenant", c.contoso.Number):                                        views,
+		"GET " + replayPath("run", run.RunNumber):                                              views,
+		"GET " + c.eventOf(t, c.conn.ID):                                                       views,
+		"POST " + startPath(c.contoso, "restore.execute"):                                      {"owner": 404, "operator": 404, "stranger": 404}, // not released
+		"POST " + startPath(c.contoso, "no.such.operation"):                                    {"owner": 404, "readonly": 404},
+		"POST " + startPath(domain.Tenant{ExternalID: uuid.New()}, "no.such"):                  {"owner": 404},
+		"GET /admin/t/" + c.fabrikam.ExternalID.String() + "/operations":                       {"both": 404, "owner": 404}, // their workspace is not the chosen one
+		"GET /admin/t/" + c.tailspn.ExternalID.String() + "/operations":                        {"limited": 200},
+		"POST " + startPath(c.tailspn, domain.OpRoleDefinitionsSync):                           {"limited": 200},
+		"POST " + connectionPath(c.foreign, domain.OpGroupsSync):                               {"owner": 404, "operator": 404, "stranger": 200},
+		"GET /admin/operations/" + fmt.Sprint(run.RunNumber+1000):                              {"owner": 404, "stranger": 404},
+		"GET /admin/audit/heads":                                                               proofs,
+		"GET /admin/audit/proof/inclusion?position=1":                                          proofs,
+		"GET /admin/audit/proof/consistency?from=1":                                            proofs,
+		"GET " + runPath(run.RunNumber) + "/evidence":                                          packs,
+		"GET /admin/t/" + own + "/evidence":                                                    packs,
+		"GET /admin/onboarding":                                                                lists,
+		"POST /admin/onboarding":                                                               begins,
+		"GET " + onboardingPath(session, ""):                                                   views,
+		"POST " + onboardingPath(session, "/connection"):                                       onboards,
+		"POST " + onboardingPath(session, "/provider-actions/provider.connection.check/start"): onboards,
+		"POST " + onboardingPath(session, "/provider-actions/no.such/start"):                   {"owner": 404, "operator": 404, "stranger": 404},
+		"POST " + onboardingPath(session, "/provider-bootstrap/start"):                         onboards,
+		"POST " + onboardingPath(session, "/stop-rest"):                                        onboards,
+		"POST " + onboardingPath(session, "/take-over"):                                        onboards,
+		"POST " + onboardingPath(session, "/complete"):                                         onboards,
+		"POST " + onboardingPath(session, "/abandon"):                                          onboards,
+		"GET /admin/no/such/page":                                                              {},
 	}
 	for _, name := range members {
 		var program, browser *caller
@@ -152,6 +167,8 @@ func TestAbsentAndHiddenAreTheSameBytes(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
 	run := c.hold(t, domain.OpGroupsSync)
+	session := c.onboard(t, c.program(t, "manager"), c.contoso).ID
+	c.settle(t)
 	absent := domain.Tenant{ExternalID: uuid.New()}
 	gone := domain.ProviderConnection{Number: 999_999}
 	hidden := c.contoso.ExternalID.String()
@@ -172,6 +189,10 @@ func TestAbsentAndHiddenAreTheSameBytes(t *testing.T) {
 		{"POST", "/admin/t/" + hidden + "/hold", "/admin/t/" + absent.ExternalID.String() + "/hold"},
 		{"POST", "/admin/t/" + hidden + "/release", "/admin/t/" + absent.ExternalID.String() + "/release"},
 		{"GET", consentPath(c.conn), consentPath(gone)},
+		{"GET", onboardingPath(session, ""), onboardingPath(999_999, "")},
+		{"POST", onboardingPath(session, "/connection"), onboardingPath(999_999, "/connection")},
+		{"POST", onboardingPath(session, "/provider-bootstrap/start"), onboardingPath(999_999, "/provider-bootstrap/start")},
+		{"POST", onboardingPath(session, "/complete"), onboardingPath(999_999, "/complete")},
 		{"POST", consentPath(c.conn) + "/request", consentPath(gone) + "/request"},
 		{"GET", runPath(run.RunNumber) + "/evidence", runPath(run.RunNumber+1_000_000) + "/evidence"},
 		{"GET", "/admin/t/" + hidden + "/evidence", "/admin/t/" + absent.ExternalID.String() + "/evidence"},

@@ -150,6 +150,7 @@ func (s *Server) routes() {
 	s.get(r, "/admin/operations/{run}/evidence", s.runEvidence)
 	s.get(r, "/admin/t/{tenantExternalId}/evidence", s.tenantEvidence)
 
+	s.onboardingRoutes(r)
 	s.connectionRoutes()
 	s.directoryRoutes()
 	s.onboardingPages()

@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(childVariable) != "" {
 		os.Exit(runChild())
 	}
+	if os.Getenv(wizardVariable) != "" {
+		os.Exit(runWizard())
+	}
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
 		_ = f.Value.Set("8") // these tests mostly wait
@@ -114,7 +117,7 @@ func openPool(t testing.TB, url string) *pgxpool.Pool {
 // follow keeps the log in order and the read models up to date until the test ends.
 func (w *world) follow() {
 	engine, err := projections.NewEngine(w.store, nil, projections.Runs{}, projections.Connections{}, projections.Work{}, projections.Directory{},
-		projections.ReservationList{})
+		projections.ReservationList{}, projections.OnboardingList{})
 	w.must(err)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 2)

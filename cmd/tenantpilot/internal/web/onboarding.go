@@ -1,0 +1,391 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/a-h/templ"
+	"github.com/google/uuid"
+	"github.com/gorilla/mux"
+
+	"tenantpilot/cmd/tenantpilot/internal/web/page"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
+	"tenantpilot/commands"
+	"tenantpilot/domain"
+	"tenantpilot/projections"
+)
+
+const (
+	onboardingHref      = "/admin/onboarding"
+	onboardingMedia     = "application/vnd.tenantpilot.onboarding-session+json"
+	onboardingListMedia = "application/vnd.tenantpilot.onboarding-sessions+json"
+	bootstrapMedia      = "application/vnd.tenantpilot.onboarding-bootstrap-start-outcome+json"
+)
+
+func (s *Server) onboardingRoutes(r *mux.Router) {
+	session := onboardingHref + "/{session}"
+	s.get(r, onboardingHref, s.onboardings)
+	s.post(r, onboardingHref, onboardingMedia, s.identifyTenant)
+	s.get(r, session, s.onboarding)
+	s.post(r, session+"/connection", onboardingMedia, s.chooseOnboardingConnection)
+	s.post(r, session+"/provider-actions/{operation}/start", startMedia, s.startOnboardingCheck)
+	s.post(r, session+"/provider-bootstrap/start", bootstrapMedia, s.startBootstrap)
+	s.post(r, session+"/stop-rest", onboardingMedia, s.stopBootstrap)
+	s.post(r, session+"/take-over", onboardingMedia, s.takeOverOnboarding)
+	s.post(r, session+"/complete", onboardingMedia, s.completeOnboarding)
+	s.post(r, session+"/abandon", onboardingMedia, s.abandonOnboarding)
+}
+
+// onboardings lists the sessions, the open ones first.
+func (s *Server) onboardings(r request) (answer, error) {
+	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
+		return answer{}, notFound()
+	}
+	rows, err := s.Read.Onboardings(r.Context(), r.actor())
+	if err != nil {
+		return answer{}, err
+	}
+	sessions := make([]view.OnboardingSession, len(rows))
+	for i, row := range rows {
+		sessions[i] = view.PresentOnboardingSession(row)
+	}
+	return answer{
+		media: onboardingListMedia, value: map[string]any{"sessions": sessions}, title: "Onboarding",
+		page: func(shell view.Shell) templ.Component { return page.OnboardingPlainPage(shell, sessions) },
+	}, nil
+}
+
+func (s *Server) onboarding(r request) (answer, error) {
+	number, err := pathNumber(r.v("session"))
+	if err != nil {
+		return answer{}, err
+	}
+	row, err := s.Read.Onboarding(r.Context(), r.actor(), number)
+	if err != nil {
+		return answer{}, err
+	}
+	session := view.PresentOnboardingSession(row)
+	return answer{
+		media: onboardingMedia, value: session, title: "Onboarding",
+		page: func(shell view.Shell) templ.Component { return page.OnboardingPlainSession(shell, session) },
+	}, nil
+}
+
+// onboardingChanged answers a change of a session with the session as it is afterwards: to programs its value, to people its page.
+func (s *Server) onboardingChanged(r request, number, seq int64) (answer, error) {
+	if _, err := s.Read.AwaitOnboarding(r.Context(), seq, 2*time.Second); err != nil {
+		return answer{}, err
+	}
+	row, err := s.Read.Onboarding(r.Context(), r.actor(), number)
+	if errors.Is(err, projections.ErrNoRow) {
+		return answer{}, fmt.Errorf("session %d is not in the read model yet", number)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return answer{media: onboardingMedia, value: view.PresentOnboardingSession(row), redirect: view.OnboardingHref(number)}, nil
+}
+
+// identifyBody says which directory is brought under management.
+type identifyBody struct {
+	Directory string   `json:"entra_tenant_id"`
+	Name      string   `json:"name"`
+	Domain    *string  `json:"domain"`
+	Groups    []string `json:"groups"`
+}
+
+func (s *Server) identifyTenant(r request) (answer, error) {
+	if err := r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapOnboardingManage); err != nil {
+		return answer{}, err
+	}
+	var body identifyBody
+	if isForm(r.Request) {
+		if err := r.ParseForm(); err != nil {
+			return answer{}, formError(err)
+		}
+		of := r.PostForm.Get("domain")
+		body = identifyBody{Directory: r.PostForm.Get("entra_tenant_id"), Name: r.PostForm.Get("name"), Domain: &of}
+		if _, there := r.PostForm["groups"]; there {
+			body.Groups = slices.DeleteFunc(slices.Clone(r.PostForm["groups"]), func(g string) bool { return g == "" })
+		}
+	} else if err := decode(r.Request, &body); err != nil {
+		return answer{}, err
+	}
+	directory, err := uuid.Parse(body.Directory)
+	if err != nil || len(body.Directory) != 36 {
+		return answer{}, domain.InvalidField("/entra_tenant_id", "malformed", "Give the directory id: a GUID.")
+	}
+	c := commands.StartOnboarding{Actor: r.actor(), ExternalID: directory, Name: body.Name, Groups: body.Groups}
+	if body.Domain != nil {
+		c.Domain = *body.Domain
+	}
+	result, seq, err := s.Commands.StartOnboarding(r.Context(), c)
+	if err != nil {
+		return answer{}, err
+	}
+	return s.onboardingChanged(r, result.Number, seq)
+}
+
+// onSession finds the session of the address, for those who may work on it, before what they sent is read.
+func (s *Server) onSession(r request) (int64, error) {
+	number, err := pathNumber(r.v("session"))
+	if err != nil {
+		return 0, err
+	}
+	_, err = s.Commands.OnboardingSession(r.Context(), r.actor(), number)
+	return number, err
+}
+
+// connectionBody chooses a connection by its number, or the default, or describes a new one.
+type connectionBody struct {
+	ID             *int64 `json:"provider_connection_id"`
+	DisplayName    string `json:"display_name"`
+	ConnectionType string `json:"connection_type"`
+	AppID          string `json:"app_id"`
+}
+
+func (s *Server) chooseOnboardingConnection(r request) (answer, error) {
+	number, err := s.onSession(r)
+	if err != nil {
+		return answer{}, err
+	}
+	body, err := readConnectionBody(r)
+	if err != nil {
+		return answer{}, err
+	}
+	creates := body.DisplayName != "" || body.ConnectionType != "" || body.AppID != ""
+	var seq int64
+	switch {
+	case creates && body.ID != nil:
+		err = domain.InvalidField("/provider_connection_id", "ambiguous", "Either choose a connection or describe a new one.")
+	case creates:
+		_, seq, err = s.Commands.CreateOnboardingConnection(r.Context(), commands.CreateOnboardingConnection{
+			Actor: r.actor(), Session: number, DisplayName: body.DisplayName, ConnectionType: body.ConnectionType, AppID: body.AppID,
+		})
+	default:
+		c := commands.ChooseConnection{Actor: r.actor(), Session: number}
+		if body.ID != nil {
+			c.Connection = *body.ID
+		}
+		_, seq, err = s.Commands.ChooseConnection(r.Context(), c)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	return s.onboardingChanged(r, number, seq)
+}
+
+func readConnectionBody(r request) (connectionBody, error) {
+	var body connectionBody
+	if !isForm(r.Request) {
+		err := decode(r.Request, &body)
+		if err == nil && body.ID != nil && *body.ID <= 0 {
+			err = domain.InvalidField("/provider_connection_id", "malformed", "Send the number of a provider connection, or null for the default.")
+		}
+		return body, err
+	}
+	if err := r.ParseForm(); err != nil {
+		return body, formError(err)
+	}
+	body.DisplayName, body.ConnectionType, body.AppID = r.PostForm.Get("display_name"), r.PostForm.Get("connection_type"), r.PostForm.Get("app_id")
+	if text := r.PostForm.Get("provider_connection_id"); text != "" {
+		id, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || id <= 0 {
+			return body, domain.InvalidField("/provider_connection_id", "malformed", "Choose a provider connection.")
+		}
+		body.ID = &id
+	}
+	return body, nil
+}
+
+// onboardingStartBody is the contract's OnboardingProviderStartRequest, with the one input that a check has.
+type onboardingStartBody struct {
+	ProviderConnectionID *int64 `json:"providerConnectionId"`
+	Step                 string `json:"step"`
+	Reconsent            bool   `json:"reconsent"`
+}
+
+// startOnboardingCheck starts the session's verification, which is the only operation that belongs to a step.
+func (s *Server) startOnboardingCheck(r request) (answer, error) {
+	number, err := s.onSession(r)
+	if hidden, ok := domain.AsRefusal(err); ok && hidden.Kind == domain.NotFound || r.v("operation") != string(domain.OpConnectionCheck) {
+		return answer{}, notFound()
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	if !r.actor().May(domain.CapProviderVerify) {
+		return answer{}, r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapProviderVerify)
+	}
+	start := s.command(r, domain.OpConnectionCheck)
+	err = s.readStart(r, &start, func(c *commands.Start) error {
+		var body onboardingStartBody
+		if err := decode(r.Request, &body); err != nil {
+			return err
+		}
+		if body.Step != "" {
+			c.Inputs = withInput(c.Inputs, "step", body.Step)
+		}
+		c.Reconsent = body.Reconsent
+		return takeConnection(c, body.ProviderConnectionID)
+	})
+	if err == nil {
+		err = plain(start)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	check := commands.StartOnboardingCheck{
+		Actor: r.actor(), Session: number, Attempt: start.Attempt, Reconsent: start.Reconsent, Surface: start.Surface, Trigger: start.Trigger,
+		Context: map[string]any{"step": start.Inputs["step"]},
+	}
+	if start.Connection != 0 {
+		check.Connection = &start.Connection
+	}
+	result, err := s.Commands.StartOnboardingCheck(r.Context(), check)
+	if err != nil {
+		return answer{}, err
+	}
+	s.countStart(result)
+	facts, err := s.startFacts(r, result)
+	if err != nil {
+		return answer{}, err
+	}
+	facts.Reconsent = start.Reconsent
+	return presentStart(facts, result.Replayed), nil
+}
+
+func (s *Server) countStart(result commands.StartResult) {
+	if !result.Replayed {
+		s.metrics.starts.WithLabelValues(string(result.Outcome), string(result.Operation.Type), string(result.Reason)).Inc()
+	}
+}
+
+// bootstrapBody is the contract's OnboardingBootstrapStartRequest.
+type bootstrapBody struct {
+	ProviderConnectionID int64    `json:"providerConnectionId"`
+	SelectedOperations   []string `json:"selectedOperations"`
+	SourceSurface        string   `json:"sourceSurface"`
+}
+
+// startBootstrap starts the first operations of a session, one after another.
+func (s *Server) startBootstrap(r request) (answer, error) {
+	number, err := s.onSession(r)
+	if err != nil {
+		return answer{}, err
+	}
+	start := s.command(r, "")
+	var selected []string
+	err = s.readStart(r, &start, func(c *commands.Start) error {
+		var body bootstrapBody
+		if err := decode(r.Request, &body); err != nil {
+			return err
+		}
+		selected, c.Surface = body.SelectedOperations, body.SourceSurface
+		return takeConnection(c, &body.ProviderConnectionID)
+	})
+	if isForm(r.Request) {
+		selected, start.Inputs = r.PostForm["selectedOperations"], nil
+	}
+	if err == nil {
+		err = plain(start)
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	result, err := s.Commands.StartBootstrap(r.Context(), commands.StartBootstrap{
+		Actor: r.actor(), Session: number, Attempt: start.Attempt, Connection: start.Connection, Operations: selected, Surface: start.Surface,
+		Trigger: start.Trigger,
+	})
+	if err != nil {
+		return answer{}, err
+	}
+	s.countStart(result.StartResult)
+	facts, err := s.startFacts(r, result.StartResult)
+	if err != nil {
+		return answer{}, err
+	}
+	if _, err := s.Read.AwaitOnboarding(r.Context(), result.Seq, 2*time.Second); err != nil {
+		return answer{}, err
+	}
+	a := answer{media: bootstrapMedia, value: view.PresentBootstrap(facts, result).Told(), redirect: view.OnboardingHref(number)}
+	if result.Replayed {
+		a.header = map[string]string{"Idempotent-Replayed": "true"}
+	}
+	return a, nil
+}
+
+func (s *Server) stopBootstrap(r request) (answer, error) {
+	return s.changeOnboarding(r, func(number int64) (int64, error) {
+		if err := readNothing(r); err != nil {
+			return 0, err
+		}
+		return s.Commands.StopBootstrap(r.Context(), commands.StopBootstrap{Actor: r.actor(), Session: number})
+	})
+}
+
+func (s *Server) takeOverOnboarding(r request) (answer, error) {
+	return s.changeOnboarding(r, func(number int64) (int64, error) {
+		if err := readNothing(r); err != nil {
+			return 0, err
+		}
+		return s.Commands.TakeOverOnboarding(r.Context(), commands.TakeOverOnboarding{Actor: r.actor(), Session: number})
+	})
+}
+
+func (s *Server) completeOnboarding(r request) (answer, error) {
+	return s.changeOnboarding(r, func(number int64) (int64, error) {
+		reason, err := readReason(r)
+		if err != nil {
+			return 0, err
+		}
+		return s.Commands.CompleteOnboarding(r.Context(), commands.CompleteOnboarding{Actor: r.actor(), Session: number, Reason: reason})
+	})
+}
+
+func (s *Server) abandonOnboarding(r request) (answer, error) {
+	return s.changeOnboarding(r, func(number int64) (int64, error) {
+		reason, err := readReason(r)
+		if err != nil {
+			return 0, err
+		}
+		return s.Commands.AbandonOnboarding(r.Context(), commands.AbandonOnboarding{Actor: r.actor(), Session: number, Reason: reason})
+	})
+}
+
+// changeOnboarding changes the session of the address, for those who may work on it, and answers what became of it.
+func (s *Server) changeOnboarding(r request, change func(number int64) (int64, error)) (answer, error) {
+	number, err := s.onSession(r)
+	if err != nil {
+		return answer{}, err
+	}
+	seq, err := change(number)
+	if err != nil {
+		return answer{}, err
+	}
+	return s.onboardingChanged(r, number, seq)
+}
+
+func readNothing(r request) error {
+	if isForm(r.Request) {
+		return nil
+	}
+	return decode(r.Request, &struct{}{})
+}
+
+func readReason(r request) (string, error) {
+	if isForm(r.Request) {
+		if err := r.ParseForm(); err != nil {
+			return "", formError(err)
+		}
+		return r.PostForm.Get("reason"), nil
+	}
+	var body struct {
+		Reason string `json:"reason"`
+	}
+	err := decode(r.Request, &body)
+	return body.Reason, err
+}

@@ -42,7 +42,9 @@ func (k keyboard) fill(selector, text string) {
 func (k keyboard) enter() { k.tab.Run(chromedp.KeyEvent(kb.Enter)) }
 
 // on continues, wherever the focus is.
-func (k keyboard) on() { k.tab.Run(chromedp.KeyEvent(kb.Enter, chromedp.KeyModifiers(input.ModifierCtrl))) }
+func (k keyboard) on() {
+	k.tab.Run(chromedp.KeyEvent(kb.Enter, chromedp.KeyModifiers(input.ModifierCtrl)))
+}
 
 // TestOnboardingInTheBrowser brings a directory that nobody manages to its first accepted start, by keyboard alone: identify, connect, ask for
 // consent on the simulated provider's page, verify, start, finish. Then a second person meets it.

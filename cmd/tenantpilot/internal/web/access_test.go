@@ -36,7 +36,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 	begins := want{"operator": 403, "both": 403, "readonly": 403, "limited": 403, "platform": 404, "nobody": 404}
 	consent := consentPath(c.conn)
 	htmlOnly := map[string]bool{
-		consent: true, consent + "/request": true,
+		consent: true, consent + "/request": true, "/admin/onboarding/new": true,
+		onboardingPath(session, "/changes/enable"): true, onboardingPath(session, "/changes/consent"): true, onboardingPath(session, "/changes/credential"): true,
 		"/admin/t/" + own + "/hold": true, "/admin/t/" + own + "/release": true,
 		"/admin/t/" + own + "/start": true, "/admin/tenants": true, "/admin/notifications": true, "/admin/start": true,
 	}
@@ -92,6 +93,10 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"POST " + onboardingPath(session, "/provider-actions/provider.connection.check/start"): onboards,
 		"POST " + onboardingPath(session, "/provider-actions/no.such/start"):                   {"owner": 404, "operator": 404, "stranger": 404},
 		"POST " + onboardingPath(session, "/provider-bootstrap/start"):                         onboards,
+		"GET /admin/onboarding/new":                                                            {"owner": 200, "manager": 200, "operator": 403, "readonly": 403, "limited": 403, "platform": 404, "nobody": 404},
+		"POST " + onboardingPath(session, "/changes/enable"):                                   onboards,
+		"POST " + onboardingPath(session, "/changes/consent"):                                  onboards,
+		"POST " + onboardingPath(session, "/changes/credential"):                               onboards,
 		"POST " + onboardingPath(session, "/stop-rest"):                                        onboards,
 		"POST " + onboardingPath(session, "/take-over"):                                        onboards,
 		"POST " + onboardingPath(session, "/complete"):                                         onboards,

@@ -3,7 +3,6 @@ package web
 import (
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -18,29 +17,10 @@ import (
 	"tenantpilot/projections"
 )
 
-func (s *Server) onboardingPages() {
-	r, base := s.router, view.OnboardingHref
-	s.get(r, base, s.onboardings)
-	s.post(r, base, "", s.identifyTenant)
-	s.get(r, base+"/new", s.newOnboarding)
-	s.get(r, base+"/{session}", s.onboarding)
-	r.HandleFunc(base+"/{session}/stream", s.stream(s.onboardingParts)).Methods(http.MethodGet)
-	s.post(r, base+"/{session}/changes/{change}", "", s.changeOnboarding)
-	s.post(r, base+"/{session}/provider-actions/{operation}/start", "", s.checkInWizard)
-	s.post(r, base+"/{session}/provider-bootstrap/start", "", s.bootstrapInWizard)
-}
-
-// onboardings is the list of sessions that the viewer sees.
-func (s *Server) onboardings(r request) (answer, error) {
-	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
-		return answer{}, notFound()
-	}
-	sessions, err := s.Read.Onboardings(r.Context(), r.actor())
-	if err != nil {
-		return answer{}, err
-	}
-	list := view.PresentOnboardings(sessions, r.actor().Ref, r.actor().May(domain.CapOnboardingManage), time.Now().UTC())
-	return answer{title: "Onboarding", page: func(shell view.Shell) templ.Component { return page.OnboardingListPage(shell, list) }}, nil
+// onboardingList renders the list of sessions.
+func (s *Server) onboardingList(r request, rows []projections.OnboardingRow) func(view.Shell) templ.Component {
+	list := view.PresentOnboardings(rows, r.actor().Ref, r.actor().May(domain.CapOnboardingManage), time.Now().UTC())
+	return func(shell view.Shell) templ.Component { return page.OnboardingListPage(shell, list) }
 }
 
 // newOnboarding is the first step while there is no session. For a directory that is managed already it begins with what is known.
@@ -65,21 +45,19 @@ func identifyPage(form view.OnboardingIdentify, status int) answer {
 	}
 }
 
-// identifyTenant is the first step: it opens the directory's session, or leads to what there is about the directory already.
-func (s *Server) identifyTenant(r request) (answer, error) {
-	if err := r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapOnboardingManage); err != nil {
-		return answer{}, err
-	}
+// identifyInWizard is the first step's form: it opens the directory's session, or leads to what there is about the directory already. That the
+// viewer may onboard has been asked.
+func (s *Server) identifyInWizard(r request) (answer, error) {
 	sent, err := formOf(r)
 	if err != nil {
 		return answer{}, err
 	}
 	form := view.PresentIdentify(time.Now().UTC())
-	form.Directory, form.Name = strings.TrimSpace(sent.Get("entraTenantId")), strings.TrimSpace(sent.Get("name"))
+	form.Directory, form.Name = strings.TrimSpace(sent.Get("entra_tenant_id")), strings.TrimSpace(sent.Get("name"))
 	form.Domain, form.Groups = strings.TrimSpace(sent.Get("domain")), sent.Get("groups")
 	external, err := uuid.Parse(form.Directory)
 	if err != nil || len(form.Directory) != 36 || external == uuid.Nil {
-		form.Errors = []view.FieldError{{Pointer: "/entraTenantId", Code: "malformed", Message: "Give the directory id: a GUID such as 8f1c2d3e-0000-4000-8000-000000000000."}}
+		form.Errors = []view.FieldError{{Pointer: "/entra_tenant_id", Code: "malformed", Message: "Give the directory id: a GUID such as 8f1c2d3e-0000-4000-8000-000000000000."}}
 		return identifyPage(form, http.StatusUnprocessableEntity), nil
 	}
 	met, resume, err := s.meetDirectory(r, external, sent.Get("anyway") == "true")
@@ -155,21 +133,8 @@ func formStatus(p problem) int {
 	return p.Status
 }
 
-// onboarding is a session at the step of the address, or at the one that is due.
-func (s *Server) onboarding(r request) (answer, error) {
-	step, known := view.ParseStep(r.URL.Query().Get("step"))
-	if !known {
-		return answer{}, domain.InvalidField("/step", "unknown_step", "There is no such step.")
-	}
-	return s.onboardingPage(r, step, 0, nil)
-}
-
 // onboardingPage shows a session; add completes what was presented.
-func (s *Server) onboardingPage(r request, step domain.OnboardingStep, status int, add func(*view.Onboarding)) (answer, error) {
-	f, err := s.onboardingFacts(r, step)
-	if err != nil {
-		return answer{}, err
-	}
+func (s *Server) onboardingPage(r request, f view.OnboardingFacts, status int, add func(*view.Onboarding)) (answer, error) {
 	p, err := s.presentOnboarding(r, f)
 	if err != nil {
 		return answer{}, err
@@ -182,7 +147,7 @@ func (s *Server) onboardingPage(r request, step domain.OnboardingStep, status in
 		page: func(shell view.Shell) templ.Component { return page.OnboardingPage(shell, p) },
 		shell: func(shell *view.Shell) {
 			inTenant(f.Tenant)(shell)
-			shell.LiveHref = view.OnboardingHref + "/" + view.Number(f.Session.Number) + "/stream?step=" + string(p.Step)
+			shell.LiveHref = view.OnboardingHref(f.Session.Number) + "/stream?step=" + string(p.Step)
 		},
 	}, nil
 }
@@ -226,113 +191,38 @@ func (s *Server) onboardingParts(r request) ([]part, string, bool, error) {
 	}, "", false, nil
 }
 
-// onboardingChange is one thing that can be done in a session. It answers where to go on; "" is the step that is due.
-type onboardingChange struct {
-	step domain.OnboardingStep // on whose page mistakes are told
-	do   func(s *Server, r request, number int64, form url.Values) error
-	then string
+// inWizard shows a person the step once more, with what was entered, when something is in the way. Programs get the error, and so does
+// everybody for whom the session is not there or not theirs to change.
+func (s *Server) inWizard(step domain.OnboardingStep, h handler) handler {
+	return func(r request) (answer, error) {
+		a, err := h(r)
+		if err == nil || !isForm(r.Request) || !prefersForm(r) {
+			return a, err
+		}
+		return s.onboardingAgain(r, step, err)
+	}
 }
 
-var onboardingChanges = map[string]onboardingChange{
-	"connection": {step: view.StepConnection, do: func(s *Server, r request, number int64, form url.Values) error {
-		connection, err := strconv.ParseInt(form.Get("providerConnectionId"), 10, 64)
-		if err != nil || connection <= 0 {
-			return domain.InvalidField("/providerConnectionId", "required", "Choose a provider connection.")
-		}
-		_, _, err = s.Commands.ChooseConnection(r.Context(), commands.ChooseConnection{Actor: r.actor(), Session: number, Connection: connection})
-		return err
-	}},
-	"create-connection": {step: view.StepConnection, do: func(s *Server, r request, number int64, form url.Values) error {
-		_, _, err := s.Commands.CreateOnboardingConnection(r.Context(), commands.CreateOnboardingConnection{
-			Actor: r.actor(), Session: number, DisplayName: form.Get("displayName"), ConnectionType: form.Get("connectionType"),
-			AppID: strings.TrimSpace(form.Get("appId")),
-		})
-		return err
-	}},
-	"credential": {step: view.StepConnection, do: func(s *Server, r request, number int64, _ url.Values) error {
-		c, err := s.chosenConnection(r, number, domain.CapProviderManage)
-		if err != nil {
-			return err
-		}
-		body, expires, err := readCredential(r)
-		if err == nil && body.Secret == "" && body.Kind != "federated" {
-			err = domain.InvalidField("/secret", "required", "Enter the secret, or the certificate with its key.")
-		}
-		if err == nil {
-			_, err = s.takeCredential(r, c, body, expires)
-		}
-		return err
-	}},
-	"enable": {step: view.StepConnection, do: func(s *Server, r request, number int64, _ url.Values) error {
-		c, err := s.chosenConnection(r, number, domain.CapProviderManage)
-		if err != nil {
-			return err
-		}
-		return s.Commands.SetConnectionEnabled(r.Context(), commands.SetConnectionEnabled{Actor: r.actor(), Connection: c.Number, Enabled: true})
-	}},
-	"take-over": {do: func(s *Server, r request, number int64, _ url.Values) error {
-		_, err := s.Commands.TakeOverOnboarding(r.Context(), commands.TakeOverOnboarding{Actor: r.actor(), Session: number})
-		return err
-	}},
-	"stop": {step: view.StepBootstrap, then: "?step=" + string(view.StepBootstrap), do: func(s *Server, r request, number int64, _ url.Values) error {
-		_, err := s.Commands.StopBootstrap(r.Context(), commands.StopBootstrap{Actor: r.actor(), Session: number})
-		return err
-	}},
-	"complete": {step: view.StepFinish, then: "?step=" + string(view.StepFinish), do: func(s *Server, r request, number int64, form url.Values) error {
-		_, err := s.Commands.CompleteOnboarding(r.Context(), commands.CompleteOnboarding{Actor: r.actor(), Session: number, Reason: form.Get("reason")})
-		return err
-	}},
-	"abandon": {do: func(s *Server, r request, number int64, form url.Values) error {
-		_, err := s.Commands.AbandonOnboarding(r.Context(), commands.AbandonOnboarding{Actor: r.actor(), Session: number, Reason: form.Get("reason")})
-		return err
-	}},
-}
-
-// changeOnboarding does one thing in a session and goes on at the step that is due. What is in the way is told on the step's page, with what
-// was entered.
-func (s *Server) changeOnboarding(r request) (answer, error) {
-	number, err := pathNumber(r.v("session"))
-	if err != nil {
-		return answer{}, err
-	}
-	session, err := s.Read.Onboarding(r.Context(), r.actor(), number)
-	if err != nil {
-		return answer{}, err
-	}
-	name := r.v("change")
-	change, known := onboardingChanges[name]
-	if !known && name != "consent" {
-		return answer{}, notFound()
-	}
-	if err := r.actor().Authorize(session.Workspace, session.Tenant, domain.CapOnboardingManage); err != nil {
-		return answer{}, err
-	}
-	if name == "consent" {
-		return s.askConsent(r, number)
+func (s *Server) onboardingAgain(r request, step domain.OnboardingStep, cause error) (answer, error) {
+	p := s.problemOf(r.Request, cause)
+	if p.Status != http.StatusBadRequest && p.Status != http.StatusConflict {
+		return answer{}, cause
 	}
 	form, err := formOf(r)
 	if err != nil {
 		return answer{}, err
 	}
-	if err := change.do(s, r, number, form); err != nil {
-		return s.onboardingAgain(r, change.step, form, err)
+	if form.Get("reconsent") == "true" {
+		step = view.StepConsented
 	}
-	if err := s.Read.AwaitNow(r.Context(), 2*time.Second); err != nil {
+	f, err := s.onboardingFacts(r, step)
+	if err != nil {
 		return answer{}, err
 	}
-	return answer{redirect: view.OnboardingSessionHref(number, "") + change.then}, nil
-}
-
-// onboardingAgain shows the step once more with what is in the way. What the viewer may not know or do stays the error that it is.
-func (s *Server) onboardingAgain(r request, step domain.OnboardingStep, form url.Values, cause error) (answer, error) {
-	p := s.problemOf(r.Request, cause)
-	if p.Status != http.StatusBadRequest && p.Status != http.StatusConflict {
-		return answer{}, cause
-	}
-	return s.onboardingPage(r, step, formStatus(p), func(o *view.Onboarding) {
+	return s.onboardingPage(r, f, formStatus(p), func(o *view.Onboarding) {
 		o.Errors = errorsOf(p)
-		if o.Connection != nil && form.Has("displayName") {
-			o.Connection.Name, o.Connection.Type, o.Connection.AppID = form.Get("displayName"), form.Get("connectionType"), form.Get("appId")
+		if o.Connection != nil && form.Has("display_name") {
+			o.Connection.Name, o.Connection.Type, o.Connection.AppID = form.Get("display_name"), form.Get("connection_type"), form.Get("app_id")
 		}
 		if o.Connection != nil && o.Connection.Credential != nil {
 			o.Connection.Credential.Errors = o.Errors
@@ -343,21 +233,88 @@ func (s *Server) onboardingAgain(r request, step domain.OnboardingStep, form url
 	})
 }
 
-// askConsent makes a link and shows it in the wizard, once.
-func (s *Server) askConsent(r request, number int64) (answer, error) {
+// outcomeInWizard makes the step the page of an answer, with what became of the start above it, in the words of the one presenter.
+func (s *Server) outcomeInWizard(r request, a *answer, step domain.OnboardingStep, outcome view.StartOutcome, seq int64) error {
+	if _, err := s.Read.AwaitOnboarding(r.Context(), seq, 2*time.Second); err != nil {
+		return err
+	}
+	f, err := s.onboardingFacts(r, step)
+	if err != nil {
+		return err
+	}
+	shown, err := s.onboardingPage(r, f, 0, func(o *view.Onboarding) { o.Outcome = &outcome })
+	a.title, a.page, a.shell, a.fragment = shown.title, shown.page, shown.shell, nil
+	return err
+}
+
+// checkStep is the step on whose page a check was asked for.
+func checkStep(reconsent bool) domain.OnboardingStep {
+	if reconsent {
+		return view.StepConsented
+	}
+	return view.StepVerified
+}
+
+// connectionPreparations are what a session's connection may need before it can be used, besides what has routes of its own.
+var connectionPreparations = map[string]func(s *Server, r request, c projections.Connection) error{
+	"credential": func(s *Server, r request, c projections.Connection) error {
+		body, expires, err := readCredential(r)
+		if err == nil && body.Secret == "" && body.Kind != "federated" {
+			err = domain.InvalidField("/secret", "required", "Enter the secret, or the certificate with its key.")
+		}
+		if err == nil {
+			_, err = s.takeCredential(r, c, body, expires)
+		}
+		return err
+	},
+	"enable": func(s *Server, r request, c projections.Connection) error {
+		return s.Commands.SetConnectionEnabled(r.Context(), commands.SetConnectionEnabled{Actor: r.actor(), Connection: c.Number, Enabled: true})
+	},
+}
+
+// prepareConnection does one thing to the session's connection, or asks for consent to it, and goes on at the step that is due.
+func (s *Server) prepareConnection(r request) (answer, error) {
+	number, err := s.onSession(r)
+	if err != nil {
+		return answer{}, err
+	}
+	do, known := connectionPreparations[r.v("change")]
+	if !known && r.v("change") != "consent" {
+		return answer{}, notFound()
+	}
 	c, err := s.chosenConnection(r, number, domain.CapProviderManage)
 	if err != nil {
 		return answer{}, err
 	}
+	if !known {
+		return s.inWizard(view.StepConsented, func(r request) (answer, error) { return s.askConsent(r, number, c) })(r)
+	}
+	return s.inWizard(view.StepConnection, func(r request) (answer, error) {
+		if err := do(s, r, c); err != nil {
+			return answer{}, err
+		}
+		if err := s.Read.AwaitNow(r.Context(), 2*time.Second); err != nil {
+			return answer{}, err
+		}
+		return answer{redirect: view.OnboardingHref(number)}, nil
+	})(r)
+}
+
+// askConsent makes a link and shows it in the wizard, once.
+func (s *Server) askConsent(r request, number int64, c projections.Connection) (answer, error) {
 	t, err := s.Read.TenantByID(r.Context(), r.actor(), c.Tenant)
 	if err != nil {
 		return answer{}, err
 	}
 	asked, err := s.makeConsentLink(r, c, t, view.OnboardingSessionHref(number, view.StepConsented))
 	if err != nil {
-		return s.onboardingAgain(r, view.StepConsented, url.Values{}, err)
+		return answer{}, err
 	}
-	return s.onboardingPage(r, view.StepConsented, 0, func(o *view.Onboarding) {
+	f, err := s.onboardingFacts(r, view.StepConsented)
+	if err != nil {
+		return answer{}, err
+	}
+	return s.onboardingPage(r, f, 0, func(o *view.Onboarding) {
 		if o.Consent != nil {
 			o.Consent.Link = asked.Link
 		}
@@ -470,70 +427,4 @@ func (s *Server) onboardingReadiness(r request, f *view.OnboardingFacts) error {
 		f.Usual[o.Type] = view.Usually(usual.From, usual.To)
 	}
 	return nil
-}
-
-// onboardingOutcome shows what became of a start in the wizard, in the words of the one presenter, with the step below it as it is now.
-func (s *Server) onboardingOutcome(r request, step domain.OnboardingStep, result commands.StartResult) (answer, error) {
-	if !result.Replayed {
-		s.metrics.starts.WithLabelValues(string(result.Outcome), string(result.Operation.Type), string(result.Reason)).Inc()
-	}
-	facts, err := s.startFacts(r, result)
-	if err != nil {
-		return answer{}, err
-	}
-	if _, err := s.Read.AwaitOnboarding(r.Context(), result.Seq, 2*time.Second); err != nil {
-		return answer{}, err
-	}
-	facts.ReserveID = uuid.NewString()
-	outcome := view.PresentStart(facts)
-	return s.onboardingPage(r, step, 0, func(o *view.Onboarding) {
-		o.Outcome = &outcome
-	})
-}
-
-// checkInWizard is the wizard's button that starts a verification, or says that consent has been given.
-func (s *Server) checkInWizard(r request) (answer, error) {
-	number, err := pathNumber(r.v("session"))
-	if err != nil {
-		return answer{}, err
-	}
-	if domain.OperationType(r.v("operation")) != domain.OpConnectionCheck {
-		return answer{}, notFound()
-	}
-	var sent commands.Start
-	if err := readForm(r, &sent); err != nil {
-		return answer{}, err
-	}
-	step := view.StepVerified
-	if sent.Reconsent {
-		step = view.StepConsented
-	}
-	c := commands.StartOnboardingCheck{Actor: r.actor(), Session: number, Attempt: sent.Attempt, Reconsent: sent.Reconsent}
-	if sent.Connection != 0 {
-		c.Connection = &sent.Connection
-	}
-	result, err := s.Commands.StartOnboardingCheck(r.Context(), c)
-	if err != nil {
-		return s.onboardingAgain(r, step, r.PostForm, err)
-	}
-	return s.onboardingOutcome(r, step, result)
-}
-
-// bootstrapInWizard is the wizard's checklist of first operations.
-func (s *Server) bootstrapInWizard(r request) (answer, error) {
-	number, err := pathNumber(r.v("session"))
-	if err != nil {
-		return answer{}, err
-	}
-	var sent commands.Start
-	if err := readForm(r, &sent); err != nil {
-		return answer{}, err
-	}
-	result, err := s.Commands.StartBootstrap(r.Context(), commands.StartBootstrap{
-		Actor: r.actor(), Session: number, Attempt: sent.Attempt, Connection: sent.Connection, Operations: r.PostForm["selectedOperations"],
-	})
-	if err != nil {
-		return s.onboardingAgain(r, view.StepBootstrap, r.PostForm, err)
-	}
-	return s.onboardingOutcome(r, view.StepBootstrap, result.StartResult)
 }

@@ -153,7 +153,6 @@ func (s *Server) routes() {
 	s.onboardingRoutes(r)
 	s.connectionRoutes()
 	s.directoryRoutes()
-	s.onboardingPages()
 
 	s.get(r, "/", s.home)
 	s.get(r, "/admin/tenants", s.tenants)

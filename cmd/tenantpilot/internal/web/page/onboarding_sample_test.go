@@ -113,7 +113,7 @@ func onboardingSamples() map[string]templ.Component {
 		"onboarding":          page.OnboardingListPage(list, view.PresentOnboardings(lines, me, true, now)),
 		"onboarding-empty":    page.OnboardingListPage(list, view.PresentOnboardings(nil, me, true, now)),
 		"onboarding-new":      page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{})),
-		"onboarding-invalid":  page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{Directory: "contoso", Name: "Contoso", Errors: []view.FieldError{{Pointer: "/entraTenantId", Message: "A directory id is a UUID such as 8f1c2d3e-0000-4000-8000-000000000000."}}})),
+		"onboarding-invalid":  page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{Directory: "contoso", Name: "Contoso", Errors: []view.FieldError{{Pointer: "/entra_tenant_id", Message: "A directory id is a UUID such as 8f1c2d3e-0000-4000-8000-000000000000."}}})),
 		"onboarding-met":      page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{Directory: lines[1].ExternalID.String(), Name: "Fabrikam", Met: &met})),
 		"onboarding-identify": wizard(onboardingFacts(domain.StepIdentify, nil)),
 		"onboarding-choose":   wizard(onboardingFacts(domain.StepConnection, nil)),

@@ -449,9 +449,9 @@ func OnboardingIdentifyPage(shell view.Shell, f view.OnboardingIdentify) templ.C
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var21 templ.SafeURL
-			templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinURLErrs(templ.URL(view.OnboardingHref))
+			templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinURLErrs(templ.URL(view.OnboardingsHref))
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/onboarding.templ`, Line: 114, Col: 63}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/onboarding.templ`, Line: 114, Col: 64}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var21))
 			if templ_7745c5c3_Err != nil {
@@ -461,7 +461,7 @@ func OnboardingIdentifyPage(shell view.Shell, f view.OnboardingIdentify) templ.C
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = formField("/entraTenantId", "entraTenantId", "Directory id", "text", f.Directory, "The tenant id of the customer's Entra directory, such as 8f1c2d3e-0000-4000-8000-000000000000.", true, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = formField("/entra_tenant_id", "entra_tenant_id", "Directory id", "text", f.Directory, "The tenant id of the customer's Entra directory, such as 8f1c2d3e-0000-4000-8000-000000000000.", true, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -482,9 +482,9 @@ func OnboardingIdentifyPage(shell view.Shell, f view.OnboardingIdentify) templ.C
 				return templ_7745c5c3_Err
 			}
 			var templ_7745c5c3_Var22 templ.SafeURL
-			templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinURLErrs(view.OnboardingHref)
+			templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinURLErrs(view.OnboardingsHref)
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/onboarding.templ`, Line: 120, Col: 70}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/onboarding.templ`, Line: 120, Col: 71}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var22))
 			if templ_7745c5c3_Err != nil {
@@ -1842,14 +1842,14 @@ func onboardingConnection(c view.OnboardingConnection, o view.Onboarding) templ.
 				return templ_7745c5c3_Err
 			}
 			for _, choice := range c.Choices {
-				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 136, "<label class=\"connection-choice\"><input type=\"radio\" class=\"input\" name=\"providerConnectionId\" value=\"")
+				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 136, "<label class=\"connection-choice\"><input type=\"radio\" class=\"input\" name=\"provider_connection_id\" value=\"")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
 				var templ_7745c5c3_Var79 string
 				templ_7745c5c3_Var79, templ_7745c5c3_Err = templ.JoinStringErrs(id(choice.ID))
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/onboarding.templ`, Line: 402, Col: 89}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/onboarding.templ`, Line: 402, Col: 91}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var79))
 				if templ_7745c5c3_Err != nil {
@@ -1997,9 +1997,9 @@ func createConnection(c view.OnboardingConnection, o view.Onboarding) templ.Comp
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var84 templ.SafeURL
-		templ_7745c5c3_Var84, templ_7745c5c3_Err = templ.JoinURLErrs(templ.URL(c.CreateAction))
+		templ_7745c5c3_Var84, templ_7745c5c3_Err = templ.JoinURLErrs(templ.URL(c.Action))
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/onboarding.templ`, Line: 433, Col: 55}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/onboarding.templ`, Line: 433, Col: 49}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var84))
 		if templ_7745c5c3_Err != nil {
@@ -2019,15 +2019,15 @@ func createConnection(c view.OnboardingConnection, o view.Onboarding) templ.Comp
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = formField("/displayName", "displayName", "Display name", "text", c.Name, "How people here call it.", true, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formField("/displayName", "display_name", "Display name", "text", c.Name, "How people here call it.", true, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = formSelect("/connectionType", "connectionType", "Connection type", "Platform: our multi-tenant app. Dedicated: an app registration of the customer's own.", connectionTypes, c.Type, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formSelect("/connectionType", "connection_type", "Connection type", "Platform: our multi-tenant app. Dedicated: an app registration of the customer's own.", connectionTypes, c.Type, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = formField("/appId", "appId", "App id", "text", c.AppID, "The application (client) id. It is no secret; the secret comes afterwards, in a field of its own.", true, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formField("/appId", "app_id", "App id", "text", c.AppID, "The application (client) id. It is no secret; the secret comes afterwards, in a field of its own.", true, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

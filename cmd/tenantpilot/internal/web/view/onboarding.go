@@ -6,29 +6,29 @@ import (
 	"tenantpilot/domain"
 )
 
-// OnboardingHref is the list of onboardings, where the wizard begins.
-const OnboardingHref = "/admin/onboarding"
+// OnboardingsHref is the list of onboardings, where the wizard begins.
+const OnboardingsHref = "/admin/onboarding"
 
 // NewOnboardingHref is the wizard's first step, for a directory if one is known.
 func NewOnboardingHref(external string) string {
 	if external == "" {
-		return OnboardingHref + "/new"
+		return OnboardingsHref + "/new"
 	}
-	return OnboardingHref + "/new?directory=" + external
+	return OnboardingsHref + "/new?directory=" + external
 }
 
 // OnboardingSessionHref is the wizard at a step of a session; an empty step is the one that is due.
 func OnboardingSessionHref(number int64, step domain.OnboardingStep) string {
-	href := OnboardingHref + "/" + Number(number)
+	href := OnboardingHref(number)
 	if step != "" {
 		href += "?step=" + string(step)
 	}
 	return href
 }
 
-// OnboardingChangeHref is where a step's form is sent.
-func OnboardingChangeHref(number int64, change string) string {
-	return OnboardingHref + "/" + Number(number) + "/changes/" + change
+// OnboardingActionHref is where a step's form is sent.
+func OnboardingActionHref(number int64, action string) string {
+	return OnboardingHref(number) + "/" + action
 }
 
 // The steps as pages name them. StepFinish is the page after the five.
@@ -149,9 +149,8 @@ type OnboardingConnection struct {
 	Choices []ConnectionChoice
 	// Disabled explains connections that are off, by number.
 	Disabled map[int64]string
-	Action   string
-	// CreateAction makes a connection; the fields are what was entered.
-	CreateAction      string
+	// Action takes a choice, or a new connection, whose fields are what was entered.
+	Action            string
 	Name, Type, AppID string
 	// Problem is what is wrong with the chosen one, and Fix mends it.
 	Problem *OnboardingProblem

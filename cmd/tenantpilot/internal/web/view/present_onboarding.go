@@ -143,7 +143,7 @@ func MetSession(s projections.OnboardingRow) OnboardingMet {
 		Text: nameOrSystem(s.OwnerName) + " is onboarding " + s.TenantName + " and has reached \"" + domain.CurrentStep(s.Steps()).Label() + "\".",
 		At:   s.StartedAt.UTC(),
 		Buttons: []Button{
-			{Label: "Take over", Icon: "user-round-check", Post: true, Variant: "primary", Href: OnboardingChangeHref(s.Number, "take-over")}, read,
+			{Label: "Take over", Icon: "user-round-check", Post: true, Variant: "primary", Href: OnboardingActionHref(s.Number, "take-over")}, read,
 		},
 	}
 }
@@ -258,11 +258,11 @@ func (f OnboardingFacts) aboutSession(p *Onboarding, manage bool) {
 			string(domain.CapOnboardingManage) + "), which managers and owners have."})
 	case !f.Mine:
 		p.Notices = append(p.Notices, Notice{Icon: "user", Tone: Wait, Text: p.Owner + " is doing this onboarding. Take it over to go on with it; that is written to its log."})
-		p.TakeOver = &Button{Label: "Take over", Icon: "user-round-check", Post: true, Variant: "primary", Href: OnboardingChangeHref(f.Session.Number, "take-over")}
+		p.TakeOver = &Button{Label: "Take over", Icon: "user-round-check", Post: true, Variant: "primary", Href: OnboardingActionHref(f.Session.Number, "take-over")}
 	}
 	if p.May {
 		p.Abandon = &OnboardingReason{
-			Action: OnboardingChangeHref(f.Session.Number, "abandon"), Label: "Reason (optional)", Help: "Nobody goes on with it then. What was set up stays.", Submit: "Abandon onboarding",
+			Action: OnboardingActionHref(f.Session.Number, "abandon"), Label: "Reason (optional)", Help: "Nobody goes on with it then. What was set up stays.", Submit: "Abandon onboarding",
 		}
 	}
 }
@@ -333,8 +333,8 @@ func (f OnboardingFacts) identified() []Fact {
 
 func (f OnboardingFacts) connection(may bool) *OnboardingConnection {
 	p := &OnboardingConnection{
-		Action: OnboardingChangeHref(f.Session.Number, "connection"), CreateAction: OnboardingChangeHref(f.Session.Number, "create-connection"),
-		Name: f.Tenant.Name, Type: "platform", Disabled: map[int64]string{},
+		Action: OnboardingActionHref(f.Session.Number, "connection"),
+		Name:   f.Tenant.Name, Type: "platform", Disabled: map[int64]string{},
 	}
 	for _, c := range f.Others {
 		row := PresentConnection(c, f.Tenant)
@@ -360,10 +360,10 @@ func (f OnboardingFacts) connection(may bool) *OnboardingConnection {
 	case !manage:
 	case step.Reason == domain.ReasonProviderConnectionDisabled:
 		p.Problem.Steps = nil
-		p.Fix = &Button{Label: "Enable " + f.chosen().DisplayName, Icon: "power", Post: true, Variant: "primary", Href: OnboardingChangeHref(f.Session.Number, "enable")}
+		p.Fix = &Button{Label: "Enable " + f.chosen().DisplayName, Icon: "power", Post: true, Variant: "primary", Href: OnboardingActionHref(f.Session.Number, "changes/enable")}
 	case step.Reason == domain.ReasonProviderCredentialMissing:
 		form := PresentCredentialForm(*f.chosen(), f.History, f.Now)
-		form.Action, form.Cancel, form.Kind = OnboardingChangeHref(f.Session.Number, "credential"), OnboardingSessionHref(f.Session.Number, ""), cmp.Or(f.chosen().CredentialKind, "secret")
+		form.Action, form.Cancel, form.Kind = OnboardingActionHref(f.Session.Number, "changes/credential"), OnboardingSessionHref(f.Session.Number, ""), cmp.Or(f.chosen().CredentialKind, "secret")
 		p.Credential, p.Problem = &form, nil
 	case step.Reason == domain.ReasonProviderConnectionReviewRequired:
 		p.Problem.Steps = nil
@@ -426,7 +426,7 @@ func (f OnboardingFacts) checking() bool {
 func (f OnboardingFacts) startCheck(label string, reconsent bool) *Button {
 	b := &Button{
 		Label: label, Icon: "shield-check", Post: true, Variant: "primary",
-		Href:   OnboardingHref + "/" + Number(f.Session.Number) + "/provider-actions/" + string(domain.OpConnectionCheck) + "/start",
+		Href:   OnboardingActionHref(f.Session.Number, "provider-actions/"+string(domain.OpConnectionCheck)+"/start"),
 		Fields: []Field{{"attempt_id", f.Attempt}, {"providerConnectionId", Number(f.chosen().Number)}, {"step", string(f.Step)}},
 	}
 	if reconsent {
@@ -453,7 +453,7 @@ func PresentOnboardingConsent(f OnboardingFacts, p Consent) Consent {
 	}
 	p.Here, p.Next = here, here
 	if p.RequestHref != "" {
-		p.RequestHref = OnboardingChangeHref(f.Session.Number, "consent")
+		p.RequestHref = OnboardingActionHref(f.Session.Number, "changes/consent")
 	}
 	if p.Recheck != nil {
 		f.Step = domain.StepConsented
@@ -497,7 +497,7 @@ func (f OnboardingFacts) bootstrap(may bool) *OnboardingBootstrap {
 	}
 	if waits > 0 && f.Can(domain.CapOnboardingManage) {
 		p.Rest = &Button{
-			Label: "Stop the rest", Icon: "x", Post: true, Href: OnboardingChangeHref(f.Session.Number, "stop"),
+			Label: "Stop the rest", Icon: "x", Post: true, Href: OnboardingActionHref(f.Session.Number, "stop-rest"),
 			Confirm: plural(waits, "operation") + " will not be started. What is running goes on.",
 		}
 	}
@@ -512,7 +512,7 @@ func (f OnboardingFacts) bootstrap(may bool) *OnboardingBootstrap {
 		})
 	}
 	if may && len(p.Choices) > 0 {
-		p.Action = OnboardingHref + "/" + Number(f.Session.Number) + "/provider-bootstrap/start"
+		p.Action = OnboardingActionHref(f.Session.Number, "provider-bootstrap/start")
 		p.Fields = []Field{{"attempt_id", f.Attempt}, {"providerConnectionId", Number(f.chosen().Number)}}
 	}
 	if may && len(f.Session.Operations) == 0 {
@@ -586,7 +586,7 @@ func (f OnboardingFacts) finish(steps []domain.StepProgress, may bool) *Onboardi
 			p.Next[2].Href = Text(ConnectionHref(f.chosen().Number))
 		}
 	case may && ready:
-		p.Complete = &OnboardingReason{Action: OnboardingChangeHref(f.Session.Number, "complete"), Submit: "Finish onboarding"}
+		p.Complete = &OnboardingReason{Action: OnboardingActionHref(f.Session.Number, "complete"), Submit: "Finish onboarding"}
 		if f.chosen().Verification == domain.VerificationDegraded {
 			p.Complete.Label, p.Complete.Required = "Why is the degraded verification acceptable?", true
 			p.Complete.Help = "At most 120 characters; it is kept in the session's log."

@@ -219,7 +219,7 @@ func stepHref(s domain.NextStep, reason domain.Reason, tenant string) string {
 	if s.ActionType == domain.StepConsent {
 		return s.Href
 	}
-	for _, prefix := range []string{"/admin/tenants", "/admin/t/", "/admin/operations", "/admin/notifications", "/admin/provider-connections", OnboardingHref} {
+	for _, prefix := range []string{"/admin/tenants", "/admin/t/", "/admin/operations", "/admin/notifications", "/admin/provider-connections", OnboardingsHref} {
 		if strings.HasPrefix(s.Href, prefix) {
 			return s.Href
 		}

@@ -110,3 +110,49 @@ func TestStopRestTakesOnlyTheSessionsOwn(t *testing.T) {
 		t.Errorf("stopped %v, logged %v; want only %s", ends, logged, mine.ID)
 	}
 }
+
+func TestSelectBootstrap(t *testing.T) {
+	t.Parallel()
+	conn, at := readyConnection(), now
+	s := Fold(openSession(), ConnectionChosen{Connection: conn.Number})
+	reserve := func(name string, op OperationType) Reservation {
+		o, err := LookupOperation(op)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := s.BootstrapReservation(sampleID(name), o, conn, person("ada"), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	groups, roles := reserve("1", OpGroupsSync), reserve("2", OpRoleDefinitionsSync)
+	if groups.Session != s.ID || groups.Until != at.Add(BootstrapTime) || groups.Inputs["selectionKey"] != DefaultSelectionKey {
+		t.Errorf("%+v", groups)
+	}
+	queued, session, err := s.SelectBootstrap(Reservations{}, []Reservation{groups, roles}, at)
+	if err != nil || len(queued) != 2 || len(session) != 1 {
+		t.Fatalf("%v, %v, %v", queued, session, err)
+	}
+	waiting := Fold(Reservations{}, queued...)
+	if err := s.MayLeave(waiting); err == nil {
+		t.Error("leaves a connection for which operations wait")
+	}
+	if err := s.MayLeave(Reservations{}); err != nil {
+		t.Error(err)
+	}
+	again, session, err := s.SelectBootstrap(waiting, []Reservation{reserve("3", OpRoleDefinitionsSync)}, at)
+	if err != nil || again != nil || session != nil {
+		t.Errorf("what waits already is selected again: %v, %v, %v", again, session, err)
+	}
+	foreign := roles
+	foreign.Session = sampleID("elsewhere")
+	queued, _, err = s.SelectBootstrap(Reservations{Waiting: []Reservation{foreign}}, []Reservation{roles}, at)
+	if err != nil || len(queued) != 1 {
+		t.Errorf("the same work of somebody else: %v, %v", queued, err)
+	}
+	full := Reservations{Waiting: make([]Reservation, MostReservations-1)}
+	if _, _, err = s.SelectBootstrap(full, []Reservation{groups, roles}, at); err == nil {
+		t.Error("more waits than may")
+	}
+}

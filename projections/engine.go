@@ -50,8 +50,9 @@ type ReadModel interface {
 
 // All lists the read models and process managers that a running product needs.
 func All() []Projection {
-	return []Projection{Runs{}, Attempts{}, Connections{}, Tenants{}, Members{}, Work{}, Directory{}, ReservationList{}, Audit{}, Notifier{},
-		OnboardingList{}}
+	return []Projection{
+		Runs{}, Attempts{}, Connections{}, Tenants{}, Members{}, Work{}, Directory{}, ReservationList{}, Audit{}, Notifier{}, OnboardingList{},
+	}
 }
 
 // Engine follows the log with watermill's Router, one handler per projection.

@@ -112,6 +112,7 @@ func TestOnboardingReadModel(t *testing.T) {
 	if len(list) != 1 || list[0].Number != number {
 		t.Errorf("%d sessions listed", len(list))
 	}
+	f.sameAsThen(t, got.Onboarding)
 	limited := manager
 	limited.Tenants = []uuid.UUID{uuid.New()}
 	if _, err := read.OnboardingOf(seen, limited, f.tenant.ExternalID); !errors.Is(err, projections.ErrNoRow) {
@@ -126,4 +127,34 @@ func (f *fixture) cancel(t testing.TB, number int64) {
 	must(t, err)
 	_, err = f.commands.CancelRun(t.Context(), commands.CancelRun{Actor: f.operator, Run: line.ID})
 	must(t, err)
+}
+
+// sameAsThen checks that the session's state at each of its events is what the domain folds, and at the newest the live row.
+func (f *fixture) sameAsThen(t *testing.T, live projections.Onboarding) {
+	t.Helper()
+	ctx, read := t.Context(), projections.NewReader(f.pool)
+	o, err := read.Object(ctx, f.operator, projections.ObjectOnboarding, live.Number)
+	must(t, err)
+	all, _, err := f.store.ReadAfter(ctx, 0, 1000, "")
+	must(t, err)
+	var s domain.OnboardingSession
+	var last projections.State
+	for _, e := range all {
+		if e.Stream != live.Stream {
+			continue
+		}
+		data, err := e.Decode()
+		must(t, err)
+		s = s.Evolve(data)
+		states, err := read.StatesAt(ctx, o, e.Position)
+		must(t, err)
+		last = states[0]
+		got := last.Onboarding
+		if got == nil || got.State != s.State || got.OwnerID != s.Owner.ID || (got.Connection != nil) != (s.Connection != 0) || (got.SelectedAt != nil) != (len(s.Bootstrap) > 0) {
+			t.Errorf("at %d it is %+v, folded %+v", e.Position, got, s)
+		}
+	}
+	if got, want := asJSON(t, last.Value()), asJSON(t, &live); got != want {
+		t.Errorf("at the newest position it is\n%s\nlive\n%s", got, want)
+	}
 }

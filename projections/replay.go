@@ -26,7 +26,7 @@ type Object struct {
 
 // HasState says whether the object's state can be folded from its events, so that it can be replayed and compared.
 func (o Object) HasState() bool {
-	return slices.Contains([]string{ObjectTenant, ObjectConnection, ObjectRun, ObjectWorkspace}, o.Kind)
+	return slices.Contains([]string{ObjectTenant, ObjectConnection, ObjectRun, ObjectWorkspace, ObjectOnboarding}, o.Kind)
 }
 
 // Name is the object as ObjectName writes it, or its kind when it has no number.
@@ -190,11 +190,12 @@ type State struct {
 	Tenant     *Tenant
 	Run        *Run
 	Workspace  *domain.Workspace
+	Onboarding *Onboarding
 }
 
 // Exists says whether the object was there.
 func (s State) Exists() bool {
-	return s.Connection != nil || s.Tenant != nil || s.Run != nil || s.Workspace != nil
+	return s.Connection != nil || s.Tenant != nil || s.Run != nil || s.Workspace != nil || s.Onboarding != nil
 }
 
 // Value is the row that is set, nil before the object existed.
@@ -208,12 +209,14 @@ func (s State) Value() any {
 		return s.Run
 	case s.Workspace != nil:
 		return s.Workspace
+	case s.Onboarding != nil:
+		return s.Onboarding
 	}
 	return nil
 }
 
 // take folds one more event into the state, by the same functions that make the live rows.
-func (s *State) take(kind string, e Event) {
+func (s *State) take(kind string, e Event, by uuid.UUID) {
 	switch kind {
 	case ObjectConnection:
 		s.Connection = folded(s.Connection, e, connectionRow)
@@ -228,6 +231,8 @@ func (s *State) take(kind string, e Event) {
 			s.Workspace = &domain.Workspace{}
 		}
 		*s.Workspace = s.Workspace.Evolve(e.Data)
+	case ObjectOnboarding:
+		s.Onboarding = folded(s.Onboarding, e, func(row *Onboarding, e Event) *Onboarding { return onboardingRow(row, e, by) })
 	}
 }
 
@@ -245,12 +250,14 @@ func (s *State) standAt(position int64) {
 		s.Connection.Position = position
 	case s.Tenant != nil:
 		s.Tenant.Position = position
+	case s.Onboarding != nil:
+		s.Onboarding.Position = position
 	}
 }
 
 // copied is the state as it is now, whatever is folded into it later. What rows share, no fold writes to.
 func (s State) copied() State {
-	return State{copyOf(s.Connection), copyOf(s.Tenant), copyOf(s.Run), copyOf(s.Workspace)}
+	return State{copyOf(s.Connection), copyOf(s.Tenant), copyOf(s.Run), copyOf(s.Workspace), copyOf(s.Onboarding)}
 }
 
 func copyOf[R any](row *R) *R {
@@ -284,7 +291,8 @@ func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]S
 	}
 	for rows.Next() {
 		var e Event
-		if err := rows.Scan(&e.Position, &e.Version, &e.RecordedAt, &e.Name, &e.Workspace, &e.Payload, &e.Stream); err != nil {
+		var by uuid.UUID
+		if err := rows.Scan(&e.Position, &e.Version, &e.RecordedAt, &e.Name, &e.Workspace, &e.Payload, &e.Stream, &by); err != nil {
 			return nil, fmt.Errorf("read story: %w", err)
 		}
 		e.RecordedAt = e.RecordedAt.UTC()
@@ -292,7 +300,7 @@ func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]S
 			return nil, fmt.Errorf("fold %s: %w", o.Name(), err)
 		}
 		remember(e.Position)
-		state.take(o.Kind, e)
+		state.take(o.Kind, e, by)
 	}
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read story: %w", err)
@@ -324,14 +332,18 @@ func (r Reader) marksOf(ctx context.Context, o Object, positions []int64) ([]mar
 	return marks, nil
 }
 
-// readStory reads the story's events up to an ordinal, which stands where the position does.
+// readStory reads the story's events up to an ordinal, which stands where the position does. Who caused one is read where rows tell it.
 func (r Reader) readStory(ctx context.Context, o Object, last int64) (pgx.Rows, error) {
 	q := &query{}
-	text := `select e.version::bigint, e.version, e.recorded_at, e.name, e.workspace, e.payload, e.stream from events e
+	by := `'00000000-0000-0000-0000-000000000000'::uuid`
+	if o.Kind == ObjectOnboarding {
+		by = `(e.meta #>> '{actor,id}')::uuid`
+	}
+	text := `select e.version::bigint, e.version, e.recorded_at, e.name, e.workspace, e.payload, e.stream, ` + by + ` from events e
 		where e.stream = ` + q.arg(o.Stream) + ` and e.version <= ` + q.arg(last) + ` order by e.version`
 	if o.Kind == ObjectRun {
 		q = &query{}
-		text = `select a.position, a.version, a.at, a.event, a.workspace, e.payload, a.stream
+		text = `select a.position, a.version, a.at, a.event, a.workspace, e.payload, a.stream, ` + by + `
 			from audit_log a join events e on e.stream = a.stream and e.version = a.version
 			where ` + o.story(q) + ` and a.position <= ` + q.arg(last) + ` order by a.position`
 	}

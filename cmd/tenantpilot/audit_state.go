@@ -18,8 +18,9 @@ func auditStateCommand() *cobra.Command {
 	var dataDir, at string
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "state OBJECT", Short: "Show a connection, tenant or run as it was at any time",
-		Long: `Fold an object's state from its events up to a time or a position of the log. OBJECT is connection/12, tenant/4 or run/1042.
+		Use: "state OBJECT", Short: "Show a connection, tenant, run or onboarding as it was at any time",
+		Long: `Fold an object's state from its events up to a time or a position of the log. OBJECT is connection/12,
+tenant/4, run/1042 or onboarding/3.
 
 Exit codes: 0 shown, 1 error, 2 usage, 5 there is no such object, or there was none then.`,
 		Example: `  tenantpilot audit state connection/12 --at 2026-11-18T09:14:07Z
@@ -28,7 +29,7 @@ Exit codes: 0 shown, 1 error, 2 usage, 5 there is no such object, or there was n
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kind, number, ok := projections.ParseObject(args[0])
 			if !ok || !(projections.Object{Kind: kind}).HasState() {
-				return usage(fmt.Errorf("%q is no object with a state: write connection/12, tenant/4 or run/1042", args[0]))
+				return usage(fmt.Errorf("%q is no object with a state: write connection/12, tenant/4, run/1042 or onboarding/3", args[0]))
 			}
 			position, when, err := placeInLog(at)
 			if err != nil {

@@ -319,7 +319,11 @@ func (s *Server) startBootstrap(r request) (answer, error) {
 	if _, err := s.Read.AwaitOnboarding(r.Context(), result.Seq, 2*time.Second); err != nil {
 		return answer{}, err
 	}
-	outcome := view.PresentBootstrap(facts, result)
+	told := view.BootstrapFacts{StartFacts: facts, Accepted: result.Accepted, Pending: result.Pending, Runs: result.Runs}
+	for _, o := range result.Blocked {
+		told.PassedOver = append(told.PassedOver, view.PassedOver{Operation: o.Operation, Reason: o.Reason})
+	}
+	outcome := view.PresentBootstrap(told)
 	a := answer{media: bootstrapMedia, value: outcome.Told()}
 	if result.Replayed {
 		a.header = map[string]string{"Idempotent-Replayed": "true"}

@@ -35,7 +35,8 @@ func ReplayHref(kind string, number, position int64) string {
 
 // CanReplay says whether objects of a kind have a time machine.
 func CanReplay(kind string) bool {
-	return kind == projections.ObjectConnection || kind == projections.ObjectTenant || kind == projections.ObjectRun
+	return kind == projections.ObjectConnection || kind == projections.ObjectTenant || kind == projections.ObjectRun ||
+		kind == projections.ObjectOnboarding
 }
 
 // AuditQuery is the filter of the audit log.

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -134,30 +133,45 @@ type BlockedOperation struct {
 	ShortReason   string `json:"shortReason"`
 }
 
+// BootstrapFacts are what became of the selected operations so far, with the start that counts.
+type BootstrapFacts struct {
+	StartFacts
+	Accepted   *domain.OperationType
+	Pending    []domain.OperationType
+	PassedOver []PassedOver
+	Runs       []int64
+}
+
+// PassedOver is a selected operation that was blocked.
+type PassedOver struct {
+	Operation domain.OperationType
+	Reason    domain.ReasonCode
+}
+
 // PresentBootstrap words what became of the selected operations.
-func PresentBootstrap(f StartFacts, b commands.BootstrapResult) BootstrapOutcome {
+func PresentBootstrap(f BootstrapFacts) BootstrapOutcome {
 	o := BootstrapOutcome{
-		StartOutcome: PresentStart(f), PendingOperations: []string{}, BlockedOperations: []BlockedOperation{}, OperationRunIDs: []int64{},
+		StartOutcome: PresentStart(f.StartFacts), PendingOperations: []string{}, BlockedOperations: []BlockedOperation{}, OperationRunIDs: []int64{},
 	}
-	if b.Accepted != nil {
-		accepted := string(*b.Accepted)
+	if f.Accepted != nil {
+		accepted := string(*f.Accepted)
 		o.AcceptedOperation = &accepted
 	}
-	if len(b.Pending) > 0 { // it is tried again without anybody's doing
+	if len(f.Pending) > 0 { // it is tried again without anybody's doing
 		o.NextSteps = slices.DeleteFunc(o.NextSteps, func(s NextStep) bool { return s.ActionType != nil && *s.ActionType == "retry" })
 		o.Actions = slices.DeleteFunc(o.Actions, func(a ActionLink) bool { return a.Kind != nil && *a.Kind == KindCheckAgain })
 	}
 	var waits, blocked []string
-	for _, op := range b.Pending {
+	for _, op := range f.Pending {
 		o.PendingOperations = append(o.PendingOperations, string(op))
 		waits = append(waits, domain.OperationByType(op).Label)
 	}
-	for _, op := range b.Blocked {
-		reason := domain.ReasonFor(op.Reason)
-		o.BlockedOperations = append(o.BlockedOperations, BlockedOperation{string(op.Operation), string(op.Reason), reason.Short})
-		blocked = append(blocked, fmt.Sprintf("%s (%s)", domain.OperationByType(op.Operation).Label, strings.TrimSuffix(reason.Short, ".")))
+	for _, p := range f.PassedOver {
+		reason := domain.ReasonFor(p.Reason)
+		o.BlockedOperations = append(o.BlockedOperations, BlockedOperation{string(p.Operation), string(reason.Code), reason.Short})
+		blocked = append(blocked, fmt.Sprintf("%s (%s)", domain.OperationByType(p.Operation).Label, strings.TrimSuffix(reason.Short, ".")))
 	}
-	o.OperationRunIDs = append(o.OperationRunIDs, b.Runs...)
+	o.OperationRunIDs = append(o.OperationRunIDs, f.Runs...)
 	var notes []string
 	if len(waits) > 0 {
 		notes = append(notes, "Each starts when the one before it has ended: "+strings.Join(waits, ", ")+".")

@@ -188,6 +188,8 @@ func (m *TimeMachine) show(f TimeMachineFacts) {
 		}
 		m.Tenant = &p
 		m.Live = Link{"Live page of the tenant", TenantHref(t.ExternalID.String())}
+	case f.As.Onboarding != nil:
+		m.Live = Link{"Live page of the onboarding", OnboardingHref(f.Object.Number)}
 	}
 }
 

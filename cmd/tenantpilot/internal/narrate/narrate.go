@@ -70,6 +70,9 @@ func words[S ~string](in []S) []string {
 func ofReservation(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.StartReserved:
+		if e.Holder == 0 {
+			return fmt.Sprintf("The start of %s waits for its turn on the connection, until %s.", operation(e.Operation), Instant(e.Until))
+		}
 		return fmt.Sprintf("The start of %s waits for the connection, held by run %d, until %s.", operation(e.Operation), e.Holder, Instant(e.Until))
 	case domain.ReservationEnded:
 		switch e.End {

@@ -224,7 +224,7 @@ func consentLinkPanel(c view.Consent) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-		} else if c.Sent != nil {
+		} else if c.Sent != nil && !c.SentAbove {
 			templ_7745c5c3_Err = consentSent(c).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err

@@ -451,7 +451,10 @@ func PresentOnboardingConsent(f OnboardingFacts, p Consent) Consent {
 			p.Reason += " It was given for the directory " + directory + "."
 		}
 	}
-	p.Here, p.Next = here, here
+	p.Here, p.Next, p.SentAbove = here, here, true
+	if p.Code == string(domain.ReasonProviderConsentMissing) { // is what this step is for
+		p.Reason, p.Code = "", ""
+	}
 	if p.RequestHref != "" {
 		p.RequestHref = OnboardingActionHref(f.Session.Number, "changes/consent")
 	}

@@ -336,6 +336,9 @@ func (h *Handler) StartBootstrap(ctx context.Context, c StartBootstrap) (Bootstr
 	if err != nil {
 		return BootstrapResult{}, err
 	}
+	if _, err := domain.ParseBootstrap(c.Operations); err != nil {
+		return BootstrapResult{}, err
+	}
 	hash, err := c.hash()
 	if err != nil {
 		return BootstrapResult{}, err
@@ -528,7 +531,7 @@ func (h *Handler) AbandonOnboarding(ctx context.Context, c AbandonOnboarding) (i
 // OnboardingSession finds a session by its number, for those who may know of it and work on it. Which stream has the number never changes; all else
 // is decided on what a unit loads.
 func (h *Handler) OnboardingSession(ctx context.Context, actor domain.Actor, number int64) (domain.OnboardingSession, error) {
-	stream, err := h.store.StreamNumbered(ctx, domain.OnboardingStarted{}, number)
+	stream, err := h.store.OnboardingStream(ctx, number)
 	if err != nil {
 		return domain.OnboardingSession{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/google/uuid"
 )
@@ -73,6 +74,9 @@ func RegisterTenant(t Tenant, n TenantRegistered) ([]Event, error) {
 		return nil, err
 	}
 	n.Name, n.Domain = name, strings.ToLower(strings.TrimSpace(n.Domain))
+	if len(n.Domain) > 253 || strings.ContainsFunc(n.Domain, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }) {
+		return nil, InvalidField("/domain", "malformed", "A domain has no spaces and at most 253 characters.")
+	}
 	return []Event{n}, nil
 }
 

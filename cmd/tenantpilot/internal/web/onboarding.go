@@ -6,7 +6,10 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
@@ -119,12 +122,15 @@ func (s *Server) identifyTenant(r request) (answer, error) {
 		return answer{}, err
 	}
 	directory, err := uuid.Parse(body.Directory)
-	if err != nil || len(body.Directory) != 36 {
+	if err != nil || len(body.Directory) != 36 || directory == uuid.Nil {
 		return answer{}, domain.InvalidField("/entra_tenant_id", "malformed", "Give the directory id: a GUID.")
 	}
 	c := commands.StartOnboarding{Actor: r.actor(), ExternalID: directory, Name: body.Name, Groups: body.Groups}
 	if body.Domain != nil {
 		c.Domain = *body.Domain
+	}
+	if err := printable(map[string]string{"/name": c.Name, "/domain": c.Domain, "/groups": strings.Join(c.Groups, "")}); err != nil {
+		return answer{}, err
 	}
 	result, seq, err := s.Commands.StartOnboarding(r.Context(), c)
 	if err != nil {
@@ -160,6 +166,10 @@ func (s *Server) chooseOnboardingConnection(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	err = printable(map[string]string{"/display_name": body.DisplayName, "/connection_type": body.ConnectionType, "/app_id": body.AppID})
+	if err != nil {
+		return answer{}, err
+	}
 	creates := body.DisplayName != "" || body.ConnectionType != "" || body.AppID != ""
 	var seq int64
 	switch {
@@ -177,9 +187,42 @@ func (s *Server) chooseOnboardingConnection(r request) (answer, error) {
 		_, seq, err = s.Commands.ChooseConnection(r.Context(), c)
 	}
 	if err != nil {
-		return answer{}, err
+		return answer{}, inSnakeCase(err)
 	}
 	return s.onboardingChanged(r, number, seq)
+}
+
+// inSnakeCase corrects the places that a refusal names: these bodies are the wizard's, whose members are in snake case.
+func inSnakeCase(err error) error {
+	refusal, ok := domain.AsRefusal(err)
+	if !ok {
+		return err
+	}
+	moved := *refusal
+	moved.Fields = slices.Clone(refusal.Fields)
+	for i, f := range moved.Fields {
+		switch f.Pointer {
+		case "/displayName":
+			moved.Fields[i].Pointer = "/display_name"
+		case "/connectionType":
+			moved.Fields[i].Pointer = "/connection_type"
+		case "/appId":
+			moved.Fields[i].Pointer = "/app_id"
+		case "/providerConnectionId":
+			moved.Fields[i].Pointer = "/provider_connection_id"
+		}
+	}
+	return &moved
+}
+
+// printable says whether texts that are kept for ever are ones, and on one line.
+func printable(texts map[string]string) error {
+	for pointer, text := range texts {
+		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+			return domain.InvalidField(pointer, "control_character", "Use printable characters on one line.")
+		}
+	}
+	return nil
 }
 
 func readConnectionBody(r request) (connectionBody, error) {
@@ -352,6 +395,9 @@ func (s *Server) takeOverOnboarding(r request) (answer, error) {
 func (s *Server) completeOnboarding(r request) (answer, error) {
 	return s.changeOnboarding(r, func(number int64) (int64, error) {
 		reason, err := readReason(r)
+		if err == nil {
+			err = printable(map[string]string{"/reason": reason})
+		}
 		if err != nil {
 			return 0, err
 		}
@@ -362,6 +408,9 @@ func (s *Server) completeOnboarding(r request) (answer, error) {
 func (s *Server) abandonOnboarding(r request) (answer, error) {
 	return s.changeOnboarding(r, func(number int64) (int64, error) {
 		reason, err := readReason(r)
+		if err == nil {
+			err = printable(map[string]string{"/reason": reason})
+		}
 		if err != nil {
 			return 0, err
 		}

@@ -237,3 +237,50 @@ func TestOneWayToOnboard(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsWrongWithOnboardingInput is said where it is wrong, and only to those who may onboard.
+func TestWhatIsWrongWithOnboardingInput(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	manager := c.program(t, "manager")
+	s := c.onboard(t, manager, c.contoso)
+	directory := uuid.NewString()
+	long := strings.Repeat("x", 121)
+	for _, w := range []struct{ path, body, pointer string }{
+		{"/admin/onboarding", `{"entra_tenant_id":"contoso.example","name":"x"}`, "/entra_tenant_id"},
+		{"/admin/onboarding", `{"entra_tenant_id":"00000000-0000-0000-0000-000000000000","name":"x"}`, "/entra_tenant_id"},
+		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":""}`, "/name"},
+		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"a\u0001b"}`, "/name"},
+		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","domain":"a\u0000b"}`, "/domain"},
+		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","domain":"a b"}`, "/domain"},
+		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","groups":["a\u0000"]}`, "/groups"},
+		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","secret":"s"}`, "/secret"},
+		{onboardingPath(s.ID, "/connection"), `{"display_name":"` + long + `","connection_type":"platform"}`, "/display_name"},
+		{onboardingPath(s.ID, "/connection"), `{"display_name":"x","connection_type":"other"}`, "/connection_type"},
+		{onboardingPath(s.ID, "/connection"), `{"display_name":"x","connection_type":"dedicated"}`, "/app_id"},
+		{onboardingPath(s.ID, "/connection"), `{"display_name":"x","provider_connection_id":1}`, "/provider_connection_id"},
+		{onboardingPath(s.ID, "/connection"), `{"provider_connection_id":0}`, "/provider_connection_id"},
+		{onboardingPath(s.ID, "/connection"), `{"client_secret":"s"}`, "/client_secret"},
+		{onboardingPath(s.ID, "/provider-actions/provider.connection.check/start"), `{"providerConnectionId":999}`, "/providerConnectionId"},
+		{onboardingPath(s.ID, "/provider-actions/provider.connection.check/start"), `{"step":"a\u0000"}`, "/step"},
+		{onboardingPath(s.ID, "/provider-bootstrap/start"), `{"providerConnectionId":1,"selectedOperations":["\u0000"]}`, "/selectedOperations"},
+		{onboardingPath(s.ID, "/complete"), `{"reason":"a\nb"}`, "/reason"},
+		{onboardingPath(s.ID, "/abandon"), `{"reason":"` + long + `"}`, "/reason"},
+		{onboardingPath(s.ID, "/take-over"), `{"reason":"x"}`, "/reason"},
+	} {
+		res := manager.send(t, "POST", w.path, jsonBody(w.body))
+		if res.status != http.StatusBadRequest {
+			t.Errorf("%s %s: %d: %s", w.path, w.body, res.status, res.body)
+			continue
+		}
+		if p := res.problem(t); len(p.Errors) == 0 || p.Errors[0].Pointer != w.pointer {
+			t.Errorf("%s %s: %+v, want %s", w.path, w.body, p.Errors, w.pointer)
+		}
+		if res := c.program(t, "operator").send(t, "POST", w.path, jsonBody(w.body)); res.status != http.StatusForbidden {
+			t.Errorf("an operator, %s %s: %d", w.path, w.body, res.status)
+		}
+	}
+	if n := c.count(t, `select count(*) from events where name in ('OnboardingStarted', 'OnboardingCompleted', 'OnboardingAbandoned')`); n != 1 {
+		t.Errorf("%d events of refused requests", n-1)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp"
@@ -39,7 +40,10 @@ func (k keyboard) fill(selector, text string) {
 	k.tab.Run(chromedp.KeyEvent("a", chromedp.KeyModifiers(input.ModifierCtrl)), chromedp.KeyEvent(text))
 }
 
-func (k keyboard) enter() { k.tab.Run(chromedp.KeyEvent(kb.Enter)) }
+// leaving is how long a page takes to be left: a condition that is waited for on a page that goes away may never be answered.
+const leaving = time.Second
+
+func (k keyboard) enter() { k.tab.Run(chromedp.KeyEvent(kb.Enter), chromedp.Sleep(leaving)) }
 
 // on continues, wherever the focus is.
 func (k keyboard) on() {

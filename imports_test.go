@@ -151,7 +151,8 @@ var policy = map[string]rule{
 		never: map[string]string{
 			"projections": "a template shows, it does not look up", pgx: "as projections", "net/http": "as projections",
 		},
-		why: "static: a page names its stylesheet by the hash of its content",
+		tests: []string{"projections"},
+		why:   "static: a page names its stylesheet by the hash of its content; projections in tests: some samples are presented from rows",
 	},
 	internal + "web/static": {},
 	internal + "worker": {

@@ -230,12 +230,13 @@ type FinishConsent struct {
 	Actor      domain.Actor
 	Connection int64
 	Refusal    domain.ReasonCode // "" is a grant
+	Directory  string            // that the answer named, not to be trusted
 }
 
 // FinishConsent carries a FinishConsent out and returns the receipt's seq (0 when nothing changed).
 func (h *Handler) FinishConsent(ctx context.Context, c FinishConsent) (int64, error) {
 	return h.onConsent(ctx, c.Actor, c.Connection, "consent.callback", func(conn domain.ProviderConnection) ([]domain.Event, error) {
-		return conn.FinishConsent(c.Refusal)
+		return conn.FinishConsent(c.Refusal, c.Directory)
 	})
 }
 

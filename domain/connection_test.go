@@ -130,7 +130,7 @@ func TestRecordConsent(t *testing.T) {
 	runScenarios(t, []scenario[ProviderConnection]{
 		{name: "required", given: given(), when: record(ConsentRequired, why), then: []Event{ConsentRequested{why}}},
 		{name: "granted", given: given(ConsentRevoked{}), when: record(ConsentIsGiven, ""), then: []Event{ConsentGranted{Evidence: EvidenceRecorded}}},
-		{name: "failed", given: given(), when: record(ConsentIsFailed, why), then: []Event{ConsentFailed{why}}},
+		{name: "failed", given: given(), when: record(ConsentIsFailed, why), then: []Event{ConsentFailed{Reason: why}}},
 		{name: "revoked", given: given(), when: record(ConsentIsGone, why), then: []Event{ConsentRevoked{why}}},
 		{name: "what is so already changes nothing", given: given(), when: record(ConsentIsGiven, "")},
 		{name: "unknown is not a finding", given: given(), when: record(ConsentUnknown, ""), refused: "/consentStatus unknown_consent_status"},

@@ -14,8 +14,9 @@ func (c ProviderConnection) RequestConsent() ([]Event, error) {
 
 // FinishConsent records what the provider sent the customer's administrator back with: a grant (refusal "") or why there is none. A grant is
 // recorded each time, because it may add permissions; it proves nothing by itself, the check that follows does. A refusal takes nothing away
-// from consent that was granted before: it says only that nothing was added.
-func (c ProviderConnection) FinishConsent(refusal ReasonCode) ([]Event, error) {
+// from consent that was granted before: it says only that nothing was added. directory is the one that the answer named; where it was another
+// than the expected one, it is kept.
+func (c ProviderConnection) FinishConsent(refusal ReasonCode, directory string) ([]Event, error) {
 	switch {
 	case !c.Exists():
 		return nil, ErrNotFound()
@@ -26,5 +27,8 @@ func (c ProviderConnection) FinishConsent(refusal ReasonCode) ([]Event, error) {
 	case refusal == ReasonProviderConsentMissing:
 		return c.recordConsent(ConsentRequired, refusal, ConsentGranted{})
 	}
-	return []Event{ConsentFailed{Reason: refusal}}, nil
+	if refusal != ReasonTenantTargetMismatch {
+		directory = ""
+	}
+	return []Event{ConsentFailed{Reason: refusal, Directory: directory}}, nil
 }

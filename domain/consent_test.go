@@ -6,12 +6,12 @@ func TestConsentIsAskedForAndAnswered(t *testing.T) {
 	t.Parallel()
 	ask := func(c ProviderConnection) ([]Event, error) { return c.RequestConsent() }
 	finish := func(refusal ReasonCode) func(ProviderConnection) ([]Event, error) {
-		return func(c ProviderConnection) ([]Event, error) { return c.FinishConsent(refusal) }
+		return func(c ProviderConnection) ([]Event, error) { return c.FinishConsent(refusal, "elsewhere") }
 	}
 	fresh := given()[:1]
 	runScenarios(t, []scenario[ProviderConnection]{
 		{name: "asking where nothing is known", given: fresh, when: ask, then: []Event{ConsentRequested{ReasonProviderConsentMissing}}},
-		{name: "asking after a refusal", given: given(ConsentFailed{ReasonProviderConsentDenied}), when: ask, then: []Event{ConsentRequested{ReasonProviderConsentMissing}}},
+		{name: "asking after a refusal", given: given(ConsentFailed{Reason: ReasonProviderConsentDenied}), when: ask, then: []Event{ConsentRequested{ReasonProviderConsentMissing}}},
 		{name: "asking for more where consent stands takes nothing away", given: given(), when: ask},
 		{name: "asking again after a revocation keeps the word for it", given: given(ConsentRevoked{}), when: ask},
 		{name: "asking on nothing", when: ask, refused: "not_found"},
@@ -19,11 +19,11 @@ func TestConsentIsAskedForAndAnswered(t *testing.T) {
 		{name: "granted again is recorded: it may add permissions", given: given(), when: finish(""), then: []Event{ConsentGranted{Evidence: EvidenceCallback}}},
 		{
 			name: "declined", given: given(ConsentRequested{}), when: finish(ReasonProviderConsentDenied),
-			then: []Event{ConsentFailed{ReasonProviderConsentDenied}},
+			then: []Event{ConsentFailed{Reason: ReasonProviderConsentDenied}},
 		},
 		{
 			name: "another directory answered", given: given(ConsentRevoked{}), when: finish(ReasonTenantTargetMismatch),
-			then: []Event{ConsentFailed{ReasonTenantTargetMismatch}},
+			then: []Event{ConsentFailed{Reason: ReasonTenantTargetMismatch, Directory: "elsewhere"}},
 		},
 		{name: "a refusal takes nothing from what was granted", given: given(), when: finish(ReasonProviderConsentDenied)},
 		{

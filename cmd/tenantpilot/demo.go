@@ -78,7 +78,7 @@ func (d *demo) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start simulator: %w", err)
 	}
-	for _, t := range demoTenants() {
+	for _, t := range append(demoTenants(), demoProspect()) {
 		sim.AddTenant(t.simulated(demoSecret))
 	}
 	key, err := d.logKey()

@@ -206,6 +206,11 @@ func demoTenants() []demoTenant {
 	}
 }
 
+// demoProspect is a directory that the simulator knows and nobody manages yet: for walking through the onboarding wizard.
+func demoProspect() demoTenant {
+	return demoTenant{name: "Fourth Coffee", domain: "fourthcoffee.example", scenario: "consent_required", groups: 60, roles: 90}
+}
+
 func (t demoTenant) externalID() uuid.UUID { return demoID("tenant", t.name) }
 
 // simulated is the tenant as the simulator plays it.

@@ -76,6 +76,9 @@ func words[S ~string](in []S) []string {
 func ofReservation(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.StartReserved:
+		if e.Holder == 0 {
+			return fmt.Sprintf("The start of %s waits for its turn on the connection, until %s.", operation(e.Operation), Instant(e.Until))
+		}
 		return fmt.Sprintf("The start of %s waits for the connection, held by run %d, until %s.", operation(e.Operation), e.Holder, Instant(e.Until))
 	case domain.ReservationEnded:
 		switch e.End {
@@ -174,6 +177,9 @@ func ofEvidence(e domain.Event) string {
 		}
 		return "Consent was granted by the customer."
 	case domain.ConsentFailed:
+		if e.Directory != "" {
+			return "Consent was given for another directory, " + e.Directory + ", and not counted."
+		}
 		return "Asking for consent failed" + because(e.Reason)
 	case domain.ConsentRevoked:
 		return "Consent that had been given is gone" + because(e.Reason)

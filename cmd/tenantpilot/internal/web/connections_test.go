@@ -571,7 +571,7 @@ func TestTenantsAreSummedUpWithOneThingToDo(t *testing.T) {
 		tenant     domain.Tenant
 		state, cta string
 	}{
-		{bare, "missing", "/admin/provider-connections/new?tenant=" + bare.ExternalID.String()},
+		{bare, "missing", "/admin/onboarding/new?directory=" + bare.ExternalID.String()},
 		{c.contoso, "default_configured", "/admin/t/" + c.contoso.ExternalID.String() + "/start"},
 	} {
 		path := "/admin/tenants/" + tc.tenant.ExternalID.String()

@@ -114,13 +114,6 @@ func (s *Server) requestConsent(r request) (answer, error) {
 	if err := r.actor().Authorize(c.Workspace, c.Tenant, domain.CapProviderManage); err != nil {
 		return answer{}, err
 	}
-	if s.Consents == nil {
-		return answer{}, problem{Status: http.StatusConflict, Code: "consent_link_impossible", Detail: "This console makes no consent links."}
-	}
-	session := r.viewer.Session()
-	if session == "" {
-		session = "program:" + r.actor().Ref.ID.String() // which no browser has
-	}
 	if !isForm(r.Request) {
 		if err := decode(r.Request, &struct{}{}); err != nil {
 			return answer{}, err
@@ -130,44 +123,62 @@ func (s *Server) requestConsent(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	number, directory, back := c.Number, t.ExternalID.String(), s.callbackURL(r.Request)
+	next := view.ConsentHref(c.Number)
+	if wanted := auth.LocalPath(form.Get("next")); wanted != "/" {
+		next = wanted
+	}
+	p, err := s.makeConsentLink(r, c, t, next)
+	if err != nil {
+		return answer{}, err
+	}
+	p.Next, p.Here = next, p.Here+"?next="+url.QueryEscape(next)
+	return consentAnswer(p, c, t), nil
+}
+
+// makeConsentLink asks for consent in the name of the signed-in browser, which comes back to next, and presents the link. A program's link is
+// answered by nobody: a check finds out what became of it. Whether the viewer may is the caller's to ask.
+func (s *Server) makeConsentLink(r request, c projections.Connection, t projections.Tenant, next string) (view.Consent, error) {
+	if s.Consents == nil {
+		return view.Consent{}, problem{Status: http.StatusConflict, Code: "consent_link_impossible", Detail: "This console makes no consent links."}
+	}
+	session := r.viewer.Session()
+	if session == "" {
+		session = "program:" + r.actor().Ref.ID.String() // which no browser has
+	}
+	directory, back := t.ExternalID.String(), s.callbackURL(r.Request)
 	if _, err := s.Provider.ConsentURL(directory, c.AppID, back, "any"); err != nil {
-		return answer{}, problem{
+		return view.Consent{}, problem{
 			Status: http.StatusConflict, Code: "consent_link_impossible",
 			Detail: "No link can be made: the application id of the connection is not one of Microsoft's. Correct it first.",
 		}
 	}
-	seq, err := s.Commands.RequestConsent(r.Context(), commands.RequestConsent{Actor: r.actor(), Connection: number})
+	seq, err := s.Commands.RequestConsent(r.Context(), commands.RequestConsent{Actor: r.actor(), Connection: c.Number})
 	if err != nil {
-		return answer{}, err
-	}
-	next := view.ConsentHref(number)
-	if wanted := auth.LocalPath(form.Get("next")); wanted != "/" {
-		next = wanted
+		return view.Consent{}, err
 	}
 	state, expires, err := s.Consents.Issue(r.Context(), consent.Request{
-		Session: session, Workspace: c.Workspace, Person: r.actor().Ref.ID, Connection: number, Directory: t.ExternalID, Next: next,
+		Session: session, Workspace: c.Workspace, Person: r.actor().Ref.ID, Connection: c.Number, Directory: t.ExternalID, Next: next,
 	})
 	if err != nil {
-		return answer{}, err
+		return view.Consent{}, err
 	}
 	link, err := s.Provider.ConsentURL(directory, c.AppID, back, state)
 	if err != nil {
-		return answer{}, err
+		return view.Consent{}, err
 	}
 	if _, err := s.Read.AwaitConnections(r.Context(), seq, 2*time.Second); err != nil {
-		return answer{}, err
+		return view.Consent{}, err
 	}
-	if c, t, err = s.connectionAndTenant(r); err != nil {
-		return answer{}, err
+	if c, err = s.Read.Connection(r.Context(), r.actor(), c.Number); err != nil {
+		return view.Consent{}, err
 	}
 	p, err := s.presentConsent(r, c, t)
 	if err != nil {
-		return answer{}, err
+		return p, err
 	}
 	made := view.PresentConsentLink(link, expires, t.Name, p.Permissions)
-	p.Link, p.Next, p.Here = &made, next, p.Here+"?next="+url.QueryEscape(next)
-	return consentAnswer(p, c, t), nil
+	p.Link = &made
+	return p, nil
 }
 
 // callbackURL is where the provider sends the browser back to; it has to be one of the application's reply addresses.
@@ -203,7 +214,9 @@ func (s *Server) consentCallback(r request) (answer, error) {
 	if refusal == "" && directory != strings.ToLower(asked.Directory.String()) {
 		refusal = domain.ReasonTenantTargetMismatch
 	}
-	seq, err := s.Commands.FinishConsent(r.Context(), commands.FinishConsent{Actor: r.actor(), Connection: asked.Connection, Refusal: refusal})
+	seq, err := s.Commands.FinishConsent(r.Context(), commands.FinishConsent{
+		Actor: r.actor(), Connection: asked.Connection, Refusal: refusal, Directory: directory,
+	})
 	if err != nil {
 		return answer{}, err
 	}

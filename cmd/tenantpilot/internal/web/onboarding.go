@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -10,11 +11,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/a-h/templ"
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
-	"tenantpilot/cmd/tenantpilot/internal/web/page"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
@@ -32,14 +31,17 @@ func (s *Server) onboardingRoutes(r *mux.Router) {
 	session := onboardingHref + "/{session}"
 	s.get(r, onboardingHref, s.onboardings)
 	s.post(r, onboardingHref, onboardingMedia, s.identifyTenant)
+	s.get(r, onboardingHref+"/new", s.newOnboarding)
 	s.get(r, session, s.onboarding)
-	s.post(r, session+"/connection", onboardingMedia, s.chooseOnboardingConnection)
-	s.post(r, session+"/provider-actions/{operation}/start", startMedia, s.startOnboardingCheck)
-	s.post(r, session+"/provider-bootstrap/start", bootstrapMedia, s.startBootstrap)
-	s.post(r, session+"/stop-rest", onboardingMedia, s.stopBootstrap)
-	s.post(r, session+"/take-over", onboardingMedia, s.takeOverOnboarding)
-	s.post(r, session+"/complete", onboardingMedia, s.completeOnboarding)
-	s.post(r, session+"/abandon", onboardingMedia, s.abandonOnboarding)
+	r.HandleFunc(session+"/stream", s.stream(s.onboardingParts)).Methods(http.MethodGet)
+	s.post(r, session+"/connection", onboardingMedia, s.inWizard(view.StepConnection, s.chooseOnboardingConnection))
+	s.post(r, session+"/changes/{change}", "", s.prepareConnection)
+	s.post(r, session+"/provider-actions/{operation}/start", startMedia, s.inWizard(view.StepVerified, s.startOnboardingCheck))
+	s.post(r, session+"/provider-bootstrap/start", bootstrapMedia, s.inWizard(view.StepBootstrap, s.startBootstrap))
+	s.post(r, session+"/stop-rest", onboardingMedia, s.inWizard(view.StepBootstrap, s.stopBootstrap))
+	s.post(r, session+"/take-over", onboardingMedia, s.inWizard("", s.takeOverOnboarding))
+	s.post(r, session+"/complete", onboardingMedia, s.inWizard(view.StepFinish, s.completeOnboarding))
+	s.post(r, session+"/abandon", onboardingMedia, s.inWizard("", s.abandonOnboarding))
 }
 
 // onboardings lists the sessions, the open ones first.
@@ -57,24 +59,23 @@ func (s *Server) onboardings(r request) (answer, error) {
 	}
 	return answer{
 		media: onboardingListMedia, value: map[string]any{"sessions": sessions}, title: "Onboarding",
-		page: func(shell view.Shell) templ.Component { return page.OnboardingPlainPage(shell, sessions) },
+		page: s.onboardingList(r, rows),
 	}, nil
 }
 
+// onboarding is a session: to programs its value, to people the wizard at the step of the address, or at the one that is due.
 func (s *Server) onboarding(r request) (answer, error) {
-	number, err := pathNumber(r.v("session"))
+	step, known := view.ParseStep(r.URL.Query().Get("step"))
+	if !known {
+		return answer{}, domain.InvalidField("/step", "unknown_step", "There is no such step.")
+	}
+	f, err := s.onboardingFacts(r, step)
 	if err != nil {
 		return answer{}, err
 	}
-	row, err := s.Read.Onboarding(r.Context(), r.actor(), number)
-	if err != nil {
-		return answer{}, err
-	}
-	session := view.PresentOnboardingSession(row)
-	return answer{
-		media: onboardingMedia, value: session, title: "Onboarding",
-		page: func(shell view.Shell) templ.Component { return page.OnboardingPlainSession(shell, session) },
-	}, nil
+	a, err := s.onboardingPage(r, f, 0, nil)
+	a.media, a.value = onboardingMedia, view.PresentOnboardingSession(f.Session)
+	return a, err
 }
 
 // onboardingChanged answers a change of a session with the session as it is afterwards: to programs its value, to people its page.
@@ -103,6 +104,9 @@ type identifyBody struct {
 func (s *Server) identifyTenant(r request) (answer, error) {
 	if err := r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapOnboardingManage); err != nil {
 		return answer{}, err
+	}
+	if isForm(r.Request) && prefersForm(r) {
+		return s.identifyInWizard(r)
 	}
 	var body identifyBody
 	if isForm(r.Request) {
@@ -298,7 +302,11 @@ func (s *Server) startOnboardingCheck(r request) (answer, error) {
 		return answer{}, err
 	}
 	facts.Reconsent = start.Reconsent
-	return presentStart(facts, result.Replayed), nil
+	a := presentStart(facts, result.Replayed)
+	if isForm(r.Request) && prefersForm(r) {
+		err = s.outcomeInWizard(r, &a, checkStep(start.Reconsent), view.PresentStart(facts), result.Seq)
+	}
+	return a, err
 }
 
 func (s *Server) countStart(result commands.StartResult) {
@@ -358,11 +366,12 @@ func (s *Server) startBootstrap(r request) (answer, error) {
 	for _, o := range result.Blocked {
 		told.PassedOver = append(told.PassedOver, view.PassedOver{Operation: o.Operation, Reason: o.Reason})
 	}
-	a := answer{media: bootstrapMedia, value: view.PresentBootstrap(told).Told(), redirect: view.OnboardingHref(number)}
+	outcome := view.PresentBootstrap(told)
+	a := answer{media: bootstrapMedia, value: outcome.Told()}
 	if result.Replayed {
 		a.header = map[string]string{"Idempotent-Replayed": "true"}
 	}
-	return a, nil
+	return a, s.outcomeInWizard(r, &a, view.StepBootstrap, outcome.StartOutcome, result.Seq)
 }
 
 func (s *Server) stopBootstrap(r request) (answer, error) {

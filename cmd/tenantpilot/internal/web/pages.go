@@ -75,7 +75,9 @@ func (s *Server) tenants(r request) (answer, error) {
 			list.Rows = append(list.Rows, view.PresentTenantRow(t, connections[t.ID], ""))
 		}
 	}
-	if len(list.Rows) == 0 {
+	if len(tenants) == 0 {
+		list.Empty = view.NoTenants(r.actor().May(domain.CapOnboardingManage))
+	} else if len(list.Rows) == 0 {
 		list.Empty = &view.Empty{Icon: "building-2", Title: "No tenants to show", Text: "No tenant that you can see matches.", Actions: []view.Button{{Label: "Show all", Href: "/admin/tenants"}}}
 	}
 	return answer{title: "Tenants", page: func(shell view.Shell) templ.Component { return page.TenantsPage(shell, list) }}, nil

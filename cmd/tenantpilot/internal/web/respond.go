@@ -311,7 +311,7 @@ func (s *Server) writePage(w http.ResponseWriter, r request, a answer) {
 // pages are the addresses of the navigation that exist.
 var pages = []string{
 	"/admin/operations", "/admin/tenants", "/admin/notifications", "/admin/settings", "/admin/search", "/admin/attempts", "/admin/audit",
-	"/admin/readiness", view.ConnectionsHref,
+	"/admin/readiness", view.ConnectionsHref, view.OnboardingsHref,
 }
 
 // shell is the frame around a page: who is looking, where they can go.

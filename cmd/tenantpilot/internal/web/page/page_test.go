@@ -96,6 +96,7 @@ func samples() map[string]templ.Component {
 	maps.Copy(all, connectionSamples())
 	maps.Copy(all, signInSamples())
 	maps.Copy(all, settingsSamples())
+	maps.Copy(all, onboardingSamples())
 	return all
 }
 

@@ -319,6 +319,16 @@
     });
   }
 
+  // Ctrl-Enter continues: it sends the step's form, or follows its link on.
+  document.addEventListener('keydown', (e) => {
+    if (e.key !== 'Enter' || !(e.ctrlKey || e.metaKey) || e.defaultPrevented || e.target.closest('dialog')) return;
+    const next = e.target.closest('form[data-continue]') ?? one('form[data-continue], a[data-continue]');
+    if (!next) return;
+    e.preventDefault();
+    // After the event: with Ctrl held in it, the browser would open what comes in another tab.
+    setTimeout(() => { if (next.matches('form')) next.requestSubmit(); else next.click(); });
+  });
+
   // The command palette: Ctrl-K from anywhere, arrows through what it found.
   document.addEventListener('keydown', (e) => {
     if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === 'k' && one('[data-palette]')) {

@@ -33,6 +33,8 @@ type Consent struct {
 	Link *ConsentLink
 	// Sent is what is known about the newest link; nil when there is none.
 	Sent *ConsentSent
+	// SentAbove says that the page tells about it elsewhere, where it moves by itself.
+	SentAbove bool
 	// Recheck says "I already consented"; nil where the viewer may not, or while a check runs.
 	Recheck *Button
 	// Running is the check that runs now.

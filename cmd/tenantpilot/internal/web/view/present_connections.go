@@ -23,9 +23,6 @@ func ConnectionHref(number int64) string {
 	return ConnectionsHref + "/" + strconv.FormatInt(number, 10)
 }
 
-// NewConnectionHref is the form of a new connection of a tenant.
-func NewConnectionHref(external string) string { return ConnectionsHref + "/new?tenant=" + external }
-
 // StartCheckHref is where a connection's check is started.
 func StartCheckHref(number int64) string {
 	return ConnectionHref(number) + "/actions/" + string(domain.OpConnectionCheck) + "/start"
@@ -215,7 +212,7 @@ func (f ConnectionsFacts) empty(shown int) *Empty {
 	}
 	e := &Empty{Icon: "plug", Title: "No provider connections yet", Text: "A connection says how a customer's directory is reached. Operations start through one."}
 	if f.MayManage {
-		e.Actions = []Button{{Label: "New connection", Href: ConnectionsHref + "/new", Variant: "primary"}}
+		e.Actions = []Button{{Label: "Connect a tenant", Href: NewOnboardingHref(""), Variant: "primary"}}
 	} else {
 		e.Text += " A manager of the workspace can create one."
 	}

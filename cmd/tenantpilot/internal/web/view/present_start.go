@@ -213,10 +213,13 @@ func stepHref(s domain.NextStep, reason domain.Reason, tenant string) string {
 		}
 		return href
 	}
+	if s.ActionType == domain.StepCreateConnection {
+		return NewOnboardingHref(tenant)
+	}
 	if s.ActionType == domain.StepConsent {
 		return s.Href
 	}
-	for _, prefix := range []string{"/admin/tenants", "/admin/t/", "/admin/operations", "/admin/notifications", "/admin/provider-connections"} {
+	for _, prefix := range []string{"/admin/tenants", "/admin/t/", "/admin/operations", "/admin/notifications", "/admin/provider-connections", OnboardingsHref} {
 		if strings.HasPrefix(s.Href, prefix) {
 			return s.Href
 		}

@@ -50,8 +50,8 @@ func canonicalState(c projections.Connection) CanonicalConnectionState {
 // PresentSummary is a tenant's provider summary: one state, one sentence, one call to action even when nothing is there.
 func PresentSummary(t projections.Tenant, connections []projections.Connection) TenantProviderSummary {
 	s := TenantProviderSummary{
-		State: "missing", CTAURL: NewConnectionHref(t.ExternalID.String()), NeedsDefaultConnection: true,
-		Sentence: "No provider connection yet, so no operation can start.", CTALabel: "Create a connection",
+		State: "missing", CTAURL: NewOnboardingHref(t.ExternalID.String()), NeedsDefaultConnection: true,
+		Sentence: "No provider connection yet, so no operation can start.", CTALabel: "Connect this tenant",
 	}
 	if len(connections) == 0 {
 		return s

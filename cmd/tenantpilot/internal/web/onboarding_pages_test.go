@@ -1,0 +1,127 @@
+package web_test
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"tenantpilot/domain"
+)
+
+// TestWizardMeetsWhatIsThere: a directory that is managed, one's own session, and somebody else's, each lead where work goes on; mistakes are
+// told on the step's page with what was entered.
+func TestWizardMeetsWhatIsThere(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	manager, owner := c.browser(t, "manager"), c.browser(t, "owner")
+	identify := func(directory string, more url.Values) message {
+		fields := url.Values{"entra_tenant_id": {directory}, "name": {"Wingtip"}, "groups": {"north, south"}}
+		for k, v := range more {
+			fields[k] = v
+		}
+		return form(fields)
+	}
+	says := func(res response, status int, texts ...string) {
+		t.Helper()
+		if res.status != status {
+			t.Errorf("%d, want %d: %s", res.status, status, clip(res.body))
+		}
+		for _, text := range texts {
+			if !strings.Contains(res.text(), text) {
+				t.Errorf("the page does not say %q", text)
+			}
+		}
+	}
+	says(manager.send(t, "POST", "/admin/onboarding", identify("wingtip.com", nil)), 422, "Give the directory id", `value="wingtip.com"`)
+	says(manager.send(t, "POST", "/admin/onboarding", identify(c.contoso.ExternalID.String(), nil)), 409, "is managed here already", "Open tenant")
+	directory := uuid.NewString()
+	begun := manager.send(t, "POST", "/admin/onboarding", identify(directory, nil))
+	session := begun.header.Get("Location")
+	if begun.status != http.StatusSeeOther || !strings.HasPrefix(session, "/admin/onboarding/") {
+		t.Fatalf("begun: %d to %q: %s", begun.status, session, clip(begun.body))
+	}
+	if again := manager.send(t, "POST", "/admin/onboarding", identify(directory, nil)); again.status != http.StatusSeeOther || again.header.Get("Location") != session {
+		t.Errorf("resumed: %d to %q", again.status, again.header.Get("Location"))
+	}
+	says(owner.send(t, "POST", "/admin/onboarding", identify(directory, nil)), 409, "Manager is onboarding Wingtip", "Take over")
+	says(owner.send(t, "GET", session), 200, "Manager is doing this onboarding", "Take over")
+	says(manager.send(t, "GET", session), 200, "2. Provider connection", "Create a connection")
+	says(manager.send(t, "GET", session+"?step=verify"), 200, "This step is locked until")
+	says(manager.send(t, "GET", session+"?step=dance"), 400)
+	says(manager.send(t, "POST", session+"/connection", form(url.Values{"display_name": {"Wingtip"}, "connection_type": {"odd"}, "app_id": {"mine"}})), 422, `value="mine"`)
+	says(owner.send(t, "POST", session+"/abandon", form(url.Values{"reason": {"x"}})), 409, "Somebody else is doing this onboarding")
+	res := manager.send(t, "POST", session+"/connection", form(url.Values{
+		"display_name": {"Wingtip"}, "connection_type": {"platform"}, "app_id": {"11111111-2222-3333-4444-555555555555"},
+	}))
+	if res.status != http.StatusSeeOther {
+		t.Fatalf("created: %d %s", res.status, clip(res.body))
+	}
+	says(manager.send(t, "GET", session), 200, "Credential of Wingtip", "Save credential and continue")
+	says(manager.send(t, "POST", session+"/changes/credential", form(url.Values{"kind": {"secret"}})), 422, "Enter the secret")
+	says(manager.send(t, "POST", session+"/changes/no-such"), 404)
+	if res := owner.send(t, "POST", session+"/take-over"); res.status != http.StatusSeeOther || res.header.Get("Location") != session {
+		t.Errorf("taken over: %d to %q", res.status, res.header.Get("Location"))
+	}
+	says(owner.send(t, "GET", session), 200, "Took the onboarding over", "Save credential and continue")
+	says(manager.send(t, "GET", session), 200, "Owner is doing this onboarding")
+	says(c.browser(t, "readonly").send(t, "GET", session), 200, "You can read this onboarding")
+	says(c.browser(t, "limited").send(t, "GET", session), 404)
+	if res := owner.send(t, "POST", session+"/abandon", form(url.Values{"reason": {"Contract was not signed"}})); res.status != http.StatusSeeOther {
+		t.Errorf("abandoned: %d %s", res.status, clip(res.body))
+	}
+	says(owner.send(t, "GET", "/admin/onboarding"), 200, "Contract was not signed", "Abandoned")
+	says(owner.send(t, "GET", session), 200, "This onboarding was abandoned", "Start again")
+}
+
+// TestWizardOnADisabledAndDegradedConnection: a disabled one is explained and enabled in place; a degraded verification is accepted with a
+// reason, and Start is not there while a check runs.
+func TestWizardOnADisabledAndDegradedConnection(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	c.enable(t, false)
+	c.settle(t)
+	manager := c.browser(t, "manager")
+	s := c.onboard(t, c.program(t, "manager"), c.contoso)
+	path := func(action string) string { return onboardingPath(s.ID, action) }
+	page := manager.send(t, "GET", path("")).text()
+	if !strings.Contains(page, "provider_connection_disabled") || !strings.Contains(page, path("/changes/enable")) {
+		t.Errorf("disabled: %s", clip([]byte(page)))
+	}
+	if res := manager.send(t, "POST", path("/changes/enable")); res.status != http.StatusSeeOther {
+		t.Fatalf("enable: %d %s", res.status, clip(res.body))
+	}
+	verify := path("?step=verify")
+	start := path("/provider-actions/provider.connection.check/start")
+	if page = manager.send(t, "GET", verify).text(); !strings.Contains(page, `action="`+start+`"`) {
+		t.Error("no way to verify")
+	}
+	fields := url.Values{"attempt_id": {uuid.NewString()}, "step": {"verify"}}
+	for range 2 { // a reload of the answer starts nothing
+		if res := manager.send(t, "POST", start, form(fields)); res.status != http.StatusOK || !strings.Contains(res.text(), `data-outcome="accepted"`) {
+			t.Fatalf("verify: %d %s", res.status, clip(res.body))
+		}
+	}
+	if page = manager.send(t, "GET", verify).text(); strings.Contains(page, `action="`+start+`"`) || !strings.Contains(page, "Refresh") {
+		t.Error("a check runs: Start should be hidden and Refresh there")
+	}
+	if page = c.browser(t, "readonly").send(t, "GET", verify).text(); !strings.Contains(page, "Verification report") {
+		t.Error("who may only read does not see the report")
+	}
+	must(t, c.commands.EndRun(t.Context(), c.work(t), domain.Ending{Outcome: domain.Succeeded}, &domain.Finding{State: domain.VerificationDegraded, Granted: []string{"Directory.Read.All"}}))
+	c.settle(t)
+	if page = manager.send(t, "GET", path("?step=finish")).text(); !strings.Contains(page, "Why is the degraded verification acceptable?") {
+		t.Errorf("degraded: %s", clip([]byte(page)))
+	}
+	if res := manager.send(t, "POST", path("/complete"), form(url.Values{})); res.status != http.StatusUnprocessableEntity || !strings.Contains(res.text(), "The verification is degraded") {
+		t.Errorf("without a reason: %d", res.status)
+	}
+	if res := manager.send(t, "POST", path("/complete"), form(url.Values{"reason": {"Roles are not licensed"}})); res.status != http.StatusSeeOther {
+		t.Errorf("completed: %d %s", res.status, clip(res.body))
+	}
+	if page = manager.send(t, "GET", path("")).text(); !strings.Contains(page, "First three things to do") || !strings.Contains(page, "Roles are not licensed") {
+		t.Errorf("finished: %s", clip([]byte(page)))
+	}
+}

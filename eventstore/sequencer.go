@@ -16,7 +16,8 @@ var errFencedSequencer = errors.New("another sequencer took over")
 
 // RunSequencer numbers committed events until ctx ends. Any process may run it: one holds the lease and works, the others wait for it
 // to run out. The proof that nothing is skipped or turned round stands beside sequence_events in the migrations; what this loop adds is
-// only when it is called. A crash anywhere here leaves the events pending, and the next owner numbers them.
+// only when it is called. A crash anywhere here leaves the events pending, and the next owner numbers them. While it has the lease it keeps one
+// connection of its own, which the pool does not count.
 func (s *Store) RunSequencer(ctx context.Context) error {
 	me := uuid.New()
 	for ctx.Err() == nil {

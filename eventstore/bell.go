@@ -59,6 +59,10 @@ func (s *Store) listenOnce(ctx context.Context) error {
 			return err
 		}
 	}
+	// The server that answers now may be a copy that was promoted and lacks the newest events: what was read from the former one is not
+	// to be trusted, and numbers are given again.
+	s.tail.forget()
+	s.cache.forget()
 	s.appended.ring()
 	s.sequenced.ring()
 	s.published.ring()

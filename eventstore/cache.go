@@ -9,7 +9,8 @@ import (
 )
 
 // cache keeps folded states of streams, any of which may be behind the database: every append checks the versions it was decided on,
-// so a stale entry costs a retry and never a wrong decision. States are values that nobody mutates.
+// so a stale entry costs a retry and never a wrong decision. listen forgets all of it when the server may be another. States are values that
+// nobody mutates.
 type cache struct {
 	mu    sync.Mutex
 	size  int
@@ -65,4 +66,10 @@ func (c *cache) drop(streams ...uuid.UUID) {
 	for _, s := range streams {
 		delete(c.items, s)
 	}
+}
+
+func (c *cache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.items)
 }

@@ -16,7 +16,8 @@ var errFencedSequencer = errors.New("another sequencer took over")
 
 // RunSequencer numbers committed events until ctx ends. Any process may run it: one holds the lease and works, the others wait for it
 // to run out. The proof that nothing is skipped or turned round stands beside sequence_events in the migrations; what this loop adds is
-// only when it is called. A crash anywhere here leaves the events pending, and the next owner numbers them.
+// only when it is called. A crash anywhere here leaves the events pending, and the next owner numbers them. While it has the lease it keeps one
+// connection of its own, which the pool does not count.
 func (s *Store) RunSequencer(ctx context.Context) error {
 	me := uuid.New()
 	for ctx.Err() == nil {
@@ -51,15 +52,26 @@ func (s *Store) claimSequencer(ctx context.Context, me uuid.UUID) (int64, error)
 	return *epoch, nil
 }
 
+// sequenceWhileLeased numbers on one connection, so that it ends with the server's memory: one that crashed, or a copy that was promoted, may
+// draw seqs again that were drawn before and lost, and the floor must not outlive that. A pool would hide it behind a new connection.
 func (s *Store) sequenceWhileLeased(ctx context.Context, me uuid.UUID, epoch int64) error {
+	pooled, err := s.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("connect sequencer: %w", err)
+	}
+	conn := pooled.Hijack() // nobody else waits for it
+	defer closeConn(ctx, conn)
 	renewed := time.Now()
 	var f floor
 	for {
 		appended := s.appended.next()
-		if err := f.look(ctx, s.pool); err != nil {
-			return err
+		if err := f.look(ctx, conn); err != nil {
+			if conn.IsClosed() || ctx.Err() != nil {
+				return err
+			}
+			s.log.Warn("sequencer looks at everything that is pending", "err", err)
 		}
-		grew, err := s.sequence(ctx, epoch, &f)
+		grew, err := s.sequence(ctx, conn, epoch, &f)
 		if err != nil {
 			return err
 		}
@@ -91,11 +103,11 @@ func (s *Store) sequenceWhileLeased(ctx context.Context, me uuid.UUID, epoch int
 }
 
 // sequence numbers one batch and says whether the log grew.
-func (s *Store) sequence(ctx context.Context, epoch int64, f *floor) (bool, error) {
+func (s *Store) sequence(ctx context.Context, db Querier, epoch int64, f *floor) (bool, error) {
 	var fenced bool
 	var first, last *int64
 	var full *bool
-	err := s.pool.QueryRow(ctx, `select fenced, first, last, full_batch from sequence_events($1, $2, $3)`, epoch, sequencerBatch, f.seq).
+	err := db.QueryRow(ctx, `select fenced, first, last, full_batch from sequence_events($1, $2, $3)`, epoch, sequencerBatch, f.seq).
 		Scan(&fenced, &first, &last, &full)
 	if err != nil {
 		return false, fmt.Errorf("sequence events: %w", err)
@@ -122,7 +134,7 @@ type floor struct {
 // floorEvery is how often the sequencer asks what is under way.
 const floorEvery = 500 * time.Millisecond
 
-// look asks what is under way, at most every floorEvery.
+// look asks what is under way, at most every floorEvery. When it cannot know, the floor is where the log began.
 func (f *floor) look(ctx context.Context, db Querier) error {
 	if time.Since(f.looked) < floorEvery {
 		return nil
@@ -131,6 +143,7 @@ func (f *floor) look(ctx context.Context, db Querier) error {
 	var drawn int64
 	var open []string
 	if err := db.QueryRow(ctx, `select last_seq, transactions from appends_under_way()`).Scan(&drawn, &open); err != nil {
+		*f = floor{looked: f.looked}
 		return fmt.Errorf("ask for appends under way: %w", err)
 	}
 	if f.next == 0 {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"tenantpilot/domain"
 )
@@ -247,21 +246,14 @@ func (c *consumer) next(ctx context.Context, after int64) (Batch, error) {
 	return Batch{Events: events, After: after, UpTo: upTo}, err
 }
 
-// move locks the projection for this batch and moves its checkpoint. False when another consumer of the group holds it or has moved it: the
-// place that it would be moved from is taken then.
-func (c *consumer) move(ctx context.Context, db interface {
-	Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error)
-}, b Batch,
-) (bool, error) {
-	tag, err := db.Exec(ctx, `insert into checkpoint_moves (projection, version, after, position)
-		select projection, version, $3, $4 from followers where projection = $1 and version = $2
-			and not exists (select from checkpoint_moves m where m.projection = $1 and m.version = $2 and m.after >= $3)
-		for update skip locked
-		on conflict do nothing`, c.group(), c.cfg.Version, b.After, b.UpTo)
+// move locks the projection for this batch and moves its checkpoint. False when another consumer of the group holds it, or when it does not
+// stand where the batch begins: another moved it, a rebuild put other rows there, or the server lost moves that it had acknowledged.
+func (c *consumer) move(ctx context.Context, db Querier, b Batch) (moved bool, err error) {
+	err = db.QueryRow(ctx, `select move_checkpoint($1, $2, $3, $4)`, c.group(), c.cfg.Version, b.After, b.UpTo).Scan(&moved)
 	if err != nil {
 		return false, fmt.Errorf("move checkpoint: %w", err)
 	}
-	return tag.RowsAffected() == 1, nil
+	return moved, nil
 }
 
 // tidy deletes what this consumer's earlier moves have left behind, now and then. It begins where it last ended, past rows that are dead

@@ -13,7 +13,7 @@ import (
 const tailSize = 1000
 
 // tail is the newest events that this process has read, without gaps, so that many consumers which stand near the end cost one read.
-// Numbered events never change, so there is nothing to invalidate.
+// Numbered events never change while the server keeps what it has acknowledged; listen forgets all of it when the server may be another.
 type tail struct {
 	mu     sync.Mutex
 	events []Event
@@ -61,6 +61,13 @@ func (t *tail) keep(events []Event, limit int) {
 	if drop := len(t.events) - tailSize; drop > 0 {
 		t.events = slices.Clone(t.events[drop:])
 	}
+}
+
+// forget drops what is kept.
+func (t *tail) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.events = nil
 }
 
 func (s *Store) queryAfter(ctx context.Context, after int64, limit int) ([]Event, error) {

@@ -68,7 +68,8 @@ func run(args []string, out, errOut io.Writer) int {
 		}
 		head, err := evidence.OpenHead(string(text), key)
 		if err != nil {
-			return failed(out, fmt.Errorf("your earlier head: %w", err))
+			f := evidence.AsFault(err)
+			return failed(out, &evidence.Fault{Name: f.Name, Text: "your earlier head: " + f.Text})
 		}
 		earlier = &head
 	}

@@ -53,20 +53,12 @@ func (s *Server) attempts(r request) (answer, error) {
 	return answer{
 		title: "Attempts", media: "application/json", value: view.PresentAttemptItems(lines, older), header: nextLink(list.Older),
 		csv: func(w io.Writer) error {
-			var all []projections.AttemptLine
 			f := counted
-			for f.Limit = 200; len(all) < exportLimit; {
+			f.Limit = 200
+			return view.WriteAttemptsCSV(w, everyPage(func() ([]projections.AttemptLine, bool, error) {
 				lines, _, older, err := s.Read.ListAttempts(ctx, r.actor(), f)
-				if err != nil {
-					return err
-				}
-				all = append(all, lines...)
-				if !older || len(lines) == 0 {
-					break
-				}
-				f.After = lines[len(lines)-1].Cursor()
-			}
-			return view.WriteAttemptsCSV(w, all)
+				return lines, older, err
+			}, func(last projections.AttemptLine) { f.After = last.Cursor() }))
 		},
 		csvName: "attempts.csv",
 		page:    func(shell view.Shell) templ.Component { return page.AttemptsPage(shell, list) },

@@ -44,21 +44,13 @@ func (s *Server) audit(r request) (answer, error) {
 	}, nil
 }
 
-// exportAudit writes the events of the filter, not only those of the page, newest first.
+// exportAudit writes all events of the filter, not only those of the page, newest first.
 func (s *Server) exportAudit(r request, f projections.AuditFilter, w io.Writer) error {
-	var all []projections.AuditLine
-	for f.Limit = 1000; len(all) < exportLimit; {
+	f.Limit = 1000
+	return view.WriteAuditCSV(w, everyPage(func() ([]projections.AuditLine, bool, error) {
 		lines, _, older, err := s.Read.ListAudit(r.Context(), r.actor(), f)
-		if err != nil {
-			return err
-		}
-		all = append(all, lines...)
-		if !older || len(lines) == 0 {
-			break
-		}
-		f.Older = lines[len(lines)-1].Position
-	}
-	return view.WriteAuditCSV(w, all)
+		return lines, older, err
+	}, func(last projections.AuditLine) { f.Older = last.Position }))
 }
 
 // auditEvent is one event: what it says, what it changed, and what it belongs to.

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 
 	"tenantpilot/commands"
 	"tenantpilot/domain"
+	"tenantpilot/eventstore"
 )
 
 // tell makes a story on contoso: accepted, joined, busy, blocked, and ended; and a blocked start in their workspace.
@@ -372,4 +374,35 @@ func (c *console) eventOf(t *testing.T, stream uuid.UUID) string {
 	t.Helper()
 	c.settle(t)
 	return fmt.Sprintf("/admin/audit/%d", c.count(t, `select min(position) from audit_log where stream = $1`, stream))
+}
+
+// An export of the log is whole however long it is.
+func TestALongAuditExportIsWhole(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	const batches, each = 12, 900
+	stream := domain.TenantStream(c.ours, c.contoso.ExternalID)
+	for i := range batches {
+		_, err := c.store.Transact(t.Context(), eventstore.Request{Workspace: c.ours, At: time.Now().UTC()}, func(ctx context.Context, u *eventstore.Unit) error {
+			if _, _, err := eventstore.Load[domain.Tenant](ctx, u, stream); err != nil {
+				return err
+			}
+			for j := range each {
+				u.Append(stream, domain.TenantRenamed{Name: fmt.Sprintf("Contoso %d", i*each+j)})
+			}
+			return nil
+		})
+		must(t, err)
+	}
+	c.settle(t)
+	rows, err := csv.NewReader(strings.NewReader(c.program(t, "readonly").send(t, "GET", "/admin/audit?range=all&format=csv").text())).ReadAll()
+	must(t, err)
+	if want := c.count(t, `select count(*) from events where workspace = $1`, c.ours) + 1; len(rows) != want || want < batches*each {
+		t.Fatalf("%d rows, want %d", len(rows), want)
+	}
+	for i, row := range rows[2:] {
+		if above, here := rows[i+1][0], row[0]; len(above) < len(here) || len(above) == len(here) && above <= here {
+			t.Fatalf("row %d: position %s after %s", i+2, here, above)
+		}
+	}
 }

@@ -2,7 +2,6 @@ package web
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -263,18 +262,6 @@ func (s *Server) writeJSON(w http.ResponseWriter, status int, media string, valu
 	w.Header().Set("Content-Type", media)
 	w.WriteHeader(status)
 	_, _ = w.Write(append(b, '\n'))
-}
-
-func (s *Server) writeCSV(w http.ResponseWriter, r request, a answer) {
-	var buffer bytes.Buffer
-	if err := a.csv(&buffer); err != nil {
-		s.fail(w, r.Request, err)
-		return
-	}
-	w.Header().Set("Content-Type", "text/csv; charset=utf-8")
-	w.Header().Set("Content-Disposition", `attachment; filename="`+cmp.Or(a.csvName, "operations.csv")+`"`)
-	w.WriteHeader(a.status)
-	_, _ = w.Write(buffer.Bytes())
 }
 
 // writePage renders into a buffer first, so that a failing template is a clean error.

@@ -73,26 +73,14 @@ func (s *Server) operations(r request) (answer, error) {
 	return a, nil
 }
 
-// exportLimit is the most runs of one export.
-const exportLimit = 10_000
-
-// exportRuns writes the runs of the filter, not only those of the page, newest first.
+// exportRuns writes all runs of the filter, not only those of the page, newest first.
 func (s *Server) exportRuns(r request, f view.OperationsFacts, w io.Writer) error {
 	filter := f.Filter.RunFilter
 	filter.Limit, filter.Before = 200, projections.Cursor{}
-	var all []projections.RunLine
-	for len(all) < exportLimit {
+	return view.WriteRunsCSV(w, everyPage(func() ([]projections.RunLine, bool, error) {
 		lines, _, older, err := s.Read.ListRuns(r.Context(), r.actor(), filter)
-		if err != nil {
-			return err
-		}
-		all = append(all, lines...)
-		if !older || len(lines) == 0 {
-			break
-		}
-		filter.After = lines[len(lines)-1].Cursor()
-	}
-	return view.WriteRunsCSV(w, all)
+		return lines, older, err
+	}, func(last projections.RunLine) { filter.After = last.Cursor() }))
 }
 
 // Parameters that the list's stream has besides the list's own: the runs on the page, and where the page begins.

@@ -1,9 +1,8 @@
 package view
 
 import (
-	"encoding/csv"
-	"fmt"
 	"io"
+	"iter"
 	"net/url"
 	"strconv"
 	"strings"
@@ -308,10 +307,11 @@ func PresentAttemptItems(lines []projections.AttemptLine, older bool) AttemptIte
 }
 
 // WriteAttemptsCSV writes attempts as a spreadsheet, times in UTC.
-func WriteAttemptsCSV(w io.Writer, lines []projections.AttemptLine) error {
-	out := csv.NewWriter(w)
-	rows := [][]string{{"attempt", "at", "operation", "outcome", "reason", "tenant", "directory_id", "connection", "run", "started_by", "trigger", "surface"}}
-	for _, a := range PresentAttemptItems(lines, false).Items {
+func WriteAttemptsCSV(w io.Writer, pages iter.Seq2[[]projections.AttemptLine, error]) error {
+	return writeCSV(w, []string{
+		"attempt", "at", "operation", "outcome", "reason", "tenant", "directory_id", "connection", "run", "started_by", "trigger", "surface",
+	}, pages, func(l projections.AttemptLine) []string {
+		a := PresentAttemptItems([]projections.AttemptLine{l}, false).Items[0]
 		connection, run := "", ""
 		if a.Connection != nil {
 			connection = strconv.FormatInt(*a.Connection, 10)
@@ -319,15 +319,11 @@ func WriteAttemptsCSV(w io.Writer, lines []projections.AttemptLine) error {
 		if a.Run != nil {
 			run = strconv.FormatInt(*a.Run, 10)
 		}
-		rows = append(rows, []string{
+		return []string{
 			a.Attempt, instantCell(a.At), a.Operation, a.Outcome, String(a.Reason), plainCell(a.Label), a.Tenant, connection, run,
 			plainCell(a.Initiator.Name), a.Trigger, plainCell(a.Surface),
-		})
-	}
-	if err := out.WriteAll(rows); err != nil {
-		return fmt.Errorf("write csv: %w", err)
-	}
-	return nil
+		}
+	})
 }
 
 // ReceiptPage is the decision on one attempt, as a page.

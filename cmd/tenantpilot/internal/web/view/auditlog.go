@@ -1,10 +1,10 @@
 package view
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"net/url"
 	"slices"
 	"strconv"
@@ -396,16 +396,8 @@ func PresentAuditItems(lines []projections.AuditLine, older bool) AuditItems {
 }
 
 // WriteAuditCSV writes events as a spreadsheet.
-func WriteAuditCSV(w io.Writer, lines []projections.AuditLine) error {
-	out := csv.NewWriter(w)
-	rows := [][]string{AuditCSVHeader()}
-	for _, l := range lines {
-		rows = append(rows, AuditCSVRow(l))
-	}
-	if err := out.WriteAll(rows); err != nil {
-		return fmt.Errorf("write csv: %w", err)
-	}
-	return nil
+func WriteAuditCSV(w io.Writer, pages iter.Seq2[[]projections.AuditLine, error]) error {
+	return writeCSV(w, AuditCSVHeader(), pages, AuditCSVRow)
 }
 
 // AuditEventPage is one event: what happened, what it changed, and what it belongs to.

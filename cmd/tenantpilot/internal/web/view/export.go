@@ -1,9 +1,11 @@
 package view
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
 	"io"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -11,15 +13,37 @@ import (
 	"tenantpilot/projections"
 )
 
+// writeCSV writes a spreadsheet of rows that come page by page, each when it is there: a long list is never whole in memory.
+func writeCSV[L any](w io.Writer, header []string, pages iter.Seq2[[]L, error], row func(L) []string) error {
+	out := csv.NewWriter(w)
+	err := out.Write(header)
+	for page, failed := range pages {
+		if failed != nil {
+			return failed
+		}
+		for _, l := range page {
+			if err == nil {
+				err = out.Write(row(l))
+			}
+		}
+		if err != nil {
+			break
+		}
+	}
+	out.Flush()
+	if err = cmp.Or(err, out.Error()); err != nil {
+		return fmt.Errorf("write csv: %w", err)
+	}
+	return nil
+}
+
 // WriteRunsCSV writes runs as a spreadsheet, times in UTC. A text that a spreadsheet would take for a formula gets an apostrophe in front:
 // names come from customers' directories.
-func WriteRunsCSV(w io.Writer, lines []projections.RunLine) error {
-	out := csv.NewWriter(w)
-	rows := [][]string{{
+func WriteRunsCSV(w io.Writer, pages iter.Seq2[[]projections.RunLine, error]) error {
+	return writeCSV(w, []string{
 		"run", "operation", "tenant", "directory_id", "connection", "status", "outcome", "reason", "started_by", "trigger",
 		"queued_at", "started_at", "ended_at", "summary",
-	}}
-	for _, l := range lines {
+	}, pages, func(l projections.RunLine) []string {
 		outcome, reason := "", ""
 		if l.Outcome != nil {
 			outcome = string(*l.Outcome)
@@ -27,16 +51,12 @@ func WriteRunsCSV(w io.Writer, lines []projections.RunLine) error {
 		if l.Reason != nil {
 			reason = string(*l.Reason)
 		}
-		rows = append(rows, []string{
+		return []string{
 			strconv.FormatInt(l.Number, 10), string(l.Operation), plainCell(l.TenantName), l.TenantExternal.String(), plainCell(l.ConnectionLabel),
 			string(l.Status), outcome, reason, plainCell(initiator(l).Name), string(l.Trigger),
 			instantCell(l.AcceptedAt), instantCell(at(l.StartedAt)), instantCell(at(l.EndedAt)), plainCell(l.Summary),
-		})
-	}
-	if err := out.WriteAll(rows); err != nil {
-		return fmt.Errorf("write csv: %w", err)
-	}
-	return nil
+		}
+	})
 }
 
 func plainCell(s string) string {

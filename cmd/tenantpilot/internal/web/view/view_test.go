@@ -121,7 +121,7 @@ func TestWriteRunsCSVTakesTheFormulasOut(t *testing.T) {
 	var out strings.Builder
 	line := projections.RunLine{TenantName: `=HYPERLINK("http://evil")`, InitiatorName: "@kim"}
 	line.Number, line.AcceptedAt = 7, time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
-	if err := WriteRunsCSV(&out, []projections.RunLine{line}); err != nil {
+	if err := WriteRunsCSV(&out, func(yield func([]projections.RunLine, error) bool) { yield([]projections.RunLine{line}, nil) }); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`"'=HYPERLINK(""http://evil"")"`, ",'@kim,", "2026-11-21T09:00:00Z"} {

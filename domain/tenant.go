@@ -107,7 +107,7 @@ func (t Tenant) PutOnHold(reason string, until time.Time) ([]Event, error) {
 	if !t.Exists() {
 		return nil, ErrNotFound()
 	}
-	reason, err := holdReason(reason)
+	reason, err := statedReason(reason)
 	if err != nil {
 		return nil, err
 	}
@@ -119,15 +119,15 @@ func (t Tenant) Release(reason string) ([]Event, error) {
 	if !t.Exists() {
 		return nil, ErrNotFound()
 	}
-	reason, err := holdReason(reason)
+	reason, err := statedReason(reason)
 	if err != nil || t.Hold.Reason == "" {
 		return nil, err
 	}
 	return []Event{TenantReleased{Reason: reason}}, nil
 }
 
-// holdReason is a text of at most 120 characters on one line.
-func holdReason(s string) (string, error) {
+// statedReason is why somebody holds, releases or disables: a text of at most 120 characters on one line.
+func statedReason(s string) (string, error) {
 	if strings.TrimSpace(s) == "" {
 		return "", InvalidField("/reason", "required", "Say why.")
 	}

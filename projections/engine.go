@@ -51,7 +51,17 @@ type ReadModel interface {
 // All lists the read models and process managers that a running product needs.
 func All() []Projection {
 	return []Projection{
-		Runs{}, Attempts{}, Connections{}, Tenants{}, Members{}, Work{}, Directory{}, ReservationList{}, Audit{}, Notifier{}, AttemptReplays{},
+		Runs{},
+		Attempts{},
+		Connections{},
+		Tenants{},
+		Members{},
+		Work{},
+		Directory{},
+		ReservationList{},
+		Audit{},
+		Notifier{},
+		AttemptReplays{},
 		OnboardingList{},
 	}
 }

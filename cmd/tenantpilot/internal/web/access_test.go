@@ -52,8 +52,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 	picks := want{"owner": 400, "operator": 400, "readonly": 400, "limited": 400, "stranger": 400, "platform": 404, "nobody": 404} // without attempts
 	noPreview := want{"owner": 404, "operator": 404, "readonly": 404, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	checks := map[string]want{
-		"GET /kept-form":          kept,
-		"POST /kept-form/discard": kept,
+		"GET /kept-form":                                                      kept,
+		"POST /kept-form/discard":                                             kept,
 		"POST " + startPath(c.contoso, domain.OpGroupsSync):                   starts,
 		"POST " + connectionPath(c.conn, domain.OpGroupsSync):                 starts,
 		"POST " + groupsPath(c.contoso):                                       starts,

@@ -326,7 +326,8 @@ func TestALifeOfAConnection(t *testing.T) {
 	if res.status != http.StatusUnprocessableEntity || !strings.Contains(res.text(), "would have ended already") || !strings.Contains(res.text(), `value="Old"`) {
 		t.Errorf("hold until the past: %d", res.status)
 	}
-	if res := p.send(t, "POST", connectionAt(conn)+"/changes/disable", jsonBody(`{}`)); res.status != http.StatusBadRequest || res.problem(t).Errors[0].Pointer != "/reason" {
+	if res := p.send(t, "POST", connectionAt(conn)+"/changes/disable", jsonBody(`{}`)); res.status != http.StatusBadRequest || res.problem(t).Errors[0].Pointer != "/reason" ||
+		res.problem(t).Errors[0].Message != "Say why." {
 		t.Errorf("disable without a reason, as a program: %d %s", res.status, res.body)
 	}
 	res = b.send(t, "POST", "/admin/provider-connections", form(url.Values{"tenant": {c.tailspn.ExternalID.String()}, "displayName": {"X"}, "connectionType": {"dedicated"}}))
@@ -716,6 +717,7 @@ func TestRotatingACredential(t *testing.T) {
 	}
 	for name, bad := range map[string]string{
 		"kept secret of another kind": `{"kind":"certificate"}`, "lines": `{"kind":"secret","secret":"hush-hush\nx"}`, "no date": `{"kind":"federated","expiresAt":"soon"}`,
+		"over already":   `{"kind":"secret","secret":"hush-hush","expiresAt":"2020-11-27"}`,
 		"unknown member": `{"kind":"secret","password":"hush-hush"}`,
 	} {
 		if res := p.send(t, "POST", here, jsonBody(bad)); res.status != http.StatusBadRequest || strings.Contains(res.text(), "hush") {

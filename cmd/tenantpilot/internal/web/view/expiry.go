@@ -66,11 +66,12 @@ func (e CredentialExpiry) Text(now time.Time) string {
 	}
 }
 
-// presentExpiry is a notification of a credential that comes near its end: the days are those that are left now. It leads to the tenant.
+// presentExpiry is a notification of a credential that comes near its end: the days are those that are left now. It leads to
+// the connection, where the credential is replaced.
 func presentExpiry(n projections.Notification, tenants map[uuid.UUID]string, index int, now time.Time) Notification {
 	e := CredentialExpiry{At: *n.Until}
 	return Notification{
-		ID: int64(index), Tenant: tenants[n.Tenant], At: n.CreatedAt, Unread: n.ReadAt == nil,
+		ID: int64(index), Href: ConnectionHref(*n.Connection), Tenant: tenants[n.Tenant], At: n.CreatedAt, Unread: n.ReadAt == nil,
 		Title: e.Text(now), Text: "It ends " + Absolute(e.At) + ". Replace it before then, or every operation on its connections is blocked.",
 		Badge: Badge{Icon: "key-round", Word: "Credential", Tone: e.Tone(now)},
 	}

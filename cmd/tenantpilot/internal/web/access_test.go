@@ -30,6 +30,9 @@ func TestWhoMayDoWhat(t *testing.T) {
 	holds := want{"owner": 200, "manager": 403, "operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
 	everybody := want{"owner": 200, "manager": 200, "readonly": 200, "limited": 200, "stranger": 200, "platform": 200, "nobody": 200}
 	renames := want{"owner": 400, "manager": 403, "operator": 403, "readonly": 403, "limited": 403, "stranger": 400, "platform": 404, "nobody": 404}
+	describes := want{"owner": 200, "manager": 200, "operator": 403, "both": 403, "readonly": 403, "limited": 404, "stranger": 404, "platform": 404, "nobody": 404}
+	unseen := maps.Clone(describes) // without the tag of what is changed
+	unseen["owner"], unseen["manager"] = 428, 428
 	noHolds := maps.Clone(holds)
 	delete(noHolds, "owner")
 	consent := consentPath(c.conn)
@@ -62,6 +65,8 @@ func TestWhoMayDoWhat(t *testing.T) {
 		"GET " + fmt.Sprintf("/admin/t/%s/operations/%d", own, run.RunNumber): views,
 		"GET /admin/t/" + own + "/operations":                                 views,
 		"GET /admin/tenants/" + own:                                           views,
+		"GET /admin/tenants/" + own + "/edit":                                 describes,
+		"POST /admin/tenants/" + own + "/edit":                                unseen,
 		"GET /admin/t/" + own + "/start":                                      views,
 		"POST " + runPath(run.RunNumber) + "/cancel":                          cancels,
 		"GET " + consent:                                                      views,
@@ -195,6 +200,8 @@ func TestAbsentAndHiddenAreTheSameBytes(t *testing.T) {
 		{"GET", runPath(run.RunNumber) + "/evidence", runPath(run.RunNumber+1_000_000) + "/evidence"},
 		{"GET", "/admin/t/" + hidden + "/evidence", "/admin/t/" + absent.ExternalID.String() + "/evidence"},
 		{"GET", "/admin/tenants/" + hidden, "/admin/tenants/" + absent.ExternalID.String()},
+		{"GET", "/admin/tenants/" + hidden + "/edit", "/admin/tenants/" + absent.ExternalID.String() + "/edit"},
+		{"POST", "/admin/tenants/" + hidden + "/edit", "/admin/tenants/" + absent.ExternalID.String() + "/edit"},
 		{"GET", "/admin/t/" + hidden + "/operations", "/admin/t/" + absent.ExternalID.String() + "/operations"},
 		{"GET", "/admin/t/" + hidden + "/start", "/admin/t/" + absent.ExternalID.String() + "/start"},
 		{

@@ -130,6 +130,12 @@ func (s *Server) tenantPage(r request, t projections.Tenant, connections []proje
 	if r.actor().May(domain.CapHoldManage) {
 		p.Buttons = append(p.Buttons, view.HoldButton(t.ExternalID.String(), onHold(t)))
 	}
+	if r.actor().May(domain.CapTenantManage) {
+		p.Buttons = append(p.Buttons, view.Button{Label: "Edit", Icon: "settings", Href: view.TenantEditHref(t.ExternalID.String()), Dialog: true})
+	}
+	if len(t.Groups) > 0 {
+		p.Facts = append(p.Facts, view.Fact{Label: "Groups", Text: strings.Join(t.Groups, ", ")})
+	}
 	start := "/admin/t/" + t.ExternalID.String() + "/start"
 	for _, o := range domain.Catalogue() {
 		if !r.actor().May(o.Capability) {

@@ -6,11 +6,14 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
 
 	"tenantpilot/commands"
@@ -477,21 +480,43 @@ func TestNoLegacyStateAnywhere(t *testing.T) {
 			}
 		}
 	}
-	if n := c.count(t, `select count(*) from information_schema.columns where table_name in ('provider_connections', 'tenants') and column_name = any($1)`, legacyNames); n != 0 {
+	// No table at all has such a column.
+	if n := c.count(t, `select count(*) from information_schema.columns where table_schema = 'public' and column_name = any($1)`, legacyNames); n != 0 {
 		t.Errorf("%d columns have a legacy name", n)
 	}
 	if n := c.count(t, `select count(*) from information_schema.columns where table_name = 'provider_connections' and column_name in ('is_enabled', 'consent_status', 'verification_status')`); n != 3 {
 		t.Errorf("%d of the three axes are columns", n)
 	}
+	// What has a "status" of its own is no connection: an answer, a run, a problem.
+	others := map[string]bool{"ProviderStartOutcome": true, "OnboardingBootstrapStartOutcome": true, "RunReference": true, "Readiness": true, "Problem": true}
 	for name, schema := range c.contract.doc.Components.Schemas {
-		if !strings.Contains(name, "ProviderConnection") && !strings.Contains(name, "System") {
-			continue
-		}
-		for _, key := range legacyNames {
-			if schema.Value.Properties[key] != nil {
-				t.Errorf("schema %s has %s", name, key)
+		must(t, schema.WalkSubtree(func(pointer string, s *openapi3.SchemaRef) error {
+			for _, key := range legacyNames {
+				if s.Value.Properties[key] != nil && (key != "status" || !others[name]) {
+					t.Errorf("schema %s%s has %s", name, pointer, key)
+				}
+			}
+			return nil
+		}))
+	}
+	// Events as they are stored: all that there are samples of, and what this console has recorded.
+	files, err := filepath.Glob("../../../../domain/testdata/events/*.json")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d samples of events: %v", len(files), err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		must(t, err)
+		var tree any
+		must(t, json.Unmarshal(raw, &tree))
+		for _, key := range memberNames(tree) {
+			if slices.Contains(legacyNames, key) {
+				t.Errorf("%s has a member %q", filepath.Base(file), key)
 			}
 		}
+	}
+	if n := c.count(t, `select count(*) from events where payload::text ~ '"(status|health_status|healthStatus)"\s*:'`); n != 0 {
+		t.Errorf("%d events have a legacy member", n)
 	}
 }
 

@@ -668,6 +668,8 @@ func changeWord(data domain.Event) string {
 		return "Changed"
 	case domain.MigrationReviewCompleted:
 		return "Reviewed"
+	case domain.ConsentAnswerIgnored:
+		return "Consent answer ignored"
 	}
 	return "Recorded"
 }
@@ -695,6 +697,8 @@ func changeText(data domain.Event) string {
 	case domain.ConsentFailed:
 		return reason(d.Reason)
 	case domain.ConsentRevoked:
+		return reason(d.Reason)
+	case domain.ConsentAnswerIgnored:
 		return reason(d.Reason)
 	case domain.VerificationStarted:
 		return "A check was admitted"

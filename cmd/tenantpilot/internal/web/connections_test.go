@@ -219,7 +219,7 @@ func TestTheListIsFilteredByItsAddress(t *testing.T) {
 	})
 	must(t, err)
 	must(t, c.commands.RotateCredential(t.Context(), commands.RotateCredential{
-		Actor: us, Connection: second.Number, Credential: domain.Credential{Kind: "certificate", Fingerprint: "x", ExpiresAt: time.Now().Add(9*24*time.Hour + time.Hour)},
+		Actor: us, Connection: second.Number, Credential: domain.Credential{Kind: "certificate", Fingerprint: "x", ExpiresAt: time.Now().Add(9*24*time.Hour - time.Hour)},
 	}))
 	must(t, c.commands.SetConnectionEnabled(t.Context(), commands.SetConnectionEnabled{Actor: us, Connection: second.Number, Reason: "Not yet"}))
 	must(t, c.commands.HoldConnection(t.Context(), commands.HoldConnection{Actor: us, Connection: second.Number, Reason: "Key ceremony"}))
@@ -709,7 +709,7 @@ func TestRotatingACredential(t *testing.T) {
 	b, p := c.browser(t, "manager"), c.program(t, "manager")
 	here := connectionAt(c.conn) + "/credential"
 	const hush = "very~hush-hush.42"
-	res := b.send(t, "POST", here, form(url.Values{"kind": {"secret"}, "secret": {hush}, "expiresAt": {time.Now().UTC().Add(61*24*time.Hour + 26*time.Hour).Format(time.DateOnly)}}))
+	res := b.send(t, "POST", here, form(url.Values{"kind": {"secret"}, "secret": {hush}, "expiresAt": {time.Now().UTC().Add(61 * 24 * time.Hour).Format(time.DateOnly)}}))
 	if res.status != http.StatusSeeOther || res.header.Get("Location") != connectionAt(c.conn)+"?done=credential" {
 		t.Fatalf("rotate: %d to %s: %s", res.status, res.header.Get("Location"), clip(res.body))
 	}

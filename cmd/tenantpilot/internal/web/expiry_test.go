@@ -109,6 +109,11 @@ func TestExpiringCredentials(t *testing.T) {
 	if res := b.send(t, "GET", "/admin/provider-connections/"+number); number == "" || !strings.Contains(res.text(), "/credential\"") {
 		t.Errorf("the notification leads to connection %q, where the credential cannot be replaced: %d", number, res.status)
 	}
+	for path, want := range map[string]string{"/admin/provider-connections": "20 d<", connectionAt(c.conn): "expires in 20 d"} {
+		if page := b.send(t, "GET", path).text(); !strings.Contains(page, want) {
+			t.Errorf("%s does not count the days as the notification does: no %q", path, want)
+		}
+	}
 	if page := b.send(t, "GET", "/admin/tenants/"+c.contoso.ExternalID.String()).text(); !strings.Contains(page, "Secret expires in 20 days") {
 		t.Error("the connection does not show the days that are left")
 	}

@@ -34,6 +34,9 @@ func (e CredentialExpiry) Days(now time.Time) int {
 	return int((left + day - 1) / day)
 }
 
+// Short is Days for a cell: "12 d".
+func (e CredentialExpiry) Short(now time.Time) string { return strconv.Itoa(e.Days(now)) + " d" }
+
 // Near says whether it is worth a word: within the first warning.
 func (e CredentialExpiry) Near(now time.Time) bool { return e.Days(now) <= domain.ExpiryThresholds[0] }
 

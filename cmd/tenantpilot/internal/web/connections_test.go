@@ -702,6 +702,34 @@ func TestTenantsAreSummedUpWithOneThingToDo(t *testing.T) {
 	}
 }
 
+// TestWhatKeepsAllFromStartingIsTheSummary: a connection that was verified and cannot be used is not called ready, nor is a start offered.
+func TestWhatKeepsAllFromStartingIsTheSummary(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	us := domain.SystemActor(c.ours)
+	b := c.browser(t, "owner")
+	says := func(want string) {
+		t.Helper()
+		c.settle(t)
+		_, summary, _ := strings.Cut(b.send(t, "GET", "/admin/tenants/"+c.contoso.ExternalID.String()).text(), `id="tenant-summary"`)
+		summary, _, _ = strings.Cut(summary, "</section>")
+		if ready := strings.Contains(want, "ready"); !strings.Contains(summary, want) || strings.Contains(summary, "Start operation") != ready {
+			t.Errorf("want %q in %s", want, clip([]byte(summary)))
+		}
+	}
+	says("is verified and ready.")
+	must(t, c.commands.HoldConnection(t.Context(), commands.HoldConnection{Actor: us, Connection: c.conn.Number, Reason: "Freeze"}))
+	says("is on hold, so no operation can start.")
+	must(t, c.commands.ReleaseConnection(t.Context(), commands.ReleaseConnection{Actor: us, Connection: c.conn.Number}))
+	must(t, c.commands.RotateCredential(t.Context(), commands.RotateCredential{
+		Actor: us, Connection: c.conn.Number, Credential: domain.Credential{Kind: "secret", Fingerprint: "old", ExpiresAt: time.Now().Add(-time.Hour)},
+	}))
+	must(t, c.commands.RecordVerification(t.Context(), commands.RecordVerification{
+		Actor: us, Connection: c.conn.Number, Finding: domain.Finding{State: domain.VerificationHealthy, Granted: domain.NeededPermissions()},
+	}))
+	says("has expired, so no operation can start.")
+}
+
 // TestRotatingACredential: the secret goes into the vault and nowhere else; the verification is reset and the page says what follows.
 func TestRotatingACredential(t *testing.T) {
 	t.Parallel()

@@ -56,6 +56,10 @@ func TestATenantIsRenamedAndGrouped(t *testing.T) {
 	if page := b.send(t, "GET", here).text(); !strings.Contains(page, "Contoso Europe") || !strings.Contains(page, "Europe, Gold") {
 		t.Error("the tenant's page shows neither its new name nor its groups")
 	}
+	if page := b.send(t, "GET", "/admin/tenants?q=gold").text(); !strings.Contains(page, `class="row-link" href="`+here+`"`) ||
+		strings.Count(page, `class="row-link"`) != 1 {
+		t.Error("the list of tenants does not find them by group")
+	}
 	history := b.send(t, "GET", "/admin/audit?stream="+c.contoso.ID.String()).text() + b.send(t, "GET", "/admin/audit").text()
 	for _, want := range []string{"Renamed the tenant to Contoso Europe.", "Put the tenant into these groups: Europe and Gold."} {
 		if !strings.Contains(history, want) {

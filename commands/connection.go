@@ -240,6 +240,31 @@ func (h *Handler) FinishConsent(ctx context.Context, c FinishConsent) (int64, er
 	})
 }
 
+// IgnoreConsentAnswer records that an answer was not listened to, once for each State however often it comes back.
+type IgnoreConsentAnswer struct {
+	Workspace  uuid.UUID
+	Connection int64
+	State      uuid.UUID // names the link, without giving it away
+}
+
+// IgnoreConsentAnswer carries an IgnoreConsentAnswer out. Whoever holds the link may cause it, so the system is its actor.
+func (h *Handler) IgnoreConsentAnswer(ctx context.Context, c IgnoreConsentAnswer) error {
+	id := domain.ConnectionStream(c.Connection)
+	actor := domain.SystemActor(c.Workspace)
+	_, err := h.transact(ctx, request{
+		actor: actor, key: uuid.NewSHA1(c.State, []byte("ignored")), hash: c.State[:], affinity: id, surface: "consent.callback", trigger: domain.TriggerSystem,
+	}, func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
+		conn, _, err := connection(ctx, u, actor, c.Connection)
+		if err != nil {
+			return err
+		}
+		events, err := conn.IgnoreConsentAnswer()
+		u.Append(id, events...)
+		return err
+	})
+	return err
+}
+
 func (h *Handler) onConsent(
 	ctx context.Context, actor domain.Actor, number int64, surface string, decide func(domain.ProviderConnection) ([]domain.Event, error),
 ) (int64, error) {

@@ -51,20 +51,6 @@ func (h *Handler) RegisterTenant(ctx context.Context, c RegisterTenant) (domain.
 	return t, nil
 }
 
-// RenameTenant gives a tenant another name.
-type RenameTenant struct {
-	Actor  domain.Actor
-	Tenant uuid.UUID // directory id
-	Name   string
-}
-
-// RenameTenant carries a RenameTenant out.
-func (h *Handler) RenameTenant(ctx context.Context, c RenameTenant) error {
-	return h.onTenant(ctx, c.Actor, c.Tenant, domain.CapTenantManage, func(t domain.Tenant) ([]domain.Event, error) {
-		return t.Rename(c.Name)
-	})
-}
-
 // HoldTenant keeps operations from starting on a tenant until it is released, or until an instant.
 type HoldTenant struct {
 	Actor  domain.Actor
@@ -94,16 +80,28 @@ func (h *Handler) ReleaseTenant(ctx context.Context, c ReleaseTenant) error {
 	})
 }
 
-// GroupTenant puts a tenant into groups, in place of those it was in.
-type GroupTenant struct {
-	Actor  domain.Actor
-	Tenant uuid.UUID // directory id
-	Groups []string
+// DescribeTenant gives a tenant a name, and the groups that it is in in place of those before. Members whose scope names a group see its
+// tenants and no others, so this may take the tenant out of the actor's own sight.
+type DescribeTenant struct {
+	Actor   domain.Actor
+	Tenant  uuid.UUID // directory id
+	IfMatch string    // tag of the details that were seen; "" is any
+	Name    string
+	Groups  []string
 }
 
-// GroupTenant carries a GroupTenant out.
-func (h *Handler) GroupTenant(ctx context.Context, c GroupTenant) error {
-	return h.onTenant(ctx, c.Actor, c.Tenant, domain.CapTenantManage, func(t domain.Tenant) ([]domain.Event, error) { return t.Group(c.Groups) })
+// DescribeTenant carries a DescribeTenant out and returns the tenant as it is then.
+func (h *Handler) DescribeTenant(ctx context.Context, c DescribeTenant) (domain.Tenant, error) {
+	var now domain.Tenant
+	err := h.onTenant(ctx, c.Actor, c.Tenant, domain.CapTenantManage, func(t domain.Tenant) ([]domain.Event, error) {
+		if c.IfMatch != "" && c.IfMatch != t.DetailsTag() {
+			return nil, domain.ErrStale()
+		}
+		events, err := t.Describe(c.Name, c.Groups)
+		now = domain.Fold(t, events...)
+		return events, err
+	})
+	return now, err
 }
 
 func (h *Handler) onTenant(

@@ -128,7 +128,7 @@ func (c ProviderConnection) SetEnabled(enabled bool, reason string) ([]Event, er
 	case enabled:
 		return []Event{ConnectionEnabled{}}, nil
 	}
-	reason, err := displayName("/reason", reason)
+	reason, err := statedReason(reason)
 	if err != nil {
 		return nil, err
 	}
@@ -174,7 +174,7 @@ func (c ProviderConnection) PutOnHold(reason string, until, at time.Time) ([]Eve
 	if !c.Exists() {
 		return nil, ErrNotFound()
 	}
-	reason, err := displayName("/reason", reason)
+	reason, err := statedReason(reason)
 	if err != nil {
 		return nil, err
 	}

@@ -74,8 +74,7 @@ type ConsentGranted struct {
 
 // ConsentFailed says that asking for consent failed.
 type ConsentFailed struct {
-	Reason    ReasonCode `json:"reason,omitempty"`
-	Directory string     `json:"directory,omitempty"` // that was granted instead, as the answer claimed; of a target mismatch only
+	Reason ReasonCode `json:"reason,omitempty"`
 }
 
 // ConsentRevoked says that consent that was given is gone.

@@ -23,8 +23,13 @@ func TestConsentIsAskedForAndAnswered(t *testing.T) {
 		},
 		{
 			name: "another directory answered", given: given(ConsentRevoked{}), when: finish(ReasonTenantTargetMismatch),
-			then: []Event{ConsentFailed{Reason: ReasonTenantTargetMismatch, Directory: "elsewhere"}},
+			then: []Event{ConsentAnswerIgnored{ReasonTenantTargetMismatch, "elsewhere"}},
 		},
+		{
+			name: "another directory answered for what was granted", given: given(), when: finish(ReasonTenantTargetMismatch),
+			then: []Event{ConsentAnswerIgnored{ReasonTenantTargetMismatch, "elsewhere"}},
+		},
+		{name: "an answer that is not listened to", given: given(), when: ProviderConnection.IgnoreConsentAnswer, then: []Event{ConsentAnswerIgnored{Reason: ReasonConsentStateInvalid}}},
 		{name: "a refusal takes nothing from what was granted", given: given(), when: finish(ReasonProviderConsentDenied)},
 		{
 			name: "consent still missing", given: given(ConsentFailed{}), when: finish(ReasonProviderConsentMissing),

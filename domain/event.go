@@ -67,6 +67,7 @@ var registry, zeros = registryOf(
 	of[BreakGlassSet], of[BreakGlassRemoved], of[BreakGlassUsed],
 	of[WorkspaceRenamed], of[SessionsEnded], of[TokenIssued], of[TokenRotated], of[TokenRevoked],
 	of[AttemptReplayed],
+	of[ConsentAnswerIgnored],
 )
 
 type decoder func(payload []byte) (Event, error)

@@ -91,6 +91,7 @@ func samples() []Event {
 		ConsentRequested{Reason: ReasonProviderConsentMissing},
 		ConsentGranted{Evidence: EvidenceCheck, Run: id(41)},
 		ConsentFailed{Reason: ReasonProviderConsentDenied},
+		ConsentAnswerIgnored{Reason: ReasonConsentStateInvalid, Directory: id(34).String()},
 		ConsentRevoked{Reason: ReasonProviderConsentRevoked},
 		VerificationStarted{Run: id(41)},
 		VerificationRecorded{
@@ -415,12 +416,13 @@ var withoutState = map[string]string{
 	"BootstrapStopped":           "for the session's log: the reservations that ended say what waits",
 	"SessionsEnded":              "trace of what a person did to their own sessions, which are not in the log",
 
-	"RunProgressed":     "for the run page only: no decision depends on how far a run has come",
-	"BreakGlassSet":     "trace of who may come in without the identity provider: accounts are not events",
-	"BreakGlassRemoved": "as BreakGlassSet",
-	"BreakGlassUsed":    "trace of who came in: nothing is decided by it",
-	"EvidenceExported":  "trace of what left the system: nothing is decided by it",
-	"RunRecovered":      "says why the run is begun again; the RunStarted that follows in the same append moves the state",
+	"RunProgressed":        "for the run page only: no decision depends on how far a run has come",
+	"BreakGlassSet":        "trace of who may come in without the identity provider: accounts are not events",
+	"BreakGlassRemoved":    "as BreakGlassSet",
+	"BreakGlassUsed":       "trace of who came in: nothing is decided by it",
+	"ConsentAnswerIgnored": "trace of an answer that was not listened to: consent stands as it stood",
+	"EvidenceExported":     "trace of what left the system: nothing is decided by it",
+	"RunRecovered":         "says why the run is begun again; the RunStarted that follows in the same append moves the state",
 }
 
 // TestEveryEventMovesOneAggregateOrIsListed folds each sample into each aggregate, empty and in use.

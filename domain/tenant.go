@@ -1,6 +1,8 @@
 package domain
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,7 +113,7 @@ func (t Tenant) PutOnHold(reason string, until time.Time) ([]Event, error) {
 	if !t.Exists() {
 		return nil, ErrNotFound()
 	}
-	reason, err := holdReason(reason)
+	reason, err := statedReason(reason)
 	if err != nil {
 		return nil, err
 	}
@@ -123,15 +125,15 @@ func (t Tenant) Release(reason string) ([]Event, error) {
 	if !t.Exists() {
 		return nil, ErrNotFound()
 	}
-	reason, err := holdReason(reason)
+	reason, err := statedReason(reason)
 	if err != nil || t.Hold.Reason == "" {
 		return nil, err
 	}
 	return []Event{TenantReleased{Reason: reason}}, nil
 }
 
-// holdReason is a text of at most 120 characters on one line.
-func holdReason(s string) (string, error) {
+// statedReason is why somebody holds, releases or disables: a text of at most 120 characters on one line.
+func statedReason(s string) (string, error) {
 	if strings.TrimSpace(s) == "" {
 		return "", InvalidField("/reason", "required", "Say why.")
 	}
@@ -161,6 +163,29 @@ func (t Tenant) Group(groups []string) ([]Event, error) {
 		return nil, nil
 	}
 	return []Event{TenantGrouped{Groups: named}}, nil
+}
+
+// Describe gives the tenant a name and puts it into groups, both at once.
+func (t Tenant) Describe(name string, groups []string) ([]Event, error) {
+	renamed, err := t.Rename(name)
+	if err != nil {
+		return nil, err
+	}
+	grouped, err := t.Group(groups)
+	if err != nil {
+		return nil, err
+	}
+	return append(renamed, grouped...), nil
+}
+
+// DetailsTag names the details that Describe changes: whoever edits them says which they have seen. 16 hex digits.
+func (t Tenant) DetailsTag() string {
+	b, err := Canonical(append([]string{t.Name}, t.Groups...))
+	if err != nil {
+		panic("details of strings cannot fail to encode: " + err.Error())
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
 }
 
 // Evolve implements State.

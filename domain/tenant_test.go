@@ -61,6 +61,30 @@ func TestChooseDefault(t *testing.T) {
 	}
 }
 
+func TestDescribeTenant(t *testing.T) {
+	t.Parallel()
+	describe := func(name string, groups ...string) func(Tenant) ([]Event, error) {
+		return func(t Tenant) ([]Event, error) { return t.Describe(name, groups) }
+	}
+	gold := TenantGrouped{Groups: []string{"Gold"}}
+	runScenarios(t, []scenario[Tenant]{
+		{name: "both", given: []Event{registered()}, when: describe("Contoso Europe", "Gold"), then: []Event{TenantRenamed{Name: "Contoso Europe"}, gold}},
+		{name: "neither", given: []Event{registered(), gold}, when: describe(registered().Name, "Gold")},
+		{name: "a good name with a bad group", given: []Event{registered()}, when: describe("Contoso Europe", " "), refused: "/groups required"},
+		{name: "a good group with a bad name", given: []Event{registered()}, when: describe(" ", "Gold"), refused: "/name required"},
+		{name: "no tenant", when: describe("Contoso"), refused: "not_found"},
+	})
+	seen := Tenant{}.Evolve(registered())
+	for name, e := range map[string]Event{"another name": TenantRenamed{Name: "Other"}, "a group": gold, "the name as a group": TenantGrouped{Groups: []string{seen.Name}}} {
+		if seen.Evolve(e).DetailsTag() == seen.DetailsTag() {
+			t.Errorf("%s has the same tag", name)
+		}
+	}
+	if held := seen.Evolve(TenantHeld{Hold{Reason: "Freeze"}}); held.DetailsTag() != seen.DetailsTag() {
+		t.Error("a hold changes the tag of the details")
+	}
+}
+
 func TestTenantHold(t *testing.T) {
 	t.Parallel()
 	until := now.Add(time.Hour)

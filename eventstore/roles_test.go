@@ -135,16 +135,16 @@ func TestTheAuditorReadsAndWritesNothing(t *testing.T) {
 	}
 }
 
-// Functions must run with the caller's rights: security definer would hand the owner's to everybody. The two that lend them answer the system
-// plane only (projections.TestStandingIsThePlatforms), are called by the console's role alone, and find nothing but what is meant by their names.
+// Functions must run with the caller's rights: security definer would hand the owner's to everybody. Those that lend them answer the system
+// plane only (projections.TestStandingIsThePlatforms) or find a stream by its public number, and are called by the roles of the program alone.
 func TestNoFunctionLendsItsOwnersRights(t *testing.T) {
 	t.Parallel()
 	rows, err := pgtest.New(t).OwnerPool(t).Query(t.Context(), `select p.oid::regprocedure::text from pg_proc p
 		where p.prosecdef and p.pronamespace = 'public'::regnamespace and not (
-			p.oid::regprocedure::text in ('system_parked(integer)', 'system_rebuilds(integer)')
+			p.oid::regprocedure::text in ('system_parked(integer)', 'system_rebuilds(integer)', 'onboarding_stream(bigint)')
 			and p.proconfig @> array['search_path=public, pg_temp']
 			and not exists (select from aclexplode(p.proacl) a
-				where a.grantee not in (p.proowner, 'tenantpilot_console'::regrole)))`)
+				where a.grantee not in (p.proowner, 'tenantpilot_console'::regrole, 'tenantpilot_app'::regrole)))`)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,7 +6,7 @@ grant usage on sequence onboarding_numbers to tenantpilot_app;
 -- Which session has a number is asked of the log: the number is public, the stream's id follows from workspace and directory.
 create index events_onboarding_number on events (((payload ->> 'number')::bigint)) where name = 'OnboardingStarted';
 -- It runs as its owner: behind row security the index would not be used for the number, because ->> might tell about rows that are not shown.
-create function onboarding_stream(public_number bigint) returns uuid language sql stable security definer set search_path = public as $$
+create function onboarding_stream(public_number bigint) returns uuid language sql stable security definer set search_path = public, pg_temp as $$
     select stream from events where name = 'OnboardingStarted' and (payload ->> 'number')::bigint = public_number limit 1
 $$;
 revoke execute on function onboarding_stream(bigint) from public;

@@ -191,6 +191,8 @@ func (row *auditRow) say(data domain.Event) {
 		because(d.Reason)
 	case domain.ConsentRevoked:
 		because(d.Reason)
+	case domain.ConsentAnswerIgnored:
+		because(d.Reason)
 	}
 }
 

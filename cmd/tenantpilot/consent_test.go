@@ -58,7 +58,7 @@ func TestConsentInTheBrowser(t *testing.T) {
 		}
 		tab.Open(browsertest.Eval[string](tab, `document.querySelector("#consent-open").href`))
 		tab.Run(chromedp.Click(`button[value="` + with + `"]`))
-		tab.Until(`location.pathname.endsWith("/consent")`)
+		tab.Until(`location.pathname.endsWith("/consent") || location.pathname.endsWith("/callback")`)
 	}
 
 	tab.Open(f.BaseURL + "/admin/readiness")

@@ -52,12 +52,15 @@ func (s *Service) KeepToken(ctx context.Context, t domain.TokenIssued, secret st
 }
 
 // RotateToken keeps another secret of a token; those before go on until the overlap ends, or their own time. One transaction: a crash leaves
-// the old secrets as they were.
+// the old secrets as they were. A token that was revoked meanwhile is refused: whoever revokes waits for this or comes first.
 func (s *Service) RotateToken(ctx context.Context, token uuid.UUID, r domain.TokenRotated, secret string) error {
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `update api_tokens set expires_at = least(expires_at, $2) where token = $1 and revoked_at is null`, token, r.Overlap)
+	err := s.onToken(ctx, token, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `update api_tokens set expires_at = least(expires_at, $2) where token = $1 and revoked_at is null`, token, r.Overlap)
 		if err != nil {
 			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return &domain.Refusal{Kind: domain.Conflict, Code: "token_revoked", Text: "This token was revoked. Make a new one."}
 		}
 		_, err = tx.Exec(ctx, `insert into api_tokens (id, token, person, workspace, name, prefix, hash, scopes, tenants, created_at, expires_at)
 			select $2, token, person, workspace, name, $3, $4, scopes, tenants, $5, $6 from api_tokens where token = $1 limit 1`,
@@ -72,11 +75,24 @@ func (s *Service) RotateToken(ctx context.Context, token uuid.UUID, r domain.Tok
 
 // RevokeToken revokes all secrets of a token at once. Revoking again changes nothing.
 func (s *Service) RevokeToken(ctx context.Context, token uuid.UUID) error {
-	_, err := s.pool.Exec(ctx, `update api_tokens set revoked_at = coalesce(revoked_at, $2) where token = $1`, token, s.now())
+	err := s.onToken(ctx, token, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `update api_tokens set revoked_at = coalesce(revoked_at, $2) where token = $1`, token, s.now())
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("revoke token: %w", err)
 	}
 	return nil
+}
+
+// onToken does something about the secrets of a token, one after another: the lock holds also against secrets that are not there yet.
+func (s *Service) onToken(ctx context.Context, token uuid.UUID, do func(pgx.Tx) error) error {
+	return pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `select pg_advisory_xact_lock(hashtextextended($1, 0))`, "token/"+token.String()); err != nil {
+			return err
+		}
+		return do(tx)
+	})
 }
 
 // Tokens lists the tokens of a workspace, of one owner or (uuid.Nil) of all, those first that were issued last. Of those that open nothing any

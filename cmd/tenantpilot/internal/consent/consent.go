@@ -80,7 +80,7 @@ func (s *Store) Issue(ctx context.Context, r Request) (state string, expires tim
 }
 
 // Burn uses a state up and returns what was asked with it, for the session it came back in ("" is none). ErrInvalid and ErrElsewhere say
-// that the answer must not be acted on. A crash after Burn loses the answer: the state is used, and the connection has to be checked by hand.
+// that the answer must not be acted on; what was asked comes with them as far as it is known, to be recorded and not to be believed. A crash after Burn loses the answer: the state is used, and the connection has to be checked by hand.
 func (s *Store) Burn(ctx context.Context, state, session string) (Request, error) {
 	var r Request
 	err := s.pool.QueryRow(ctx, `
@@ -90,14 +90,28 @@ func (s *Store) Burn(ctx context.Context, state, session string) (Request, error
 		Scan(&r.Session, &r.Workspace, &r.Person, &r.Connection, &r.Directory, &r.Next)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
-		return Request{}, ErrInvalid
+		return s.spent(ctx, state)
 	case err != nil:
 		return Request{}, fmt.Errorf("burn consent state: %w", err)
 	case session == "" || r.Session != session:
-		return Request{}, ErrElsewhere
+		return r, ErrElsewhere
 	}
 	return r, nil
 }
+
+// spent is what was asked with a state that is used up or over, with ErrInvalid; nothing but the error when there never was one.
+func (s *Store) spent(ctx context.Context, state string) (Request, error) {
+	var r Request
+	err := s.pool.QueryRow(ctx, `select session, workspace, person, connection, directory, next from consent_requests where hash = $1`, digest(state)).
+		Scan(&r.Session, &r.Workspace, &r.Person, &r.Connection, &r.Directory, &r.Next)
+	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
+		return Request{}, fmt.Errorf("read consent state: %w", err)
+	}
+	return r, ErrInvalid
+}
+
+// Name is an id for a state that does not give it away.
+func Name(state string) uuid.UUID { return uuid.NewSHA1(uuid.NameSpaceOID, digest(state)) }
 
 // Link is what is known about the newest link of a connection.
 type Link struct {

@@ -177,10 +177,12 @@ func ofEvidence(e domain.Event) string {
 		}
 		return "Consent was granted by the customer."
 	case domain.ConsentFailed:
+		return "Asking for consent failed" + because(e.Reason)
+	case domain.ConsentAnswerIgnored:
 		if e.Directory != "" {
 			return "Consent was given for another directory, " + e.Directory + ", and not counted."
 		}
-		return "Asking for consent failed" + because(e.Reason)
+		return "An answer to a consent link was not listened to" + because(e.Reason)
 	case domain.ConsentRevoked:
 		return "Consent that had been given is gone" + because(e.Reason)
 	case domain.VerificationStarted:

@@ -105,7 +105,11 @@ func (s *Server) takeCredential(r request, c projections.Connection, body creden
 		if expires.IsZero() || expires.Equal(known.ExpiresAt) {
 			return "saved", nil
 		}
-	} else {
+	}
+	if !expires.IsZero() && !expires.After(time.Now()) {
+		return "", domain.InvalidField("/expiresAt", "past", "It would have expired already. Give the date until which it is good.")
+	}
+	if body.Secret != "" || body.Kind != known.Kind {
 		if s.Secrets == nil {
 			return "", noKeyset
 		}

@@ -6,11 +6,14 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
 
 	"tenantpilot/commands"
@@ -136,7 +139,7 @@ func TestTheListIsFilteredByItsAddress(t *testing.T) {
 	})
 	must(t, err)
 	must(t, c.commands.RotateCredential(t.Context(), commands.RotateCredential{
-		Actor: us, Connection: second.Number, Credential: domain.Credential{Kind: "certificate", Fingerprint: "x", ExpiresAt: time.Now().Add(9*24*time.Hour + time.Hour)},
+		Actor: us, Connection: second.Number, Credential: domain.Credential{Kind: "certificate", Fingerprint: "x", ExpiresAt: time.Now().Add(9*24*time.Hour - time.Hour)},
 	}))
 	must(t, c.commands.SetConnectionEnabled(t.Context(), commands.SetConnectionEnabled{Actor: us, Connection: second.Number, Reason: "Not yet"}))
 	must(t, c.commands.HoldConnection(t.Context(), commands.HoldConnection{Actor: us, Connection: second.Number, Reason: "Key ceremony"}))
@@ -246,7 +249,8 @@ func TestALifeOfAConnection(t *testing.T) {
 	if res.status != http.StatusUnprocessableEntity || !strings.Contains(res.text(), "would have ended already") || !strings.Contains(res.text(), `value="Old"`) {
 		t.Errorf("hold until the past: %d", res.status)
 	}
-	if res := p.send(t, "POST", connectionAt(conn)+"/changes/disable", jsonBody(`{}`)); res.status != http.StatusBadRequest || res.problem(t).Errors[0].Pointer != "/reason" {
+	if res := p.send(t, "POST", connectionAt(conn)+"/changes/disable", jsonBody(`{}`)); res.status != http.StatusBadRequest || res.problem(t).Errors[0].Pointer != "/reason" ||
+		res.problem(t).Errors[0].Message != "Say why." {
 		t.Errorf("disable without a reason, as a program: %d %s", res.status, res.body)
 	}
 	res = b.send(t, "POST", "/admin/provider-connections", form(url.Values{"tenant": {c.tailspn.ExternalID.String()}, "displayName": {"X"}, "connectionType": {"dedicated"}}))
@@ -396,21 +400,43 @@ func TestNoLegacyStateAnywhere(t *testing.T) {
 			}
 		}
 	}
-	if n := c.count(t, `select count(*) from information_schema.columns where table_name in ('provider_connections', 'tenants') and column_name = any($1)`, legacyNames); n != 0 {
+	// No table at all has such a column.
+	if n := c.count(t, `select count(*) from information_schema.columns where table_schema = 'public' and column_name = any($1)`, legacyNames); n != 0 {
 		t.Errorf("%d columns have a legacy name", n)
 	}
 	if n := c.count(t, `select count(*) from information_schema.columns where table_name = 'provider_connections' and column_name in ('is_enabled', 'consent_status', 'verification_status')`); n != 3 {
 		t.Errorf("%d of the three axes are columns", n)
 	}
+	// What has a "status" of its own is no connection: an answer, a run, a problem.
+	others := map[string]bool{"ProviderStartOutcome": true, "OnboardingBootstrapStartOutcome": true, "RunReference": true, "Readiness": true, "Problem": true}
 	for name, schema := range c.contract.doc.Components.Schemas {
-		if !strings.Contains(name, "ProviderConnection") && !strings.Contains(name, "System") {
-			continue
-		}
-		for _, key := range legacyNames {
-			if schema.Value.Properties[key] != nil {
-				t.Errorf("schema %s has %s", name, key)
+		must(t, schema.WalkSubtree(func(pointer string, s *openapi3.SchemaRef) error {
+			for _, key := range legacyNames {
+				if s.Value.Properties[key] != nil && (key != "status" || !others[name]) {
+					t.Errorf("schema %s%s has %s", name, pointer, key)
+				}
+			}
+			return nil
+		}))
+	}
+	// Events as they are stored: all that there are samples of, and what this console has recorded.
+	files, err := filepath.Glob("../../../../domain/testdata/events/*.json")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d samples of events: %v", len(files), err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		must(t, err)
+		var tree any
+		must(t, json.Unmarshal(raw, &tree))
+		for _, key := range memberNames(tree) {
+			if slices.Contains(legacyNames, key) {
+				t.Errorf("%s has a member %q", filepath.Base(file), key)
 			}
 		}
+	}
+	if n := c.count(t, `select count(*) from events where payload::text ~ '"(status|health_status|healthStatus)"\s*:'`); n != 0 {
+		t.Errorf("%d events have a legacy member", n)
 	}
 }
 
@@ -596,6 +622,34 @@ func TestTenantsAreSummedUpWithOneThingToDo(t *testing.T) {
 	}
 }
 
+// TestWhatKeepsAllFromStartingIsTheSummary: a connection that was verified and cannot be used is not called ready, nor is a start offered.
+func TestWhatKeepsAllFromStartingIsTheSummary(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	us := domain.SystemActor(c.ours)
+	b := c.browser(t, "owner")
+	says := func(want string) {
+		t.Helper()
+		c.settle(t)
+		_, summary, _ := strings.Cut(b.send(t, "GET", "/admin/tenants/"+c.contoso.ExternalID.String()).text(), `id="tenant-summary"`)
+		summary, _, _ = strings.Cut(summary, "</section>")
+		if ready := strings.Contains(want, "ready"); !strings.Contains(summary, want) || strings.Contains(summary, "Start operation") != ready {
+			t.Errorf("want %q in %s", want, clip([]byte(summary)))
+		}
+	}
+	says("is verified and ready.")
+	must(t, c.commands.HoldConnection(t.Context(), commands.HoldConnection{Actor: us, Connection: c.conn.Number, Reason: "Freeze"}))
+	says("is on hold, so no operation can start.")
+	must(t, c.commands.ReleaseConnection(t.Context(), commands.ReleaseConnection{Actor: us, Connection: c.conn.Number}))
+	must(t, c.commands.RotateCredential(t.Context(), commands.RotateCredential{
+		Actor: us, Connection: c.conn.Number, Credential: domain.Credential{Kind: "secret", Fingerprint: "old", ExpiresAt: time.Now().Add(-time.Hour)},
+	}))
+	must(t, c.commands.RecordVerification(t.Context(), commands.RecordVerification{
+		Actor: us, Connection: c.conn.Number, Finding: domain.Finding{State: domain.VerificationHealthy, Granted: domain.NeededPermissions()},
+	}))
+	says("has expired, so no operation can start.")
+}
+
 // TestRotatingACredential: the secret goes into the vault and nowhere else; the verification is reset and the page says what follows.
 func TestRotatingACredential(t *testing.T) {
 	t.Parallel()
@@ -603,7 +657,7 @@ func TestRotatingACredential(t *testing.T) {
 	b, p := c.browser(t, "manager"), c.program(t, "manager")
 	here := connectionAt(c.conn) + "/credential"
 	const hush = "very~hush-hush.42"
-	res := b.send(t, "POST", here, form(url.Values{"kind": {"secret"}, "secret": {hush}, "expiresAt": {time.Now().UTC().Add(61*24*time.Hour + 26*time.Hour).Format(time.DateOnly)}}))
+	res := b.send(t, "POST", here, form(url.Values{"kind": {"secret"}, "secret": {hush}, "expiresAt": {time.Now().UTC().Add(61 * 24 * time.Hour).Format(time.DateOnly)}}))
 	if res.status != http.StatusSeeOther || res.header.Get("Location") != connectionAt(c.conn)+"?done=credential" {
 		t.Fatalf("rotate: %d to %s: %s", res.status, res.header.Get("Location"), clip(res.body))
 	}
@@ -636,6 +690,7 @@ func TestRotatingACredential(t *testing.T) {
 	}
 	for name, bad := range map[string]string{
 		"kept secret of another kind": `{"kind":"certificate"}`, "lines": `{"kind":"secret","secret":"hush-hush\nx"}`, "no date": `{"kind":"federated","expiresAt":"soon"}`,
+		"over already":   `{"kind":"secret","secret":"hush-hush","expiresAt":"2020-11-27"}`,
 		"unknown member": `{"kind":"secret","password":"hush-hush"}`,
 	} {
 		if res := p.send(t, "POST", here, jsonBody(bad)); res.status != http.StatusBadRequest || strings.Contains(res.text(), "hush") {

@@ -114,12 +114,12 @@ func (s *Server) requestConsent(r request) (answer, error) {
 	if err := r.actor().Authorize(c.Workspace, c.Tenant, domain.CapProviderManage); err != nil {
 		return answer{}, err
 	}
-	if !isForm(r.Request) {
-		if err := decode(r.Request, &struct{}{}); err != nil {
-			return answer{}, err
-		}
+	var form url.Values
+	if isForm(r.Request) {
+		form, err = formOf(r)
+	} else {
+		err = decode(r.Request, &struct{}{})
 	}
-	form, err := formOf(r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -201,14 +201,14 @@ func (s *Server) consentCallback(r request) (answer, error) {
 		return s.consentIgnored(r, consent.ErrInvalid), nil
 	}
 	asked, err := s.Consents.Burn(r.Context(), query.Get("state"), r.viewer.Session())
+	if err == nil && r.actor().Workspace != asked.Workspace { // another one was chosen meanwhile
+		err = consent.ErrElsewhere
+	}
 	if errors.Is(err, consent.ErrInvalid) || errors.Is(err, consent.ErrElsewhere) {
-		return s.consentIgnored(r, err), nil
+		return s.consentIgnored(r, err), s.recordIgnored(r, asked, query.Get("state"))
 	}
 	if err != nil {
 		return answer{}, err
-	}
-	if r.actor().Workspace != asked.Workspace { // another one was chosen meanwhile
-		return s.consentIgnored(r, consent.ErrElsewhere), nil
 	}
 	directory, refusal := s.Provider.ReadConsentAnswer(query)
 	if refusal == "" && directory != strings.ToLower(asked.Directory.String()) {
@@ -221,6 +221,9 @@ func (s *Server) consentCallback(r request) (answer, error) {
 		return answer{}, err
 	}
 	s.Log.Info("consent answered", "connection", asked.Connection, "refusal", string(refusal), "request_id", requestIDOf(r.Context()))
+	if refusal == domain.ReasonTenantTargetMismatch {
+		return consentFromElsewhere(asked, directory), nil
+	}
 	if refusal == "" {
 		checked, err := s.queueCheck(r.Context(), r.actor(), asked.Connection)
 		if err != nil {
@@ -232,6 +235,33 @@ func (s *Server) consentCallback(r request) (answer, error) {
 		return answer{}, err
 	}
 	return answer{redirect: asked.Next}, nil
+}
+
+// recordIgnored leaves the answer in the connection's history, once for each link. A state that was never handed out has no history.
+func (s *Server) recordIgnored(r request, asked consent.Request, state string) error {
+	if asked.Connection == 0 {
+		return nil
+	}
+	return s.Commands.IgnoreConsentAnswer(r.Context(), commands.IgnoreConsentAnswer{
+		Workspace: asked.Workspace, Connection: asked.Connection, State: consent.Name(state),
+	})
+}
+
+// consentFromElsewhere says that the administrator of another directory answered. It is in the history; how consent stands is as before.
+func consentFromElsewhere(asked consent.Request, directory string) answer {
+	reason := domain.ReasonFor(domain.ReasonTenantTargetMismatch)
+	shown := view.ConsentAnswer{
+		Tone: view.Warning, Icon: "triangle-alert", Title: "Another tenant answered", Text: reason.Short, Code: string(reason.Code),
+		Steps: []string{
+			"The answer names the directory " + directory + ". How consent stands for this connection is unchanged.",
+			"Make a new link, and open it signed in as an administrator of the right tenant.",
+		},
+		Link: &view.Link{Label: "Go back", Href: asked.Next},
+	}
+	return answer{
+		title: shown.Title, status: http.StatusBadRequest,
+		page: func(shell view.Shell) templ.Component { return page.ConsentAnswerPage(shell, shown) },
+	}
 }
 
 // queueCheck starts the check that proves a consent. Where the connection is in use, a check of before the consent included, it waits for it

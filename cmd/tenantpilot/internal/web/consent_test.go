@@ -124,10 +124,8 @@ func TestConsentIsRefused(t *testing.T) {
 		"declined, although it names the tenant": {
 			url.Values{"admin_consent": {"True"}, "tenant": {"TENANT"}, "error": {"permission_denied"}}, domain.ConsentIsFailed, domain.ReasonProviderConsentDenied,
 		},
-		"still required":    {url.Values{"error": {"consent_required"}}, domain.ConsentRequired, ""},
-		"another directory": {url.Values{"admin_consent": {"True"}, "tenant": {uuid.NewString()}}, domain.ConsentIsFailed, domain.ReasonTenantTargetMismatch},
-		"no directory":      {url.Values{"admin_consent": {"True"}}, domain.ConsentIsFailed, domain.ReasonTenantTargetMismatch},
-		"no word":           {url.Values{"tenant": {"TENANT"}}, domain.ConsentIsFailed, domain.ReasonProviderConsentFailed},
+		"still required": {url.Values{"error": {"consent_required"}}, domain.ConsentRequired, ""},
+		"no word":        {url.Values{"tenant": {"TENANT"}}, domain.ConsentIsFailed, domain.ReasonProviderConsentFailed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -152,7 +150,37 @@ func TestConsentIsRefused(t *testing.T) {
 	}
 }
 
-// TestConsentAnswersThatAreNotListenedTo: each gets a clear page and leaves no event.
+// TestConsentOfAnotherDirectory: it changes nothing, whatever stood before, and is in the history with a page that says so.
+func TestConsentOfAnotherDirectory(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	b := c.browser(t, "manager")
+	for _, before := range []domain.ConsentState{domain.ConsentIsGiven, domain.ConsentRequired} {
+		if before == domain.ConsentRequired {
+			c.lacking(t)
+		}
+		for name, tenant := range map[string]string{"another": uuid.NewString(), "none": ""} {
+			state := c.ask(t, b, c.conn, "").Get("state")
+			res := b.send(t, "GET", callback(url.Values{"state": {state}, "admin_consent": {"True"}, "tenant": {tenant}}))
+			page := res.text()
+			if res.status != http.StatusBadRequest || !strings.Contains(page, "tenant_target_mismatch") || !strings.Contains(page, `href="`+consentPath(c.conn)+`"`) {
+				t.Errorf("%s, consent was %s: %d %s", name, before, res.status, clip(res.body))
+			}
+			if conn := c.now(t); conn.Consent != before || conn.Scope.Held() {
+				t.Errorf("%s: consent went from %s to %s", name, before, conn.Consent)
+			}
+		}
+	}
+	if n := c.count(t, `select count(*) from events where name = 'ConsentAnswerIgnored' and stream = $1 and payload->>'reason' = 'tenant_target_mismatch'`, c.conn.ID); n != 4 {
+		t.Errorf("%d of 4 answers are in the history", n)
+	}
+	c.settle(t)
+	if page := b.send(t, "GET", connectionAt(c.conn)).text(); !strings.Contains(page, "Consent answer ignored") {
+		t.Error("the connection's page does not tell of it")
+	}
+}
+
+// TestConsentAnswersThatAreNotListenedTo: each gets a clear page, changes nothing, and is recorded once where its link is known.
 func TestConsentAnswersThatAreNotListenedTo(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
@@ -161,15 +189,23 @@ func TestConsentAnswersThatAreNotListenedTo(t *testing.T) {
 	answer := func(state string) string {
 		return callback(url.Values{"state": {state}, "admin_consent": {"True"}, "tenant": {c.contoso.ExternalID.String()}})
 	}
+	recorded, consent := map[string]bool{}, domain.ConsentRequired
 	ignored := func(name string, by *caller, path, words string) {
 		t.Helper()
-		before := c.count(t, `select count(*) from events`)
+		before, want := c.count(t, `select count(*) from events`), 1
+		if recorded[path] || strings.Contains(path, "made-up") || !strings.Contains(path, "state=") {
+			want = 0
+		}
+		recorded[path] = true
 		res := by.send(t, "GET", path)
 		if res.status != http.StatusBadRequest || !strings.Contains(res.text(), words) {
 			t.Errorf("%s: %d %s", name, res.status, clip(res.body))
 		}
-		if after := c.count(t, `select count(*) from events`); after != before {
-			t.Errorf("%s: %d events were recorded", name, after-before)
+		if after := c.count(t, `select count(*) from events`); after != before+want {
+			t.Errorf("%s: %d events were recorded, want %d", name, after-before, want)
+		}
+		if conn := c.now(t); conn.Consent != consent || conn.Scope.Held() {
+			t.Errorf("%s: consent is %s, scope %+v", name, conn.Consent, conn.Scope)
 		}
 	}
 	ignored("made up", b, answer("made-up"), "no longer valid")
@@ -200,7 +236,24 @@ func TestConsentAnswersThatAreNotListenedTo(t *testing.T) {
 	if res := b.send(t, "GET", answer(state)); res.status != http.StatusSeeOther || res.header.Get("Location") != consentPath(c.conn) {
 		t.Errorf("a page elsewhere as next: %d to %q", res.status, res.header.Get("Location"))
 	}
-	ignored("twice", b, answer(state), "no longer valid")
+	held := c.now(t)
+	if held.Consent != domain.ConsentIsGiven || !held.Scope.Held() {
+		t.Errorf("after a good answer: %s, scope %+v", held.Consent, held.Scope)
+	}
+	for range 2 {
+		before := c.count(t, `select count(*) from events where name = 'ConsentAnswerIgnored'`)
+		if res := b.send(t, "GET", answer(state)); res.status != http.StatusBadRequest || !strings.Contains(res.text(), "no longer valid") {
+			t.Errorf("twice: %d", res.status)
+		}
+		if n := c.count(t, `select count(*) from events where name = 'ConsentAnswerIgnored'`); n != before && recorded[state] {
+			t.Errorf("one link is recorded again: %d", n-before)
+		}
+		recorded[state] = true
+	}
+	c.settle(t)
+	if page := b.send(t, "GET", connectionAt(c.conn)).text(); !strings.Contains(page, "Consent answer ignored") {
+		t.Error("the connection's history does not tell of answers that were not listened to")
+	}
 }
 
 // TestConsentForPrograms: a program gets a link and how consent stands, as JSON. No browser's answer to the link counts, not even of the same

@@ -100,8 +100,19 @@ func TestExpiringCredentials(t *testing.T) {
 
 	b := c.browser(t, "manager")
 	page := b.send(t, "GET", "/admin/notifications").text()
-	if !strings.Contains(page, "expires in 20 days") || !strings.Contains(page, "/admin/tenants/") {
+	if !strings.Contains(page, "expires in 20 days") {
 		t.Errorf("the notification does not say what expires when: %s", clip([]byte(page)))
+	}
+	// One line for the credential that two connections share: it leads to one of them, where the credential is replaced.
+	_, leads, _ := strings.Cut(page, `href="/admin/provider-connections/`)
+	number, _, _ := strings.Cut(leads, `"`)
+	if res := b.send(t, "GET", "/admin/provider-connections/"+number); number == "" || !strings.Contains(res.text(), "/credential\"") {
+		t.Errorf("the notification leads to connection %q, where the credential cannot be replaced: %d", number, res.status)
+	}
+	for path, want := range map[string]string{"/admin/provider-connections": "20 d<", connectionAt(c.conn): "expires in 20 d"} {
+		if page := b.send(t, "GET", path).text(); !strings.Contains(page, want) {
+			t.Errorf("%s does not count the days as the notification does: no %q", path, want)
+		}
 	}
 	if page := b.send(t, "GET", "/admin/tenants/"+c.contoso.ExternalID.String()).text(); !strings.Contains(page, "Secret expires in 20 days") {
 		t.Error("the connection does not show the days that are left")

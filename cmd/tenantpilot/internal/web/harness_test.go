@@ -200,7 +200,7 @@ func (c *console) populate(t testing.TB) {
 func (c *console) tenant(t testing.TB, actor domain.Actor, name string) domain.Tenant {
 	t.Helper()
 	tenant, err := c.commands.RegisterTenant(t.Context(), commands.RegisterTenant{
-		Actor: actor, ExternalID: uuid.New(), Name: name, Domain: strings.ToLower(name) + ".example",
+		Actor: actor, ExternalID: uuid.New(), Name: name, Domain: strings.ReplaceAll(strings.ToLower(name), " ", "-") + ".example",
 	})
 	must(t, err)
 	return tenant

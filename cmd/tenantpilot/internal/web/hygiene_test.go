@@ -95,7 +95,7 @@ func TestTooMuchIsRefused(t *testing.T) {
 	m := newAccessMatrix(t)
 	much := strings.Repeat("a", 10<<20)
 	// These read no body, so they need not be told.
-	unread := regexp.MustCompile(`/(cancel|remove|withdraw|accept|decline|choose|read)$|^POST /sign-out$`)
+	unread := regexp.MustCompile(`/(cancel|remove|withdraw|accept|decline|choose|read|end|end-others|stop-rest|take-over|revoke|changes/\w+)$|^POST /sign-out$`)
 	kinds := map[string]message{
 		"a form": {kind: "application/x-www-form-urlencoded", body: "reason=" + much}, "JSON": {kind: "application/json", body: `{"reason": "` + much + `"}`},
 	}

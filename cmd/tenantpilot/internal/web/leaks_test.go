@@ -33,7 +33,8 @@ func (m *accessMatrix) plant(t *testing.T, marker string, actor domain.Actor, wo
 	t.Helper()
 	ctx := t.Context()
 	tenant := m.tenant(t, actor, marker+" tenant")
-	must(t, m.commands.GroupTenant(ctx, commands.GroupTenant{Actor: actor, Tenant: tenant.ExternalID, Groups: []string{marker + " group"}}))
+	_, err := m.commands.DescribeTenant(ctx, commands.DescribeTenant{Actor: actor, Tenant: tenant.ExternalID, Name: tenant.Name, Groups: []string{marker + " group"}})
+	must(t, err)
 	conn := m.connect(t, actor, tenant)
 	start := commands.Start{Actor: actor, Tenant: tenant.ExternalID, Operation: domain.OpGroupsSync, Trigger: domain.TriggerOperator, Surface: marker + " surface"}
 	if !workspaceToo { // by somebody who is not to see the tenant any more when they are told how it ended
@@ -94,6 +95,7 @@ func (m *accessMatrix) plant(t *testing.T, marker string, actor domain.Actor, wo
 		m.browser(t, who).saveView(t, marker+" view", "outcome=failed&q="+url.QueryEscape(marker), true)
 		p.ids = append(p.ids, person.String(), invited.String(), actor.Workspace.String(), actor.Ref.ID.String())
 	}
+	onboarding := m.onboarding(t, actor, tenant)
 	m.settle(t)
 	var position int64
 	must(t, m.pool.QueryRow(ctx, `select max(position) from audit_log where stream = $1`, ended.Run).Scan(&position))
@@ -103,7 +105,7 @@ func (m *accessMatrix) plant(t *testing.T, marker string, actor domain.Actor, wo
 		"tenant": tenant.ExternalID.String(), "tenantExternalId": tenant.ExternalID.String(), "connection": num(conn.Number), "record": num(conn.Number),
 		"run": p.run, "operationRunId": p.run, "attempt": ended.Attempt.String(), "position": num(position), "workspace": actor.Workspace.String(),
 		"person": actor.Ref.ID.String(), "system": num(tenant.Number), "tenantNumber": num(tenant.Number), "view": uuid.NewString(),
-		"reservation": uuid.NewString(), "role": strings.ToLower(marker) + "-role", "operation": string(domain.OpGroupsSync),
+		"onboarding": onboarding, "reservation": uuid.NewString(), "role": strings.ToLower(marker) + "-role", "operation": string(domain.OpGroupsSync),
 	}
 	return p
 }

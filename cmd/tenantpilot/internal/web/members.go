@@ -146,9 +146,18 @@ func (s *Server) scopeMember(r request) (answer, error) {
 	})
 }
 
+// removeMember ends a membership, and with it the person's API tokens here: they do not come back with another membership.
 func (s *Server) removeMember(r request) (answer, error) {
 	a, err := s.onMember(r, func(person uuid.UUID) error {
-		return s.Commands.RemoveMember(r.Context(), commands.RemoveMember{Actor: r.actor(), Person: person})
+		if person == r.actor().Ref.ID { // whoever found a token must not end its owner's membership
+			if err := needsSession(r); err != nil {
+				return err
+			}
+		}
+		if err := s.Commands.RemoveMember(r.Context(), commands.RemoveMember{Actor: r.actor(), Person: person}); err != nil {
+			return err
+		}
+		return s.endTokens(r, person)
 	})
 	if err == nil && r.v("person") == r.actor().Ref.ID.String() {
 		a.redirect = "/"

@@ -71,8 +71,8 @@ func (s *Server) tenants(r request) (answer, error) {
 	}
 	list := view.TenantList{Now: time.Now().UTC(), Action: "/admin/tenants", Query: r.URL.Query().Get("q")}
 	for _, t := range tenants {
-		if q := strings.ToLower(list.Query); q == "" || strings.Contains(strings.ToLower(t.Name+" "+t.Domain+" "+t.ExternalID.String()), q) {
-			list.Rows = append(list.Rows, view.PresentTenantRow(t, connections[t.ID], ""))
+		if q := strings.ToLower(list.Query); q == "" || strings.Contains(strings.ToLower(t.Name+" "+t.Domain+" "+t.ExternalID.String()+" "+strings.Join(t.Groups, " ")), q) {
+			list.Rows = append(list.Rows, view.PresentTenantRow(t, connections[t.ID], "", list.Now))
 		}
 	}
 	if len(tenants) == 0 {
@@ -120,7 +120,7 @@ func (s *Server) tenant(r request) (answer, error) {
 
 func (s *Server) tenantPage(r request, t projections.Tenant, connections []projections.Connection) (view.TenantPage, error) {
 	p := view.TenantPage{
-		Now: time.Now().UTC(), Label: t.Name, Domain: t.Domain, EntraID: t.ExternalID.String(), Summary: view.PresentSummary(t, connections),
+		Now: time.Now().UTC(), Label: t.Name, Domain: t.Domain, EntraID: t.ExternalID.String(), Summary: view.PresentSummary(t, connections, time.Now()),
 		RunsHref: "/admin/t/" + t.ExternalID.String() + "/operations",
 	}
 	if onHold(t) {
@@ -131,6 +131,12 @@ func (s *Server) tenantPage(r request, t projections.Tenant, connections []proje
 	}
 	if r.actor().May(domain.CapHoldManage) {
 		p.Buttons = append(p.Buttons, view.HoldButton(t.ExternalID.String(), onHold(t)))
+	}
+	if r.actor().May(domain.CapTenantManage) {
+		p.Buttons = append(p.Buttons, view.Button{Label: "Edit", Icon: "settings", Href: view.TenantEditHref(t.ExternalID.String()), Dialog: true})
+	}
+	if len(t.Groups) > 0 {
+		p.Facts = append(p.Facts, view.Fact{Label: "Groups", Text: strings.Join(t.Groups, ", ")})
 	}
 	start := "/admin/t/" + t.ExternalID.String() + "/start"
 	for _, o := range domain.Catalogue() {

@@ -18,7 +18,8 @@ func TestAMemberSeesWhatTheScopeIncludes(t *testing.T) {
 	us, ctx := domain.SystemActor(c.ours), t.Context()
 	groups := map[uuid.UUID][]string{c.contoso.ID: {"Europe"}, c.tailspn.ID: {"Europe", "VIP"}}
 	for _, tenant := range []domain.Tenant{c.contoso, c.tailspn} {
-		must(t, c.commands.GroupTenant(ctx, commands.GroupTenant{Actor: us, Tenant: tenant.ExternalID, Groups: groups[tenant.ID]}))
+		_, err := c.commands.DescribeTenant(ctx, commands.DescribeTenant{Actor: us, Tenant: tenant.ExternalID, Name: tenant.Name, Groups: groups[tenant.ID]})
+		must(t, err)
 	}
 	limited := c.program(t, "limited")
 	for name, scope := range map[string]domain.Scope{

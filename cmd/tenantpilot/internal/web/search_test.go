@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"tenantpilot/commands"
 	"tenantpilot/domain"
 )
 
@@ -13,6 +14,12 @@ import (
 func TestSearchFindsWhatOneMaySee(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
+	conn, err := c.commands.CreateConnection(t.Context(), commands.CreateConnection{
+		Actor: domain.SystemActor(c.ours), Tenant: c.contoso.ExternalID, DisplayName: "Zanzibar uplink", ConnectionType: "dedicated",
+		AppID: "0d0a4a4e-3a0c-4b0f-8a53-5b1de2d9f3c4",
+	})
+	must(t, err)
+	c.settle(t)
 	run := c.hold(t, domain.OpGroupsSync)
 	number := strings.TrimPrefix(runPath(run.RunNumber), "/admin/operations/")
 	for _, w := range []struct {
@@ -32,6 +39,11 @@ func TestSearchFindsWhatOneMaySee(t *testing.T) {
 		{"operator", "groups contoso", startPathForm(c.contoso), true},
 		{"readonly", "groups contoso", startPathForm(c.contoso), false},
 		{"operator", "platform", "/admin/provider-connections/", false},
+		{"owner", "zanzibar", "/admin/provider-connections/", false},
+		{"owner", "Zanzibar uplink", "/admin/tenants/", false}, // not by way of its tenant either
+		{"owner", conn.AppID, "/admin/provider-connections/", false},
+		{"owner", conn.ID.String(), "/admin/provider-connections/", false},
+		{"owner", "provider conn", "/admin/provider-connections\"", true}, // the page of them all
 	} {
 		path := "/admin/search?q=" + url.QueryEscape(w.query)
 		for kind, a := range map[string]*caller{"a program": c.program(t, w.who), "a browser": c.browser(t, w.who)} {

@@ -111,14 +111,20 @@ func issuedOf(form url.Values) (domain.TokenIssued, error) {
 		return n, err
 	}
 	n.Expires = end
-	if form.Get("may") == "listed" {
+	switch {
+	case form.Get("may") == "listed":
 		n.Scopes = []domain.Capability{}
 		for _, c := range form["scope"] {
 			n.Scopes = append(n.Scopes, domain.Capability(c))
 		}
+	case form.Get("may") != "all" || len(form["scope"]) > 0:
+		return n, domain.InvalidField("/scopes", "contradictory", "Say whether the token may do everything that you may, or only what is ticked.")
 	}
-	if form.Get("sees") != "listed" {
+	switch {
+	case form.Get("sees") == "all" && len(form["tenant"]) == 0:
 		return n, nil
+	case form.Get("sees") != "listed":
+		return n, domain.InvalidField("/tenants", "contradictory", "Say whether the token sees all tenants that you see, or only those that are ticked.")
 	}
 	n.Tenants = []uuid.UUID{}
 	for _, text := range form["tenant"] {
@@ -205,6 +211,28 @@ func (s *Server) revokeToken(r request) (answer, error) {
 		return answer{}, err
 	}
 	return answer{redirect: view.TokensHref}, s.Read.AwaitNow(r.Context(), 2*time.Second)
+}
+
+// endTokens revokes what a person has of tokens in this workspace.
+func (s *Server) endTokens(r request, person uuid.UUID) error {
+	workspace := r.actor().Workspace
+	tokens, err := s.Auth.Tokens(r.Context(), workspace, person)
+	if err != nil {
+		return err
+	}
+	for _, t := range tokens {
+		if t.Revoked {
+			continue
+		}
+		if err := s.Auth.RevokeToken(r.Context(), t.ID); err != nil {
+			return err
+		}
+		revoke := commands.RevokeToken{Actor: domain.SystemActor(workspace), Token: t.Token}
+		if err := s.Commands.RevokeToken(r.Context(), revoke); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // tokenNamed finds the token of an address; one that is nothing of the viewer's is not there.

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
+	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
@@ -170,6 +173,40 @@ func TestTokensAreRotatedAndRevoked(t *testing.T) {
 	}
 }
 
+func TestATokenDoesNotOutliveWhatItIsFrom(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	operator, owner := c.browser(t, "operator"), c.browser(t, "owner")
+	token := c.with(operator.makeToken(t, tokenFields("mine")))
+	self := "/admin/settings/members/" + c.people["operator"].String() + "/remove"
+	if res := token.send(t, "POST", self); res.status != http.StatusConflict {
+		t.Errorf("a token ends its owner's membership: %d", res.status)
+	}
+	if res := owner.send(t, "POST", self, form(url.Values{})); res.status != http.StatusSeeOther {
+		t.Fatalf("remove: %d", res.status)
+	}
+	must(t, c.commands.AddMember(t.Context(), commands.AddMember{Actor: domain.SystemActor(c.ours), Person: c.people["operator"], Role: domain.RoleManager}))
+	c.settle(t)
+	if res := token.send(t, "GET", "/admin/tenants"); res.status != http.StatusUnauthorized {
+		t.Errorf("after its owner was removed and added again the token is %d", res.status)
+	}
+	// Revoked between the two steps of a rotation, it stays revoked.
+	secret := owner.makeToken(t, tokenFields("of the owner"))
+	line := owner.tokens(t).Tokens[0]
+	id := uuid.MustParse(line.ID)
+	must(t, c.auth.RevokeToken(t.Context(), id))
+	late, prefix := auth.DrawToken()
+	err := c.auth.RotateToken(t.Context(), id, domain.TokenRotated{Prefix: prefix, Overlap: time.Now(), Expires: time.Now().Add(time.Hour)}, late)
+	if refusal, ok := domain.AsRefusal(err); !ok || refusal.Code != "token_revoked" {
+		t.Errorf("rotating what was revoked meanwhile: %v", err)
+	}
+	for _, s := range []string{secret, late} {
+		if res := c.with(s).send(t, "GET", "/admin/tenants"); res.status != http.StatusUnauthorized {
+			t.Errorf("a secret of a revoked token is %d", res.status)
+		}
+	}
+}
+
 func TestWhatIsNoToken(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
@@ -181,7 +218,9 @@ func TestWhatIsNoToken(t *testing.T) {
 	more.Set("may", "listed")
 	hidden := tokenFields("hidden", "tenant", c.fabrikam.ID.String())
 	hidden.Set("sees", "listed")
-	none := tokenFields("none")
+	none, silent := tokenFields("none"), tokenFields("silent", "scope", string(domain.CapDirectorySync))
+	silent.Del("may")
+	ticked := tokenFields("ticked", "tenant", c.contoso.ID.String()) // but all
 	none.Set("sees", "listed")
 	for what, one := range map[string]struct {
 		fields url.Values
@@ -189,6 +228,7 @@ func TestWhatIsNoToken(t *testing.T) {
 	}{
 		"without a name": {tokenFields(" "), 400}, "for ever": {long, 400}, "for the past": {past, 400}, "more than its owner may": {more, 403},
 		"another workspace's tenant": {hidden, 400}, "no tenant": {none, 400},
+		"ticked, and not said so": {silent, 400}, "ticked, and all": {ticked, 400},
 	} {
 		if res := operator.send(t, "POST", view.TokensHref, form(one.fields)); res.status != one.status || shownSecret.MatchString(res.text()) {
 			t.Errorf("%s is %d: %s", what, res.status, clip(res.body))

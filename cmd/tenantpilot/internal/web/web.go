@@ -171,6 +171,8 @@ func (s *Server) routes() {
 	s.get(r, "/", s.home)
 	s.get(r, "/admin/tenants", s.tenants)
 	s.get(r, "/admin/tenants/{tenant}", s.tenant)
+	s.get(r, "/admin/tenants/{tenant}/edit", s.editTenant)
+	s.post(r, "/admin/tenants/{tenant}/edit", "application/json", s.describeTenant)
 	s.get(r, "/admin/notifications", s.notifications)
 	s.post(r, "/admin/notifications/read", "", s.readNotifications)
 	s.post(r, "/workspaces/{workspace}/choose", "", s.chooseWorkspace)

@@ -64,7 +64,7 @@ func onboardingSamples() map[string]templ.Component {
 		}
 	}
 	failed := onboardingFacts(domain.StepConsented, connection(func(c *projections.Connection) {
-		c.Consent, c.ConsentErrorReason = domain.ConsentIsFailed, domain.ReasonTenantTargetMismatch
+		c.Consent, c.ConsentErrorReason = domain.ConsentIsFailed, domain.ReasonProviderConsentDenied
 	}))
 	checking := onboardingFacts(domain.StepVerified, connection(consented, func(c *projections.Connection) {
 		number := int64(4718)

@@ -37,6 +37,12 @@ func samples() map[string]templ.Component {
 			Action: "/admin/t/contoso/hold", Back: "/admin/tenants/contoso.com", Submit: "Hold Contoso", Length: "24h", Error: "Say why.",
 			Lengths: []view.OptionChoice{{Value: "24h", Label: "For 24 hours"}, {Label: "Until it is released"}},
 		}),
+		"tenant-edit": page.TenantFormPage(shell("Edit Contoso", "/admin/tenants/contoso/edit"), view.TenantForm{
+			Tenant: view.Link{Label: "Contoso", Href: "/admin/tenants/contoso"}, Action: "/admin/tenants/contoso/edit", Name: "Contoso Europe",
+			Groups: "Europe\nGold", Known: []string{"Europe", "Gold", "Pilot"}, Tag: "0123456789abcdef",
+			Notice: "Somebody has changed this after you opened the form. Nothing of yours was saved.",
+			Errors: []view.FieldError{{Pointer: "/groups", Message: "A tenant is in at most 20 groups."}},
+		}),
 		"bulk-preview":     page.BulkPage(shell("Start 24 runs again?", "/admin/operations/bulk"), sampleBulk()),
 		"bulk-done":        page.BulkPage(shell("Cancelling was asked for", "/admin/operations/bulk/confirm"), doneBulk()),
 		"replay-preview":   page.BulkPage(quiet("Replay 2 attempts?", view.AttemptReplayHref), sampleReplays()),

@@ -34,6 +34,9 @@ func (e CredentialExpiry) Days(now time.Time) int {
 	return int((left + day - 1) / day)
 }
 
+// Short is Days for a cell: "12 d".
+func (e CredentialExpiry) Short(now time.Time) string { return strconv.Itoa(e.Days(now)) + " d" }
+
 // Near says whether it is worth a word: within the first warning.
 func (e CredentialExpiry) Near(now time.Time) bool { return e.Days(now) <= domain.ExpiryThresholds[0] }
 
@@ -66,11 +69,12 @@ func (e CredentialExpiry) Text(now time.Time) string {
 	}
 }
 
-// presentExpiry is a notification of a credential that comes near its end: the days are those that are left now. It leads to the tenant.
+// presentExpiry is a notification of a credential that comes near its end: the days are those that are left now. It leads to
+// the connection, where the credential is replaced.
 func presentExpiry(n projections.Notification, tenants map[uuid.UUID]string, index int, now time.Time) Notification {
 	e := CredentialExpiry{At: *n.Until}
 	return Notification{
-		ID: int64(index), Tenant: tenants[n.Tenant], At: n.CreatedAt, Unread: n.ReadAt == nil,
+		ID: int64(index), Href: ConnectionHref(*n.Connection), Tenant: tenants[n.Tenant], At: n.CreatedAt, Unread: n.ReadAt == nil,
 		Title: e.Text(now), Text: "It ends " + Absolute(e.At) + ". Replace it before then, or every operation on its connections is blocked.",
 		Badge: Badge{Icon: "key-round", Word: "Credential", Tone: e.Tone(now)},
 	}

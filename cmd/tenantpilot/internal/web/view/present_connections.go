@@ -31,9 +31,6 @@ func StartCheckHref(number int64) string {
 // Number is a number as it stands in addresses.
 func Number(n int64) string { return strconv.FormatInt(n, 10) }
 
-// expiresSoon is how long before its expiry a credential is called expiring.
-const expiresSoon = 30 * 24 * time.Hour
-
 // ChecksShown is how many of the last checks a list shows.
 const ChecksShown = 14
 
@@ -72,7 +69,8 @@ var connectionFilter = map[string]func(c projections.Connection, t projections.T
 		return t.ExternalID.String() == v || strings.Contains(strings.ToLower(t.Name+" "+t.Domain), strings.ToLower(v))
 	},
 	"expiring": func(c projections.Connection, _ projections.Tenant, _ string, now time.Time) bool {
-		return c.CredentialExpiresAt != nil && c.CredentialExpiresAt.Before(now.Add(expiresSoon))
+		e := ExpiryOf(c)
+		return e != nil && e.Near(now)
 	},
 	"review": func(c projections.Connection, _ projections.Tenant, _ string, _ time.Time) bool {
 		return c.MigrationReviewRequired
@@ -267,14 +265,13 @@ func credentialBadge(c projections.Connection, now time.Time) Badge {
 	case !c.CredentialExpiresAt.After(now):
 		return Badge{Icon: "circle-x", Word: "Expired", Tone: Negative}
 	}
-	b := Badge{Icon: "key-round", Word: days(c.CredentialExpiresAt.Sub(now)), Tone: Neutral}
-	if c.CredentialExpiresAt.Before(now.Add(expiresSoon)) {
-		b.Icon, b.Tone = "triangle-alert", Warning
+	e := ExpiryOf(c)
+	b := Badge{Icon: "key-round", Word: e.Short(now), Tone: e.Tone(now)}
+	if e.Near(now) {
+		b.Icon = "triangle-alert"
 	}
 	return b
 }
-
-func days(d time.Duration) string { return strconv.Itoa(int(d.Hours()/24)) + " d" }
 
 // CredentialLine says what is known about a connection's credential without showing it: "secret set 2026-10-02 by Kim, expires in 61 d".
 func CredentialLine(c projections.Connection, history []projections.TimelineEvent, now time.Time) string {
@@ -297,7 +294,7 @@ func CredentialLine(c projections.Connection, history []projections.TimelineEven
 	case !c.CredentialExpiresAt.After(now):
 		return text + ", expired " + c.CredentialExpiresAt.UTC().Format(time.DateOnly)
 	}
-	return text + ", expires in " + days(c.CredentialExpiresAt.Sub(now))
+	return text + ", expires in " + ExpiryOf(c).Short(now)
 }
 
 // PresentCredentialForm is the form of a connection's credential: what is known about it, and nothing of it.
@@ -665,6 +662,8 @@ func changeWord(data domain.Event) string {
 		return "Changed"
 	case domain.MigrationReviewCompleted:
 		return "Reviewed"
+	case domain.ConsentAnswerIgnored:
+		return "Consent answer ignored"
 	}
 	return "Recorded"
 }
@@ -692,6 +691,8 @@ func changeText(data domain.Event) string {
 	case domain.ConsentFailed:
 		return reason(d.Reason)
 	case domain.ConsentRevoked:
+		return reason(d.Reason)
+	case domain.ConsentAnswerIgnored:
 		return reason(d.Reason)
 	case domain.VerificationStarted:
 		return "A check was admitted"

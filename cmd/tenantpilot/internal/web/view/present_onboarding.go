@@ -446,10 +446,9 @@ func verifyProgress(c projections.Connection) domain.StepProgress {
 // PresentOnboardingConsent makes the connection's consent page the wizard's third step: it asks, comes back and re-checks here.
 func PresentOnboardingConsent(f OnboardingFacts, p Consent) Consent {
 	here := OnboardingSessionHref(f.Session.Number, domain.StepConsented)
-	if p.Code == string(domain.ReasonTenantTargetMismatch) {
-		if directory := f.answeredDirectory(); directory != "" {
-			p.Reason += " It was given for the directory " + directory + "."
-		}
+	if directory := f.answeredDirectory(); directory != "" {
+		p.Code = string(domain.ReasonTenantTargetMismatch)
+		p.Reason = domain.ReasonFor(domain.ReasonTenantTargetMismatch).Message + " It was given for the directory " + directory + "."
 	}
 	p.Here, p.Next, p.SentAbove = here, here, true
 	if p.Code == string(domain.ReasonProviderConsentMissing) { // is what this step is for
@@ -468,15 +467,20 @@ func PresentOnboardingConsent(f OnboardingFacts, p Consent) Consent {
 	return p
 }
 
-// answeredDirectory is the directory that consent was last given for instead of the expected one.
+// answeredDirectory is the directory that answered last instead of the expected one; empty when what came last counted.
 func (f OnboardingFacts) answeredDirectory() string {
 	for _, e := range f.History {
-		if e.Name != (domain.ConsentFailed{}).EventName() {
+		stored, err := domain.Decode(e.Name, e.Payload)
+		if err != nil {
 			continue
 		}
-		stored, err := domain.Decode(e.Name, e.Payload)
-		if failed, ok := stored.(domain.ConsentFailed); ok && err == nil {
-			return failed.Directory
+		switch d := stored.(type) {
+		case domain.ConsentAnswerIgnored:
+			if d.Directory != "" {
+				return d.Directory
+			}
+		case domain.ConsentGranted, domain.ConsentFailed, domain.ConsentRevoked:
+			return ""
 		}
 	}
 	return ""

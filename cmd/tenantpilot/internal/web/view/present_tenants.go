@@ -47,8 +47,9 @@ func canonicalState(c projections.Connection) CanonicalConnectionState {
 	return s
 }
 
-// PresentSummary is a tenant's provider summary: one state, one sentence, one call to action even when nothing is there.
-func PresentSummary(t projections.Tenant, connections []projections.Connection) TenantProviderSummary {
+// PresentSummary is a tenant's provider summary: one state, one sentence, one call to action even when nothing is there. now tells whether a
+// credential or a hold has ended.
+func PresentSummary(t projections.Tenant, connections []projections.Connection, now time.Time) TenantProviderSummary {
 	s := TenantProviderSummary{
 		State: "missing", CTAURL: NewOnboardingHref(t.ExternalID.String()), NeedsDefaultConnection: true,
 		Sentence: "No provider connection yet, so no operation can start.", CTALabel: "Connect this tenant",
@@ -62,9 +63,9 @@ func PresentSummary(t projections.Tenant, connections []projections.Connection) 
 	for _, c := range connections {
 		if t.DefaultConnection != nil && c.Number == *t.DefaultConnection {
 			shown, s.State, s.NeedsDefaultConnection = c, "default_configured", false
-			s.Sentence = connectionSentence(c)
+			s.Sentence = connectionSentence(c, now)
 			s.CTAURL, s.CTALabel = ConnectionHref(c.Number), "Open connection"
-			if c.State().Severity() == domain.SeverityNone && c.Enabled && c.Consent == domain.ConsentIsGiven {
+			if stopped(c, now) == "" && c.State().Severity() == domain.SeverityNone && c.Enabled && c.Consent == domain.ConsentIsGiven {
 				s.CTAURL, s.CTALabel = "/admin/t/"+t.ExternalID.String()+"/start", "Start operation"
 			}
 		}
@@ -74,10 +75,25 @@ func PresentSummary(t projections.Tenant, connections []projections.Connection) 
 	return s
 }
 
-func connectionSentence(c projections.Connection) string {
+// stopped says what keeps every operation from starting whatever was verified; "" when nothing does.
+func stopped(c projections.Connection, now time.Time) string {
+	e := ExpiryOf(c)
 	switch {
 	case !c.Enabled:
 		return c.DisplayName + " is disabled, so no operation can start."
+	case c.State().Hold.Active(now):
+		return c.DisplayName + " is on hold, so no operation can start."
+	case e != nil && e.Days(now) == 0:
+		return "The credential of " + c.DisplayName + " has expired, so no operation can start."
+	}
+	return ""
+}
+
+func connectionSentence(c projections.Connection, now time.Time) string {
+	if why := stopped(c, now); why != "" {
+		return why
+	}
+	switch {
 	case c.Consent != domain.ConsentIsGiven:
 		return c.DisplayName + " lacks the customer's consent."
 	case c.Verification == domain.VerificationHealthy:
@@ -90,9 +106,9 @@ func connectionSentence(c projections.Connection) string {
 	return c.DisplayName + " is not verified."
 }
 
-// PresentTenantRow is a tenant as a line of a list; href overrides where it leads.
-func PresentTenantRow(t projections.Tenant, connections []projections.Connection, href string) TenantRow {
-	summary := PresentSummary(t, connections)
+// PresentTenantRow is a tenant as a line of a list, as it stands now; href overrides where it leads.
+func PresentTenantRow(t projections.Tenant, connections []projections.Connection, href string, now time.Time) TenantRow {
+	summary := PresentSummary(t, connections, now)
 	row := TenantRow{Label: t.Name, Domain: t.Domain, Href: TenantHref(t.ExternalID.String()), Summary: summary.State}
 	if href != "" {
 		row.Href = href

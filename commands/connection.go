@@ -147,16 +147,19 @@ func (h *Handler) HoldConnection(ctx context.Context, c HoldConnection) error {
 		})
 }
 
-// ReleaseConnection lifts a connection's hold.
+// ReleaseConnection lifts a connection's hold, for a reason.
 type ReleaseConnection struct {
 	Actor      domain.Actor
 	Connection int64
+	Reason     string
 }
 
 // ReleaseConnection carries a ReleaseConnection out.
 func (h *Handler) ReleaseConnection(ctx context.Context, c ReleaseConnection) error {
 	return h.onConnectionWith(ctx, c.Actor, c.Connection, domain.CapHoldManage,
-		func(conn domain.ProviderConnection, _ time.Time) ([]domain.Event, error) { return conn.LiftHold() })
+		func(conn domain.ProviderConnection, _ time.Time) ([]domain.Event, error) {
+			return conn.LiftHold(c.Reason)
+		})
 }
 
 // CompleteMigrationReview says that the actor has looked at an imported connection.

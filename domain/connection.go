@@ -188,15 +188,16 @@ func (c ProviderConnection) PutOnHold(reason string, until, at time.Time) ([]Eve
 	return []Event{ConnectionHeld{hold}}, nil
 }
 
-// LiftHold ends the hold. Where there is none, nothing changes.
-func (c ProviderConnection) LiftHold() ([]Event, error) {
+// LiftHold ends the hold, for a reason. Where there is none, nothing changes.
+func (c ProviderConnection) LiftHold(reason string) ([]Event, error) {
 	if !c.Exists() {
 		return nil, ErrNotFound()
 	}
-	if c.Hold.Reason == "" {
-		return nil, nil
+	reason, err := statedReason(reason)
+	if err != nil || c.Hold.Reason == "" {
+		return nil, err
 	}
-	return []Event{ConnectionReleased{}}, nil
+	return []Event{ConnectionReleased{Reason: reason}}, nil
 }
 
 // CompleteMigrationReview says that a person has looked at an imported connection.

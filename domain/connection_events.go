@@ -43,7 +43,9 @@ type ConnectionHeld struct {
 }
 
 // ConnectionReleased lifts the hold.
-type ConnectionReleased struct{}
+type ConnectionReleased struct {
+	Reason string `json:"reason"`
+}
 
 // CredentialRotated says that another credential is in use: fingerprint and expiry only.
 type CredentialRotated struct {
@@ -126,7 +128,7 @@ func (MigrationReviewCompleted) EventName() string { return "MigrationReviewComp
 func (ConnectionHeld) EventName() string { return "ConnectionHeld" }
 
 // EventName implements Event.
-func (ConnectionReleased) EventName() string { return "ConnectionReleased" }
+func (ConnectionReleased) EventName() string { return "ConnectionReleased.v2" }
 
 // EventName implements Event.
 func (CredentialRotated) EventName() string { return "CredentialRotated" }

@@ -317,6 +317,9 @@ func TestHoldConnection(t *testing.T) {
 		return func(c ProviderConnection) ([]Event, error) { return c.PutOnHold(reason, until, now) }
 	}
 	freeze := ConnectionHeld{Hold{"Freeze", until}}
+	lift := func(reason string) func(ProviderConnection) ([]Event, error) {
+		return func(c ProviderConnection) ([]Event, error) { return c.LiftHold(reason) }
+	}
 	runScenarios(t, []scenario[ProviderConnection]{
 		{name: "until an instant", given: given(), when: hold(" Freeze ", until), then: []Event{freeze}},
 		{name: "until released", given: given(), when: hold("Freeze", time.Time{}), then: []Event{ConnectionHeld{Hold{Reason: "Freeze"}}}},
@@ -325,9 +328,10 @@ func TestHoldConnection(t *testing.T) {
 		{name: "a reason is needed", given: given(), when: hold("", until), refused: "/reason required"},
 		{name: "a hold that has ended holds nothing", given: given(), when: hold("Freeze", now), refused: "/until past"},
 		{name: "no connection", when: hold("Freeze", until), refused: "not_found"},
-		{name: "release", given: given(freeze), when: ProviderConnection.LiftHold, then: []Event{ConnectionReleased{}}},
-		{name: "release what is free", given: given(), when: ProviderConnection.LiftHold},
-		{name: "release no connection", when: ProviderConnection.LiftHold, refused: "not_found"},
+		{name: "release", given: given(freeze), when: lift("It is over"), then: []Event{ConnectionReleased{"It is over"}}},
+		{name: "release without a reason", given: given(freeze), when: lift(" "), refused: "/reason required"},
+		{name: "release what is free", given: given(), when: lift("It is over")},
+		{name: "release no connection", when: lift("It is over"), refused: "not_found"},
 	})
 }
 

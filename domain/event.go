@@ -56,7 +56,7 @@ var registry, zeros = registryOf(
 	of[ProviderConnectionCreated], of[ConnectionChanged], of[ConnectionEnabled], of[ConnectionDisabled], of[CredentialRotated],
 	of[ConsentRequested], of[consentGrantedV1], of[ConsentGranted], of[ConsentFailed], of[ConsentRevoked],
 	of[VerificationStarted], of[VerificationRecorded], of[ScopeAcquired], of[ScopeReleased],
-	of[ConnectionHeld], of[ConnectionReleased], of[MigrationReviewCompleted],
+	of[ConnectionHeld], of[connectionReleasedV1], of[ConnectionReleased], of[MigrationReviewCompleted],
 	of[RunAccepted], of[RunDeduped], of[ScopeBusy], of[StartBlocked],
 	of[RunStarted], of[RunProgressed], of[RunItemsRecorded], of[RunCancelRequested], of[RunAwaitingApproval],
 	of[RunRecovered], of[RunCompleted],

@@ -82,7 +82,7 @@ func samples() []Event {
 		ConnectionDisabled{Reason: "The customer is leaving"},
 		MigrationReviewCompleted{},
 		ConnectionHeld{hold},
-		ConnectionReleased{},
+		ConnectionReleased{"The key ceremony is over"},
 		CredentialRotated{Credential{Kind: "certificate", Fingerprint: "9f2c41d07ab8", ExpiresAt: now.AddDate(1, 0, 0)}},
 		CredentialExpiring{
 			Connection: 7, Tenant: id(31), Days: 14,
@@ -268,7 +268,7 @@ func namesShape(typ, base, version string) bool {
 
 // retiredSamples are the stored shapes that are no longer written, by name: what each sample reads as.
 func retiredSamples() map[string]Event {
-	return map[string]Event{"ConsentGranted": ConsentGranted{Evidence: EvidenceUnknown}, "TenantReleased": TenantReleased{}}
+	return map[string]Event{"ConsentGranted": ConsentGranted{Evidence: EvidenceUnknown}, "ConnectionReleased": ConnectionReleased{}, "TenantReleased": TenantReleased{}}
 }
 
 // TestRetiredEventsAreReadInThePresentShape: the corpus of names that were ever stored decodes, upcasts and evolves.

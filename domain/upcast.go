@@ -42,6 +42,14 @@ func (tenantReleasedV1) EventName() string { return "TenantReleased" }
 
 func (tenantReleasedV1) upcast() Event { return TenantReleased{} }
 
+// connectionReleasedV1 did not say why.
+type connectionReleasedV1 struct{}
+
+// EventName implements Event.
+func (connectionReleasedV1) EventName() string { return "ConnectionReleased" }
+
+func (connectionReleasedV1) upcast() Event { return ConnectionReleased{} }
+
 // evolveVersion grows whenever an Evolve folds the same events to another state. TestEvolveVersion holds it against the states that the
 // corpus folds to.
 const evolveVersion = 3

@@ -330,7 +330,7 @@ var connectionVerbs = []connectionVerb{
 		done: "%s is on hold: nothing starts on it until the hold ends or is released.",
 	},
 	{
-		change: "release", short: "End a connection's hold", long: "Needs the right to hold.",
+		change: "release", short: "End a connection's hold", long: "Needs the right to hold.", reason: true,
 		done: "The hold of %s is released: operations may start on it.",
 	},
 	{

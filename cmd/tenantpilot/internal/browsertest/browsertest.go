@@ -243,21 +243,28 @@ func Eval[T any](p *Page, expression string) T {
 }
 
 // Until waits for a condition in the page, or in the one that a click leads to,
-// and fails when it does not come true within ten seconds.
+// and fails when it does not come true within twenty seconds.
 func (p *Page) Until(expression string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, 10*time.Second)
-	defer cancel()
+	deadline := time.Now().Add(20 * time.Second)
 	for {
-		err := chromedp.Run(ctx, chromedp.Poll("Boolean("+expression+")", nil))
-		if err == nil {
+		met, err := p.meets(expression)
+		if met {
 			return
 		}
-		leaving := strings.Contains(err.Error(), "navigated") || strings.Contains(err.Error(), "Cannot find context")
-		if ctx.Err() != nil || !leaving {
+		if time.Now().After(deadline) {
 			p.t.Fatalf("waiting for %s: %v", expression, err)
 		}
+		time.Sleep(30 * time.Millisecond)
 	}
+}
+
+// meets looks once, for a short time: a page that is being left may never answer, and one that is being read may not have everything yet.
+func (p *Page) meets(expression string) (met bool, err error) {
+	ctx, cancel := context.WithTimeout(p.ctx, time.Second)
+	defer cancel()
+	err = chromedp.Run(ctx, chromedp.Evaluate("Boolean("+expression+")", &met))
+	return met && err == nil, err
 }
 
 // Screenshot writes the whole page, as wide as Look has set it, to a PNG file.

@@ -145,6 +145,9 @@ func ofConnection(e domain.Event) string {
 	case domain.ConnectionHeld:
 		return "Put the connection on hold" + hold(e.Hold)
 	case domain.ConnectionReleased:
+		if e.Reason != "" {
+			return "Lifted the connection's hold: " + strings.TrimSuffix(e.Reason, ".") + "."
+		}
 		return "Lifted the connection's hold."
 	case domain.CredentialRotated:
 		text := fmt.Sprintf("Put another credential into use, a %s with fingerprint %s", e.Credential.Kind, e.Credential.Fingerprint)

@@ -67,9 +67,9 @@ var connectionChanges = map[string]connectionChange{
 		if c.HoldReason != "" {
 			text += " It was held: " + c.HoldReason + "."
 		}
-		return view.Confirmation{Title: "Release the hold of " + c.DisplayName + "?", Text: text, Submit: "Release hold"}
-	}, func(s *Server, r request, number int64, _ changeBody, _ time.Time) error {
-		return s.Commands.ReleaseConnection(r.Context(), commands.ReleaseConnection{Actor: r.actor(), Connection: number})
+		return view.Confirmation{Title: "Release the hold of " + c.DisplayName + "?", Text: text, Submit: "Release hold", Reason: true}
+	}, func(s *Server, r request, number int64, body changeBody, _ time.Time) error {
+		return s.Commands.ReleaseConnection(r.Context(), commands.ReleaseConnection{Actor: r.actor(), Connection: number, Reason: body.Reason})
 	}},
 	"review": {domain.CapProviderManage, func(c projections.Connection, t projections.Tenant) view.Confirmation {
 		return view.Confirmation{

@@ -237,7 +237,7 @@ func TestALifeOfAConnection(t *testing.T) {
 	}
 	says(change("enable", nil), "The connection is enabled.")
 	says(change("hold", url.Values{"reason": {"Key ceremony"}, "until": {time.Now().UTC().Add(3 * time.Hour).Format("2006-01-02T15:04")}}), "On hold: Key ceremony", "/changes/release")
-	says(change("release", nil), "The hold was released.", "/changes/hold")
+	says(change("release", url.Values{"reason": {"Done"}}), "The hold was released.", "/changes/hold")
 	says(change("review", nil), "The review is completed.")
 
 	// What is missing is asked for again, with what was entered.
@@ -408,7 +408,7 @@ func TestNoLegacyStateAnywhere(t *testing.T) {
 		t.Errorf("%d of the three axes are columns", n)
 	}
 	// What has a "status" of its own is no connection: an answer, a run, a problem.
-	others := map[string]bool{"ProviderStartOutcome": true, "OnboardingBootstrapStartOutcome": true, "RunReference": true, "Readiness": true, "Problem": true}
+	others := map[string]bool{"ProviderStartOutcome": true, "OnboardingBootstrapStartOutcome": true, "RunReference": true, "Readiness": true, "Problem": true, "OnboardingSession": true}
 	for name, schema := range c.contract.doc.Components.Schemas {
 		must(t, schema.WalkSubtree(func(pointer string, s *openapi3.SchemaRef) error {
 			for _, key := range legacyNames {
@@ -640,7 +640,7 @@ func TestWhatKeepsAllFromStartingIsTheSummary(t *testing.T) {
 	says("is verified and ready.")
 	must(t, c.commands.HoldConnection(t.Context(), commands.HoldConnection{Actor: us, Connection: c.conn.Number, Reason: "Freeze"}))
 	says("is on hold, so no operation can start.")
-	must(t, c.commands.ReleaseConnection(t.Context(), commands.ReleaseConnection{Actor: us, Connection: c.conn.Number}))
+	must(t, c.commands.ReleaseConnection(t.Context(), commands.ReleaseConnection{Actor: us, Connection: c.conn.Number, Reason: "Done"}))
 	must(t, c.commands.RotateCredential(t.Context(), commands.RotateCredential{
 		Actor: us, Connection: c.conn.Number, Credential: domain.Credential{Kind: "secret", Fingerprint: "old", ExpiresAt: time.Now().Add(-time.Hour)},
 	}))

@@ -20,14 +20,6 @@ const membersHref = "/admin/settings/members"
 // invitationTime is how long an invitation, and the link that comes with it, can be used.
 const invitationTime = 7 * 24 * time.Hour
 
-// settings leads to the first page of them.
-func (s *Server) settings(r request) (answer, error) {
-	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {
-		return answer{}, notFound()
-	}
-	return answer{redirect: membersHref}, nil
-}
-
 func (s *Server) members(r request) (answer, error) { return s.membersPage(r, nil) }
 
 func (s *Server) membersPage(r request, made *view.MadeInvitation) (answer, error) {

@@ -19,6 +19,10 @@ import (
 
 // Handler carries out commands on one store. It is safe for concurrent use.
 type Handler struct {
+	// PlatformApp is the id of the operator's own multi-tenant application, which connections of type "platform" use unless another is named.
+	// Set it before the handler is used; empty is none.
+	PlatformApp string
+
 	store *eventstore.Store
 	now   func() time.Time
 

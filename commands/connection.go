@@ -37,7 +37,7 @@ func (h *Handler) CreateConnection(ctx context.Context, c CreateConnection) (dom
 			return err
 		}
 		conn, err = addConnection(u, t, domain.ProviderConnectionCreated{
-			Number: number, DisplayName: c.DisplayName, ConnectionType: c.ConnectionType, AppID: c.AppID,
+			Number: number, DisplayName: c.DisplayName, ConnectionType: c.ConnectionType, AppID: h.appOf(c.ConnectionType, c.AppID),
 			MigrationReviewRequired: c.MigrationReviewRequired,
 		})
 		return err
@@ -46,6 +46,14 @@ func (h *Handler) CreateConnection(ctx context.Context, c CreateConnection) (dom
 		return domain.ProviderConnection{}, err
 	}
 	return conn, nil
+}
+
+// appOf is the application that a connection uses: the named one, or for the platform's type our own.
+func (h *Handler) appOf(connectionType, named string) string {
+	if named == "" && connectionType == "platform" {
+		return h.PlatformApp
+	}
+	return named
 }
 
 // addConnection appends a connection of a tenant, as its default when it has none.
@@ -99,7 +107,7 @@ func (h *Handler) ChangeConnection(ctx context.Context, c ChangeConnection) erro
 		if c.IfMatch != "" && c.IfMatch != conn.SettingsTag() {
 			return nil, domain.ErrStale()
 		}
-		return conn.Change(domain.ConnectionChanged{DisplayName: c.DisplayName, ConnectionType: c.Type, AppID: c.AppID})
+		return conn.Change(domain.ConnectionChanged{DisplayName: c.DisplayName, ConnectionType: c.Type, AppID: h.appOf(c.Type, c.AppID)})
 	})
 }
 

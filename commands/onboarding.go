@@ -203,7 +203,7 @@ func (h *Handler) CreateOnboardingConnection(ctx context.Context, c CreateOnboar
 			return err
 		}
 		conn, err := addConnection(u, t, domain.ProviderConnectionCreated{
-			Number: number, DisplayName: c.DisplayName, ConnectionType: c.ConnectionType, AppID: c.AppID,
+			Number: number, DisplayName: c.DisplayName, ConnectionType: c.ConnectionType, AppID: h.appOf(c.ConnectionType, c.AppID),
 		})
 		if err != nil {
 			return err

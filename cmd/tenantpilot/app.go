@@ -37,6 +37,7 @@ type options struct {
 	loginURL       string // empty: Microsoft's
 	graphURL       string
 	platformSecret string
+	platformApp    string         // id of the application that the secret is of
 	logKey         *evidence.Key  // signs the log's heads; nil: they are not signed
 	keyset         secrets.Source // seals credentials; nil: none can be set
 	demo           bool
@@ -106,6 +107,7 @@ func newApp(ctx context.Context, o options) (*app, error) {
 		return nil, err
 	}
 	a.commands = commands.New(a.store, nil)
+	a.commands.PlatformApp = o.platformApp
 	a.auth = auth.New(pool, auth.Config{Log: o.log, Secure: o.behindTLS, OIDC: o.oidc, BreakGlass: o.breakGlass})
 	return a, nil
 }

@@ -32,7 +32,9 @@ type config struct {
 	LoginURL string `env:"LOGIN_URL"`
 	GraphURL string `env:"GRAPH_URL"`
 	// PlatformSecret is the client secret of the platform's multi-tenant app, which connections of type "platform" sign in with.
-	PlatformSecret     string `env:"PLATFORM_SECRET"`
+	PlatformSecret string `env:"PLATFORM_SECRET"`
+	// PlatformApp is that app's id: connections of type "platform" that name none use it.
+	PlatformApp        string `env:"PLATFORM_APP_ID"`
 	PlatformSecretFile string `env:"PLATFORM_SECRET_FILE,file"`
 	// LogKey is the secret key that signs the log's heads, as `tenantpilot keys new-log` writes it. It must not be kept in the database.
 	LogKey     string `env:"LOG_KEY"`

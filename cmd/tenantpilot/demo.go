@@ -90,7 +90,7 @@ func (d *demo) run(ctx context.Context) error {
 		return err
 	}
 	a, err := newApp(ctx, options{
-		logKey: key, databaseURL: databaseURL, ownerURL: d.ownerURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, keyset: secrets.File(keyset), demo: true, log: d.log,
+		logKey: key, databaseURL: databaseURL, ownerURL: d.ownerURL, loginURL: graphURL, graphURL: graphURL, platformSecret: demoSecret, platformApp: demoApp, keyset: secrets.File(keyset), demo: true, log: d.log,
 	})
 	if err != nil {
 		return err
@@ -276,9 +276,11 @@ TenantPilot demo is ready.
   Console:                          %s
   Simulated Microsoft Graph:        %s
   Users, tokens, tenants:           %s
+  To onboard:                       %s (%s), app id %s, secret %s
 
 Ctrl-C stops everything; the data stays for the next start (--fresh begins again).
-`, f.SignInURL, f.BaseURL, f.GraphURL, filepath.Join(d.dataDir, demoFileName))
+`, f.SignInURL, f.BaseURL, f.GraphURL, filepath.Join(d.dataDir, demoFileName),
+		demoProspect().name, demoProspect().externalID(), demoApp, demoSecret)
 }
 
 // followDemo points an app at the running demo's simulator.
@@ -287,7 +289,7 @@ func (o *options) followDemo(dataDir string) {
 	if err != nil || o.graphURL != "" {
 		return
 	}
-	o.loginURL, o.graphURL, o.platformSecret, o.demo = f.GraphURL, f.GraphURL, demoSecret, true
+	o.loginURL, o.graphURL, o.platformSecret, o.platformApp, o.demo = f.GraphURL, f.GraphURL, demoSecret, demoApp, true
 	path := filepath.Join(dataDir, demoKeysetName)
 	if _, err := os.Stat(path); err == nil && o.keyset == nil {
 		o.keyset = secrets.File(path)

@@ -90,7 +90,7 @@ func withAppOf(ctx context.Context, dataDir string, change func(*config), do fun
 		return err
 	}
 	o := options{
-		databaseURL: url, ownerURL: cfg.OwnerDatabaseURL, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, behindTLS: cfg.BehindTLS,
+		databaseURL: url, ownerURL: cfg.OwnerDatabaseURL, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, platformApp: cfg.PlatformApp, behindTLS: cfg.BehindTLS,
 		publicURL: cfg.PublicURL, keyset: cfg.keysetSource(), breakGlass: cfg.BreakGlass, log: newLog(slog.LevelInfo),
 	}
 	if o.oidc, err = cfg.oidc(); err != nil {

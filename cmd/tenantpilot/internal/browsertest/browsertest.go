@@ -248,22 +248,24 @@ func (p *Page) Until(expression string) {
 	p.t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for {
-		met, err := p.meets(expression)
+		met, err := p.Meets(expression)
 		if met {
 			return
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("waiting for %s: %v", expression, err)
+			var where string
+			_ = chromedp.Run(p.ctx, chromedp.Evaluate(`location.href + "\n" + document.body.innerText.slice(0, 1500)`, &where))
+			p.t.Fatalf("waiting for %s: %v\n%s", expression, err, where)
 		}
 		time.Sleep(30 * time.Millisecond)
 	}
 }
 
-// meets looks once, for a short time: a page that is being left may never answer, and one that is being read may not have everything yet.
-func (p *Page) meets(expression string) (met bool, err error) {
+// Meets looks once, for a short time, whether a condition is true on a page that is all there: a page that is being left may never answer, and one that is being read may not have everything yet.
+func (p *Page) Meets(expression string) (met bool, err error) {
 	ctx, cancel := context.WithTimeout(p.ctx, time.Second)
 	defer cancel()
-	err = chromedp.Run(ctx, chromedp.Evaluate("Boolean("+expression+")", &met))
+	err = chromedp.Run(ctx, chromedp.Evaluate(`document.readyState === "complete" && Boolean(`+expression+")", &met))
 	return met && err == nil, err
 }
 

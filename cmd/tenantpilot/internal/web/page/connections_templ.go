@@ -1952,7 +1952,7 @@ func connectionForm(f view.ConnectionForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = formField("/appId", "appId", "App id", "text", f.AppID, resetHelp(f, "The application (client) id. It is no secret."), false, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formField("/appId", "appId", "App id", "text", f.AppID, resetHelp(f, "The application (client) id. It is no secret. Empty for our own application, where one is configured."), false, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

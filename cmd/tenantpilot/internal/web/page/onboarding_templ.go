@@ -2037,7 +2037,7 @@ func createConnection(c view.OnboardingConnection, o view.Onboarding) templ.Comp
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = formField("/appId", "app_id", "App id", "text", c.AppID, "The application (client) id. It is no secret; the secret comes afterwards, in a field of its own.", true, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formField("/appId", "app_id", "App id", "text", c.AppID, "The application (client) id. It is no secret; the secret comes afterwards, in a field of its own. Empty for our own application, where one is configured.", false, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -325,8 +325,15 @@
     const next = e.target.closest('form[data-continue]') ?? one('form[data-continue], a[data-continue]');
     if (!next) return;
     e.preventDefault();
-    // After the event: with Ctrl held in it, the browser would open what comes in another tab.
-    setTimeout(() => { if (next.matches('form')) next.requestSubmit(); else next.click(); });
+    // After the keys: with Ctrl held, the browser would open what comes in another tab.
+    let gone = false;
+    const go = () => {
+      if (gone) return;
+      gone = true;
+      if (next.matches('form')) next.requestSubmit(); else next.click();
+    };
+    document.addEventListener('keyup', () => setTimeout(go), { once: true });
+    setTimeout(go, 500);
   });
 
   // The command palette: Ctrl-K from anywhere, arrows through what it found.

@@ -133,6 +133,38 @@ func TestAConsumerGoesBackWithItsCheckpoint(t *testing.T) {
 	p.wantSeen(1, 2, 3, 2, 3, 4)
 }
 
+// A process that is frozen in the middle of a batch loses the lock; nobody has to find and end it.
+func TestAFrozenConsumerHoldsNobodyUp(t *testing.T) {
+	t.Parallel()
+	p := newPaused(t)
+	p.grow(2)
+	p.follow()
+	p.wantSeen(1, 2)
+	p.grow(1)
+	frozen, err := p.pool.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = frozen.Rollback(context.WithoutCancel(t.Context())) }()
+	var moved bool
+	var patience string
+	err = frozen.QueryRow(t.Context(), `select move_checkpoint('paused', 1, 2, 3)`).Scan(&moved)
+	if err == nil {
+		err = frozen.QueryRow(t.Context(), `show idle_in_transaction_session_timeout`).Scan(&patience)
+	}
+	if err != nil || !moved || patience != "1min" {
+		t.Fatalf("the batch begins: %v, %v, with %q of patience, want 1min", moved, err, patience)
+	}
+	p.wantSeen(1, 2)                                                                                               // woken, and it is not its turn
+	if _, err := frozen.Exec(t.Context(), `set local idle_in_transaction_session_timeout = '100ms'`); err != nil { // a minute is long for a test
+		t.Fatal(err)
+	}
+	p.wantSeen(1, 2, 3)
+	if _, err := frozen.Exec(t.Context(), `select 1`); err == nil {
+		t.Error("the frozen batch can go on")
+	}
+}
+
 // A server that crashed, or a copy that is promoted, draws numbers again that were drawn and lost.
 func TestNumbersThatAreDrawnAgainAreNotSkipped(t *testing.T) {
 	t.Parallel()

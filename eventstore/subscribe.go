@@ -128,10 +128,15 @@ type consumer struct {
 	after int64
 	known bool
 
+	behind bool // there was more than one batch to read
+
 	last   int64 // where the last move began
 	tidied int64 // where the next tidying begins
 	moves  int   // since the last
 }
+
+// beat is the shortest time between the beginnings of two batches: events that come faster than that are worth a batch together.
+const beat = 8 * time.Millisecond
 
 // movesKept is how many moves of a checkpoint may lie about before they are deleted.
 const movesKept = 500
@@ -156,7 +161,7 @@ func (c *consumer) ensureCheckpoint(ctx context.Context) error {
 func (c *consumer) run(ctx context.Context) {
 	failures := 0
 	for {
-		grown := c.store.Sequenced()
+		grown, begun := c.store.Sequenced(), time.Now()
 		progressed, err := c.step(ctx)
 		switch {
 		case c.stopped(ctx):
@@ -170,6 +175,9 @@ func (c *consumer) run(ctx context.Context) {
 			failures = 0
 		default:
 			failures = 0
+			if !c.behind {
+				c.wait(ctx, nil, beat-time.Since(begun))
+			}
 		}
 	}
 }
@@ -186,6 +194,9 @@ func (c *consumer) stopped(ctx context.Context) bool {
 }
 
 func (c *consumer) wait(ctx context.Context, ring <-chan struct{}, d time.Duration) {
+	if d <= 0 {
+		return
+	}
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
@@ -239,6 +250,7 @@ func (c *consumer) next(ctx context.Context, after int64) (Batch, error) {
 		window = max(size, 1000) // most events of the window are not of that name
 	}
 	events, upTo, err := c.store.ReadAfter(ctx, after, window, name)
+	c.behind = len(events) >= size || upTo-after >= int64(window)
 	if len(events) > size {
 		events = events[:size]
 		upTo = events[size-1].Position

@@ -81,8 +81,8 @@ func (r Reader) DoneSince(ctx context.Context, actor domain.Actor, identities []
 	q.sees("r", actor)
 	q.and(`r.identity = any(` + q.arg(identities) + `::text[])`)
 	q.and(`r.accepted_at >= ` + q.arg(since))
-	rows, err := r.pool.Query(ctx, `select distinct on (r.identity) r.identity, r.number, r.execution_status <> 'completed', r.accepted_at
-		from runs r where `+q.String()+` and (r.execution_status <> 'completed' or r.outcome = 'succeeded')
+	rows, err := r.pool.Query(ctx, `select distinct on (r.identity) r.identity, r.number, r.ended_at is null, r.accepted_at
+		from runs r where `+q.String()+` and (r.ended_at is null or r.outcome = 'succeeded')
 		order by r.identity, r.accepted_at desc`, q.args...)
 	if err != nil {
 		return nil, fmt.Errorf("find runs since: %w", err)

@@ -72,7 +72,7 @@ type objectRow struct {
 	Position  int64      `json:"position"`
 }
 
-var objectTable = table[uuid.UUID, objectRow]{"audit_objects", "stream", "uuid[]"}
+var objectTable = table[uuid.UUID, objectRow]{name: "audit_objects", key: "stream", cast: "uuid[]"}
 
 // Apply implements Projection. A stream says in its first event what it is about, so later ones find it whatever batch they come in.
 func (Audit) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
@@ -193,6 +193,15 @@ func (row *auditRow) say(data domain.Event) {
 		because(d.Reason)
 	case domain.ConsentAnswerIgnored:
 		because(d.Reason)
+	}
+}
+
+// AuditOutcomes lists the ways in which what the log records can end: a start attempt at the gate, a run, and a check of a connection.
+func AuditOutcomes() []string {
+	return []string{
+		string(domain.Accepted), string(domain.Deduped), string(domain.Busy), string(domain.IsBlocked),
+		string(domain.Succeeded), string(domain.PartiallySucceeded), string(domain.Failed), string(domain.Cancelled),
+		string(domain.VerificationHealthy), string(domain.VerificationDegraded), string(domain.VerificationBlocked), string(domain.VerificationError), string(domain.VerificationUnknown),
 	}
 }
 

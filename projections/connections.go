@@ -61,7 +61,7 @@ type Connection struct {
 	Position                int64                    `json:"position"`
 }
 
-var connectionTable = table[uuid.UUID, Connection]{"provider_connections", "stream", "uuid[]"}
+var connectionTable = table[uuid.UUID, Connection]{name: "provider_connections", key: "stream", cast: "uuid[]", at: func(c *Connection) int64 { return c.Position }}
 
 var connectionEvents = names(domain.ProviderConnectionCreated{}, domain.ConnectionChanged{}, domain.ConnectionEnabled{}, domain.ConnectionDisabled{}, domain.MigrationReviewCompleted{}, domain.ConnectionHeld{}, domain.ConnectionReleased{}, domain.CredentialRotated{}, domain.ConsentRequested{}, domain.ConsentGranted{}, domain.ConsentFailed{}, domain.ConsentRevoked{}, domain.VerificationStarted{}, domain.VerificationRecorded{}, domain.ScopeAcquired{}, domain.ScopeReleased{})
 
@@ -224,6 +224,7 @@ type PlatformTenant struct {
 	Number        int64
 	Name          string
 	Default       *int64
+	Workspace     uuid.UUID
 	WorkspaceName string
 }
 
@@ -233,7 +234,7 @@ func (r Reader) PlatformTenants(ctx context.Context, actor domain.Actor, number 
 	if !actor.Platform || !actor.May(domain.CapPlatformDirectory) {
 		return nil, ErrNoRow
 	}
-	rows, err := r.pool.Query(ctx, `select t.tenant, t.number, t.name, t.default_connection, w.name
+	rows, err := r.pool.Query(ctx, `select t.tenant, t.number, t.name, t.default_connection, t.workspace, w.name
 		from tenants t join workspaces w using (workspace) where $1 = 0 or t.number = $1 order by lower(t.name), t.number`, number)
 	if err != nil {
 		return nil, fmt.Errorf("list tenants of the platform: %w", err)

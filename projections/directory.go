@@ -3,8 +3,6 @@ package projections
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,7 +37,7 @@ type directoryRow struct {
 	Position int64     `json:"position"`
 }
 
-var directoryTable = table[string, directoryRow]{"directory_cache", "id", "text[]"}
+var directoryTable = table[string, directoryRow]{name: "directory_cache", key: "id", cast: "text[]"}
 
 var directoryEvents = names(domain.RunItemsRecorded{})
 
@@ -74,7 +72,7 @@ func (Directory) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {
 			delete(newest, id)
 		}
 	}
-	return directoryTable.save(ctx, tx, newest, slices.Collect(maps.Keys(there)))
+	return directoryTable.save(ctx, tx, newest, directoryTable.standing(there))
 }
 
 // CacheEntry is what is cached of one kind of directory object.

@@ -59,9 +59,9 @@ type roleRow struct {
 }
 
 var (
-	memberTable     = table[string, memberRow]{"members", "id", "text[]"}
-	invitationTable = table[string, invitationRow]{"invitations", "id", "text[]"}
-	roleTable       = table[string, roleRow]{"roles", "id", "text[]"}
+	memberTable     = table[string, memberRow]{name: "members", key: "id", cast: "text[]"}
+	invitationTable = table[string, invitationRow]{name: "invitations", key: "id", cast: "text[]"}
+	roleTable       = table[string, roleRow]{name: "roles", key: "id", cast: "text[]"}
 )
 
 var memberEvents = names(domain.MemberAdded{}, domain.MemberRoleChanged{}, domain.MemberScoped{}, domain.InvitationAccepted{}, domain.MemberRemoved{}, domain.RoleDefined{}, domain.RoleRemoved{}, domain.MemberInvited{}, domain.InvitationWithdrawn{})

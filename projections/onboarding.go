@@ -96,8 +96,8 @@ type onboardingOperation struct {
 }
 
 var (
-	onboardingTable          = table[uuid.UUID, Onboarding]{"onboarding_sessions", "stream", "uuid[]"}
-	onboardingOperationTable = table[uuid.UUID, onboardingOperation]{"onboarding_operations", "reservation", "uuid[]"}
+	onboardingTable          = table[uuid.UUID, Onboarding]{name: "onboarding_sessions", key: "stream", cast: "uuid[]"}
+	onboardingOperationTable = table[uuid.UUID, onboardingOperation]{name: "onboarding_operations", key: "reservation", cast: "uuid[]"}
 )
 
 var onboardingEvents = names(domain.OnboardingStarted{}, domain.TenantIdentified{}, domain.ConnectionChosen{}, domain.VerificationRequested{},

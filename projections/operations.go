@@ -165,10 +165,10 @@ func (f RunFilter) conditions(actor domain.Actor) *query {
 		q.and(`(r.outcome in ('failed', 'partially_succeeded') or r.unknown > 0)`)
 	}
 	if f.Active {
-		q.and(`r.execution_status <> 'completed'`)
+		q.and(`r.ended_at is null`)
 	}
 	if f.Waiting {
-		q.and(`r.execution_status <> 'completed' and r.waiting_until is not null`)
+		q.and(`r.ended_at is null and r.waiting_until is not null`)
 	}
 	if !f.From.IsZero() {
 		q.and(`r.accepted_at >= ` + q.arg(f.From))
@@ -268,7 +268,7 @@ func (r Reader) CountRuns(ctx context.Context, actor domain.Actor, tenant uuid.U
 	runs.sees("r", actor)
 	since := runs.arg(from)
 	me := runs.arg(actor.Ref.ID)
-	runs.and(`(r.accepted_at >= ` + since + ` or r.execution_status <> 'completed')`)
+	runs.and(`(r.accepted_at >= ` + since + ` or r.ended_at is null)`)
 	attempts.sees("a", actor)
 	attempts.and(`a.at >= ` + attempts.arg(from))
 	if tenant != uuid.Nil {
@@ -280,7 +280,7 @@ func (r Reader) CountRuns(ctx context.Context, actor domain.Actor, tenant uuid.U
 		count(*) filter (where execution_status in ('running', 'waiting_external_approval')), count(*) filter (where execution_status = 'queued'),
 		count(*) filter (where outcome in ('failed', 'partially_succeeded') or unknown > 0), count(*) filter (where outcome = 'succeeded'),
 		count(*) filter (where initiator_id = `+me+`), count(*) filter (where trigger = 'schedule'),
-		count(*) filter (where execution_status <> 'completed' and waiting_until is not null)
+		count(*) filter (where ended_at is null and waiting_until is not null)
 		from runs r where `+runs.String(), runs.args...).
 		Scan(&c.All, &c.Running, &c.Queued, &c.Attention, &c.Succeeded, &c.Mine, &c.Scheduled, &c.Waiting)
 	if err != nil {
@@ -301,7 +301,7 @@ const longestRun = 24 * time.Hour
 func (r Reader) RunsBetween(ctx context.Context, actor domain.Actor, tenant uuid.UUID, from, to time.Time) ([]RunLine, error) {
 	f := RunFilter{Tenant: tenant, To: to}
 	q := f.conditions(actor)
-	q.and(`(r.execution_status <> 'completed' or (r.accepted_at >= ` + q.arg(from.Add(-longestRun)) + ` and r.ended_at >= ` + q.arg(from) + `))`)
+	q.and(`(r.ended_at is null or (r.accepted_at >= ` + q.arg(from.Add(-longestRun)) + ` and r.ended_at >= ` + q.arg(from) + `))`)
 	rows, err := r.pool.Query(ctx, `select `+runColumns+`, `+runNames+` from runs r`+runJoins+` where `+q.String()+
 		` order by r.accepted_at desc limit 500`, q.args...)
 	if err != nil {

@@ -47,7 +47,7 @@ type Reservation struct {
 	Position      int64                  `json:"position"`
 }
 
-var reservationTable = table[uuid.UUID, Reservation]{"reservations", "reservation", "uuid[]"}
+var reservationTable = table[uuid.UUID, Reservation]{name: "reservations", key: "reservation", cast: "uuid[]"}
 
 var reservationEvents = names(domain.StartReserved{}, domain.ReservationEnded{})
 

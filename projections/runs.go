@@ -78,7 +78,7 @@ type Run struct {
 	Parked            bool                   `json:"parked"` // events of it are parked: the row is out of date
 }
 
-var runTable = table[uuid.UUID, Run]{"runs", "run", "uuid[]"}
+var runTable = table[uuid.UUID, Run]{name: "runs", key: "run", cast: "uuid[]"}
 
 // Apply implements Projection.
 func (Runs) Apply(ctx context.Context, tx pgx.Tx, events []Event) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,6 +19,9 @@ type table[K comparable, R any] struct {
 	name string
 	key  string // key column
 	cast string // its SQL array type
+	// at says at which position a row last changed. A table with it has the primary key (key, position), and its rows are found by both: past all
+	// their earlier versions, of which there are many when rows change with every run and something keeps Postgres from clearing them away.
+	at func(*R) int64
 }
 
 func (t table[K, R]) load(ctx context.Context, tx pgx.Tx, keys []K) (map[K]*R, error) {
@@ -25,7 +29,11 @@ func (t table[K, R]) load(ctx context.Context, tx pgx.Tx, keys []K) (map[K]*R, e
 	if len(keys) == 0 {
 		return found, nil
 	}
-	rows, err := tx.Query(ctx, `select `+t.key+`, row_to_json(t) from `+t.name+` t where `+t.key+` = any($1::`+t.cast+`)`, arrayOf(keys))
+	from := t.name + ` t where t.` + t.key + ` = any($1::` + t.cast + `)`
+	if t.at != nil {
+		from = `unnest($1::` + t.cast + `) k cross join lateral (select * from ` + t.name + ` where ` + t.key + ` = k order by position desc limit 1) t`
+	}
+	rows, err := tx.Query(ctx, `select t.`+t.key+`, row_to_json(t) from `+from, arrayOf(keys))
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", t.name, err)
 	}
@@ -48,14 +56,65 @@ func (t table[K, R]) load(ctx context.Context, tx pgx.Tx, keys []K) (map[K]*R, e
 	return found, nil
 }
 
-// save writes changed rows; there are the keys of those that the table already has.
-func (t table[K, R]) save(ctx context.Context, tx pgx.Tx, changed map[K]*R, there []K) error {
-	there = slices.DeleteFunc(there, func(k K) bool { return changed[k] == nil })
-	if err := t.remove(ctx, tx, there); err != nil {
+// standing is what save needs to know of the rows that the table already has: their keys, and where the table has at, their positions.
+func (t table[K, R]) standing(rows map[K]*R) map[K]int64 {
+	there := make(map[K]int64, len(rows))
+	for k, row := range rows {
+		there[k] = 0
+		if t.at != nil {
+			there[k] = t.at(row)
+		}
+	}
+	return there
+}
+
+// save writes changed rows; there are those that the table already has.
+func (t table[K, R]) save(ctx context.Context, tx pgx.Tx, changed map[K]*R, there map[K]int64) error {
+	maps.DeleteFunc(there, func(k K, _ int64) bool { return changed[k] == nil })
+	if len(there) >= copyFrom {
+		if err := t.remove(ctx, tx, slices.Collect(maps.Keys(there))); err != nil {
+			return err
+		}
+		there = nil
+	}
+	if err := t.update(ctx, tx, changed, there); err != nil {
 		return err
 	}
-	if err := insertRows(ctx, tx, t.name, slices.Collect(maps.Values(changed)), ""); err != nil {
+	added := changed
+	if len(there) > 0 {
+		added = maps.Clone(changed)
+		maps.DeleteFunc(added, func(k K, _ *R) bool { _, known := there[k]; return known })
+	}
+	if err := insertRows(ctx, tx, t.name, slices.Collect(maps.Values(added)), ""); err != nil {
 		return fmt.Errorf("save %s: %w", t.name, err)
+	}
+	return nil
+}
+
+// update writes rows over those that are there. Postgres keeps a new version beside the old one, and the indexes as they are, when no indexed
+// column changed and the page has room.
+func (t table[K, R]) update(ctx context.Context, tx pgx.Tx, changed map[K]*R, there map[K]int64) error {
+	if len(there) == 0 {
+		return nil
+	}
+	keys, positions, rows := make([]K, 0, len(there)), make([]int64, 0, len(there)), make([]*R, 0, len(there))
+	for k, position := range there {
+		keys, positions, rows = append(keys, k), append(positions, position), append(rows, changed[k])
+	}
+	raw, err := json.Marshal(rows)
+	if err != nil {
+		return fmt.Errorf("update %s: %w", t.name, err)
+	}
+	columns, _ := copyColumns[R]()
+	which, args := `t.`+t.key+` = any($2::`+t.cast+`)`, []any{string(raw), arrayOf(keys)}
+	if t.at != nil {
+		which = `(t.` + t.key + `, t.position) in (select * from unnest($2::` + t.cast + `, $3::bigint[]))`
+		args = append(args, positions)
+	}
+	_, err = tx.Exec(ctx, `update `+t.name+` t set (`+strings.Join(columns, ", ")+`) = (select r.`+strings.Join(columns, ", r.")+`)
+		from json_populate_recordset(null::`+t.name+`, $1) r where `+which+` and r.`+t.key+` = t.`+t.key, args...)
+	if err != nil {
+		return fmt.Errorf("update %s: %w", t.name, err)
 	}
 	return nil
 }
@@ -104,7 +163,7 @@ func (t table[K, R]) fold(ctx context.Context, tx pgx.Tx, events []Event, keyOf 
 	if w.all, err = t.load(ctx, tx, keys); err != nil {
 		return err
 	}
-	there := slices.Collect(maps.Keys(w.all))
+	there := t.standing(w.all)
 	for _, e := range events {
 		k, ok := keyOf(e)
 		if !ok {

@@ -48,8 +48,8 @@ type workspaceRow struct {
 }
 
 var (
-	tenantTable    = table[uuid.UUID, Tenant]{"tenants", "tenant", "uuid[]"}
-	workspaceTable = table[uuid.UUID, workspaceRow]{"workspaces", "workspace", "uuid[]"}
+	tenantTable    = table[uuid.UUID, Tenant]{name: "tenants", key: "tenant", cast: "uuid[]"}
+	workspaceTable = table[uuid.UUID, workspaceRow]{name: "workspaces", key: "workspace", cast: "uuid[]"}
 )
 
 var tenantEvents = names(domain.WorkspaceCreated{}, domain.WorkspaceRenamed{}, domain.TenantRegistered{}, domain.TenantRenamed{}, domain.TenantHeld{}, domain.TenantReleased{}, domain.TenantGrouped{}, domain.DefaultConnectionChosen{})

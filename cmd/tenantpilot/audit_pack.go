@@ -21,6 +21,7 @@ func auditPackCommand() *cobra.Command {
 		Use: "pack", Short: "Write an evidence pack that can be checked offline", Args: noArgs,
 		Long: `Write the events of a run, or of a tenant and a period, with their proof against the newest signed head, into a zip file. Whoever has the
 log's verifier key checks it with "tpverify", without this program and without the database; README.txt in the pack says how by hand.
+Where the log's key is at hand (TENANTPILOT_LOG_KEY_FILE), it signs that the pack leaves nothing out.
 
 This command reads the database directly and leaves no trace in the log; packs that are downloaded from the console do.
 Exit codes: 0 written, 1 error, 2 usage, 5 there is no such run or event.`,
@@ -53,6 +54,10 @@ Exit codes: 0 written, 1 error, 2 usage, 5 there is no such run or event.`,
 					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: %d events, positions %d to %d\n", out, len(p.Events), p.Manifest.First, p.Manifest.Last)
+				if p.Signed == "" {
+					fmt.Fprintln(cmd.ErrOrStderr(), "Not signed: the log's key is not here. Its reader has to trust you that nothing is left out (tpverify --unsigned); "+
+						"packs from the console are signed.")
+				}
 				return nil
 			})
 		},

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/spf13/cobra"
@@ -90,7 +92,7 @@ first --to. The larger size is the newest head's unless it is given.`,
 	return cmd
 }
 
-// withEvidence opens a source that reads as the auditor and signs nothing.
+// withEvidence opens a source that reads as the auditor and signs no heads. Packs it signs when the log's key is at hand, as it is on the server.
 func withEvidence(ctx context.Context, dataDir string, do func(context.Context, evidenceSource) error) error {
 	return withAuditor(ctx, dataDir, func(ctx context.Context, pool *pgxpool.Pool, cfg config) error {
 		text, err := verifierText(cfg, dataDir, "")
@@ -101,6 +103,15 @@ func withEvidence(ctx context.Context, dataDir string, do func(context.Context, 
 		if err != nil {
 			return usage(err)
 		}
-		return do(ctx, evidenceSource{tree: eventstore.OpenTree(pool), key: key})
+		own, err := logKey(cfg, dataDir)
+		switch {
+		case errors.Is(err, fs.ErrPermission):
+			own = nil
+		case err != nil:
+			return err
+		case own != nil && own.Verifier() != strings.TrimSpace(text):
+			own = nil // of another log
+		}
+		return do(ctx, evidenceSource{tree: eventstore.OpenTree(pool), key: key, own: own})
 	})
 }

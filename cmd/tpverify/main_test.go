@@ -76,7 +76,7 @@ func (l *aLog) pack() evidence.Pack {
 			p.Events = append(p.Events, evidence.Entry{Position: position, Record: record})
 		}
 	}
-	p.Manifest.Events = len(p.Events)
+	must(l.t, l.key.SignPack(&p))
 	return p
 }
 
@@ -126,7 +126,7 @@ func TestTheProgram(t *testing.T) {
 		return b.Bytes()
 	}
 	altered := func(record []byte) []byte { return bytes.Replace(record, []byte("Happened"), []byte("Happenea"), 1) }
-	good := zipped(func(*evidence.Pack) {})
+	good, unsigned := zipped(func(*evidence.Pack) {}), zipped(func(p *evidence.Pack) { p.Signed = "" })
 	for name, c := range map[string]struct {
 		code  int
 		words string
@@ -144,6 +144,10 @@ func TestTheProgram(t *testing.T) {
 			p.Events = append(p.Events[:5:5], p.Events[6:]...)
 			p.Manifest.Events--
 		})},
+		"a stream's last event withheld": {1, "FAILED manifest_forged: ", zipped(func(p *evidence.Pack) {
+			p.Events = p.Events[:len(p.Events)-1]
+		})},
+		"a pack that nobody signed": {1, "FAILED manifest_unsigned: ", unsigned},
 		"a missing event and its hash": {1, "FAILED pack_malformed: ", zipped(func(p *evidence.Pack) {
 			delete(p.Leaves, p.Events[5].Position)
 			p.Events = append(p.Events[:5:5], p.Events[6:]...)
@@ -168,6 +172,7 @@ func TestTheProgram(t *testing.T) {
 	pack, pub, note := write("pack.zip", good), write("log.pub", []byte(key+"\n")), write("head.note", []byte(l.head(20)))
 	want("the key in a file", 0, "Everything holds.", "--key", pub, pack)
 	want("another log's key", 1, "FAILED head_forged: ", "--key", forger.key.Verifier(), pack)
+	want("a pack that nobody signed, from somebody who is trusted", 0, "for that you trust whoever made the pack", "--key", key, "--unsigned", write("unsigned.zip", unsigned))
 	want("a head", 0, "The head of 20 events", "--key", key, note)
 	want("a pack that says nothing about the head that was kept", 1, "FAILED ", "--key", key, "--earlier", note, pack)
 	want("a head of another's that was kept", 1, "FAILED head_forged: your earlier head", "--key", key, "--earlier", write("other.note", []byte(forger.head(20))), pack)

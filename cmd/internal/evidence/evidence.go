@@ -31,6 +31,8 @@ const (
 	LogTruncated     FaultName = "log_truncated"     // the log is shorter than a head says
 	HistoryRewritten FaultName = "history_rewritten" // two heads contradict each other
 	TileChanged      FaultName = "tile_changed"      // stored inner hashes are not those of the events
+	ManifestForged   FaultName = "manifest_forged"   // what the pack says it holds is not what was signed when it was made
+	ManifestUnsigned FaultName = "manifest_unsigned" // nobody has signed that the pack holds everything it should
 	PackMalformed    FaultName = "pack_malformed"    // cannot be read, or says one thing here and another there
 	OriginDiffers    FaultName = "origin_differs"    // a head of another log
 )

@@ -114,6 +114,7 @@ func (l *aLog) pack(t testing.TB, kind string, first, last int64) evidence.Pack 
 	for _, s := range evidence.Gaps(size, positions) {
 		p.Gaps = append(p.Gaps, l.span(s.Lo, s.Hi))
 	}
+	must(t, l.key.SignPack(&p))
 	return p
 }
 
@@ -167,7 +168,7 @@ func TestPacksOfEverySizeVerify(t *testing.T) {
 
 func verified(t testing.TB, p evidence.Pack, l *aLog) {
 	t.Helper()
-	if holds, err := p.Verify(l.verifier, nil); err != nil || len(holds) < 5 {
+	if holds, err := p.Verify(l.verifier, nil, false); err != nil || len(holds) < 5 {
 		t.Fatalf("%v after %q", err, holds)
 	}
 }
@@ -178,7 +179,7 @@ func TestAnEarlierHeadIsHeldAgainstThePack(t *testing.T) {
 	p := l.pack(t, "tenant", 8, 20)
 	earlier := l.open(t, 37)
 	p.Consistency = l.consistency(t, 37, 100)
-	holds, err := through(t, p).Verify(l.verifier, &earlier)
+	holds, err := through(t, p).Verify(l.verifier, &earlier, false)
 	if err != nil || !strings.Contains(holds[len(holds)-1], "still begins with the 37 events") {
 		t.Fatalf("%v, %q", err, holds)
 	}
@@ -189,16 +190,16 @@ func TestAnEarlierHeadIsHeldAgainstThePack(t *testing.T) {
 		other.add(t, fmt.Sprint("other", n))
 	}
 	rewritten := other.open(t, 37)
-	if _, err := p.Verify(l.verifier, &rewritten); evidence.AsFault(err).Name != evidence.HistoryRewritten {
+	if _, err := p.Verify(l.verifier, &rewritten, false); evidence.AsFault(err).Name != evidence.HistoryRewritten {
 		t.Fatalf("another history: %v", err)
 	}
 	longer := evidence.Head{Origin: "log.example", Size: 101}
 	p.Consistency = &evidence.Consistency{From: 101, To: 100}
-	if _, err := p.Verify(l.verifier, &longer); evidence.AsFault(err).Name != evidence.LogTruncated {
+	if _, err := p.Verify(l.verifier, &longer, false); evidence.AsFault(err).Name != evidence.LogTruncated {
 		t.Fatalf("a longer head: %v", err)
 	}
 	p.Consistency = nil
-	if _, err := p.Verify(l.verifier, &earlier); evidence.AsFault(err).Name != evidence.PackMalformed {
+	if _, err := p.Verify(l.verifier, &earlier, false); evidence.AsFault(err).Name != evidence.PackMalformed {
 		t.Fatalf("no proof: %v", err)
 	}
 }
@@ -246,14 +247,29 @@ func TestTamperingIsCaughtAndNamed(t *testing.T) {
 		"said to be another period": {"tenant", func(p *evidence.Pack) {
 			p.Manifest.From, p.Manifest.To = made.Add(time.Hour), made.Add(2*time.Hour)
 		}, evidence.EventMisplaced},
-		"no event": {"tenant", func(p *evidence.Pack) { p.Events, p.Manifest.Events = nil, 0 }, evidence.EventMissing},
+		"the last event of a stream withheld": {"tenant", func(p *evidence.Pack) { drop(p, len(p.Events)-1) }, evidence.ManifestForged},
+		"a run cut short": {"run", func(p *evidence.Pack) {
+			gone := p.Events[len(p.Events)-1].Position
+			drop(p, len(p.Events)-1)
+			delete(p.Leaves, gone)
+			p.Manifest.Last = p.Events[len(p.Events)-1].Position
+			p.Gaps = nil
+			for _, s := range evidence.Gaps(100, p.Positions()) {
+				p.Gaps = append(p.Gaps, l.span(s.Lo, s.Hi))
+			}
+		}, evidence.ManifestForged},
+		"another time of making":           {"tenant", func(p *evidence.Pack) { p.Manifest.MadeAt = made.Add(time.Hour) }, evidence.ManifestForged},
+		"signed as another log's":          {"tenant", func(p *evidence.Pack) { must(t, forger.key.SignPack(p)) }, evidence.ManifestForged},
+		"a head in place of the signature": {"tenant", func(p *evidence.Pack) { p.Signed = p.Head }, evidence.ManifestForged},
+		"not signed":                       {"tenant", func(p *evidence.Pack) { p.Signed = "" }, evidence.ManifestUnsigned},
+		"no event":                         {"tenant", func(p *evidence.Pack) { p.Events, p.Manifest.Events = nil, 0 }, evidence.EventMissing},
 	} {
 		p := l.pack(t, c.kind, 8, 90)
 		if c.kind == "run" {
 			p = l.pack(t, c.kind, 1, 90)
 		}
 		c.do(&p)
-		holds, err := p.Verify(l.verifier, nil)
+		holds, err := p.Verify(l.verifier, nil, false)
 		var f *evidence.Fault
 		if !errors.As(err, &f) || f.Name != c.want || f.Text == "" {
 			t.Errorf("%s: %v, want %s (held: %q)", name, err, c.want, holds)
@@ -276,7 +292,7 @@ func TestEveryByteOfAPackCounts(t *testing.T) {
 	files := unpack(t, p)
 	changed, unnoticed := 0, []string{}
 	for name, body := range files {
-		if name == "README.txt" || name == "manifest.json" { // what counts in the manifest is held against the events
+		if name == "README.txt" {
 			continue
 		}
 		for i := range body {
@@ -333,7 +349,7 @@ func verifies(t testing.TB, files map[string][]byte, v note.Verifier, earlier *e
 	t.Helper()
 	p, err := repack(t, files)
 	if err == nil {
-		_, err = p.Verify(v, earlier)
+		_, err = p.Verify(v, earlier, false)
 	}
 	return err == nil
 }
@@ -380,7 +396,7 @@ func FuzzReadPack(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := p.Verify(l.verifier, nil); err != nil && evidence.AsFault(err).Text == "" {
+		if _, err := p.Verify(l.verifier, nil, false); err != nil && evidence.AsFault(err).Text == "" {
 			t.Errorf("a fault without words: %v", err)
 		}
 	})
@@ -401,7 +417,7 @@ func FuzzVerify(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := p.Verify(l.verifier, nil); err != nil {
+		if _, err := p.Verify(l.verifier, nil, false); err != nil {
 			return
 		}
 		for _, e := range p.Events {

@@ -3,6 +3,7 @@ package evidence
 import (
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -84,6 +85,32 @@ func (k *Key) SignHead(size int64, root tlog.Hash, at time.Time) (string, error)
 		return "", fmt.Errorf("sign head: %w", err)
 	}
 	return string(signed), nil
+}
+
+// SignPack signs a pack's manifest: that in the range of positions that it names these are all the events of what it is about. Whoever asks for the
+// signature has looked.
+func (k *Key) SignPack(p *Pack) error {
+	p.complete()
+	text, err := p.Manifest.statement(k.signer.Name())
+	if err != nil {
+		return err
+	}
+	signed, err := note.Sign(&note.Note{Text: text}, k.signer)
+	if err != nil {
+		return fmt.Errorf("sign pack: %w", err)
+	}
+	p.Signed = string(signed)
+	return nil
+}
+
+// statement is what is signed of a manifest. No head can be taken for one: a head has four lines.
+func (m Manifest) statement(origin string) (string, error) {
+	b, err := m.bytes()
+	if err != nil {
+		return "", err
+	}
+	sum := sha256.Sum256(b)
+	return origin + "\n" + packFormat + "\n" + base64.StdEncoding.EncodeToString(sum[:]) + "\n", nil
 }
 
 // OpenHead reads a head that this key has signed.

@@ -20,7 +20,8 @@ import (
 // packFormat is the first member of every manifest.
 const packFormat = "tenantpilot evidence pack 1"
 
-// Manifest says what a pack is about. It is not signed: everything in it is checked against what is.
+// Manifest says what a pack is about and how many events that is. What can be checked of it against the events is; that there are no more of them
+// is the word of the log's key, which signs it when the pack is made.
 type Manifest struct {
 	Format    string    `json:"format"`
 	Kind      string    `json:"kind"` // "run" or "tenant"
@@ -50,6 +51,8 @@ type Pack struct {
 	Leaves   map[int64]tlog.Hash // of the events, and of positions that are not disclosed
 	Gaps     []tlog.Hash         // see Gaps
 	Head     string              // signed
+	// Signed is the signature over Manifest, as Key.SignPack makes it; empty when whoever made the pack did not have the log's key.
+	Signed string
 	// Consistency leads from an earlier head, which the reader has, to Head. nil when none was asked for.
 	Consistency *Consistency
 }
@@ -61,6 +64,7 @@ const (
 	fileLeaves      = "leaves.txt"
 	fileProof       = "proof.json"
 	fileHead        = "head.note"
+	fileSigned      = "manifest.note"
 	fileConsistency = "consistency.json"
 	fileReadme      = "README.txt"
 )
@@ -76,7 +80,7 @@ type file struct {
 
 // WritePack writes the pack as a zip file. The same pack always has the same bytes.
 func WritePack(w io.Writer, p Pack) error {
-	p.Manifest.Format, p.Manifest.Events = packFormat, len(p.Events)
+	p.complete()
 	files, err := p.files()
 	if err != nil {
 		return err
@@ -94,27 +98,49 @@ func WritePack(w io.Writer, p Pack) error {
 	return z.Close()
 }
 
+// complete fills in what follows from the rest.
+func (p *Pack) complete() { p.Manifest.Format, p.Manifest.Events = packFormat, len(p.Events) }
+
 // files are the pack in its one form, the guide left out.
 func (p Pack) files() ([]file, error) {
 	parts := []struct {
 		name  string
 		value any
-	}{{fileManifest, p.Manifest}, {fileProof, proofFile{p.Gaps}}}
+	}{{fileProof, proofFile{p.Gaps}}}
 	if p.Consistency != nil {
 		parts = append(parts, struct {
 			name  string
 			value any
 		}{fileConsistency, p.Consistency})
 	}
-	files := []file{{fileEvents, p.eventLines()}, {fileLeaves, p.leafLines()}, {fileHead, []byte(p.Head)}}
+	manifest, err := p.Manifest.bytes()
+	if err != nil {
+		return nil, err
+	}
+	files := []file{{fileManifest, manifest}}
+	if p.Signed != "" {
+		files = append(files, file{fileSigned, []byte(p.Signed)})
+	}
+	files = append(files, file{fileEvents, p.eventLines()}, file{fileLeaves, p.leafLines()}, file{fileHead, []byte(p.Head)})
 	for _, part := range parts {
-		b, err := json.MarshalIndent(part.value, "", "  ")
+		b, err := jsonFile(part.name, part.value)
 		if err != nil {
-			return nil, fmt.Errorf("write %s: %w", part.name, err)
+			return nil, err
 		}
-		files = append(files, file{part.name, append(b, '\n')})
+		files = append(files, file{part.name, b})
 	}
 	return files, nil
+}
+
+// bytes are manifest.json, over which its signature is.
+func (m Manifest) bytes() ([]byte, error) { return jsonFile(fileManifest, m) }
+
+func jsonFile(name string, value any) ([]byte, error) {
+	b, err := json.MarshalIndent(value, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write %s: %w", name, err)
+	}
+	return append(b, '\n'), nil
 }
 
 type proofFile struct {
@@ -214,6 +240,9 @@ func (p *Pack) take(name string, body []byte) error {
 		return decode(body, &p.Manifest)
 	case fileHead:
 		p.Head = string(body)
+		return nil
+	case fileSigned:
+		p.Signed = string(body)
 		return nil
 	case fileProof:
 		var proof proofFile

@@ -11,8 +11,9 @@ import (
 )
 
 // Verify checks a pack with the log's verifier key and, if given, a head that the reader has kept from earlier. It returns in sentences what
-// it has found to hold; the first thing that does not is the error, a Fault.
-func (p Pack) Verify(verifier note.Verifier, earlier *Head) (holds []string, err error) {
+// it has found to hold; the first thing that does not is the error, a Fault. With unsigned, a pack may lack the signature over its manifest: the
+// reader trusts whoever made it to have left nothing out.
+func (p Pack) Verify(verifier note.Verifier, earlier *Head, unsigned bool) (holds []string, err error) {
 	head, err := OpenHead(p.Head, verifier)
 	if err != nil {
 		return nil, err
@@ -41,6 +42,11 @@ func (p Pack) Verify(verifier note.Verifier, earlier *Head) (holds []string, err
 		return holds, err
 	}
 	holds = append(holds, streams)
+	all, err := p.checkSigned(verifier, unsigned)
+	if err != nil {
+		return holds, err
+	}
+	holds = append(holds, all)
 	if earlier == nil {
 		return holds, nil
 	}
@@ -202,6 +208,28 @@ func (p Pack) checkStreams(records []Record) (string, error) {
 	}
 	slices.Sort(names)
 	return fmt.Sprintf("Of %s no event is left out between the first and the last that are shown.", count(len(names), "stream", "streams")), nil
+}
+
+// checkSigned finds that something was left out, or put differently, since the pack was made.
+func (p Pack) checkSigned(verifier note.Verifier, unsigned bool) (string, error) {
+	if p.Signed == "" {
+		if !unsigned {
+			return "", fault(ManifestUnsigned, 0, "nobody has signed that the pack holds everything it should: it was made without the log's key")
+		}
+		return "Nobody has signed that these are all: for that you trust whoever made the pack.", nil
+	}
+	opened, err := note.Open([]byte(p.Signed), note.VerifierList(verifier))
+	if err != nil {
+		return "", fault(ManifestForged, 0, "the manifest's signature is not one of the key %s", verifier.Name())
+	}
+	text, err := p.Manifest.statement(verifier.Name())
+	if err != nil {
+		return "", err
+	}
+	if opened.Text != text {
+		return "", fault(ManifestForged, 0, "what the pack says it holds is not what was signed: something was left out or changed since it was made")
+	}
+	return fmt.Sprintf("The log's key has signed, %s, that these are all there are from position %d to %d.", stamp(p.Manifest.MadeAt), p.Manifest.First, p.Manifest.Last), nil
 }
 
 func count(n int, one, many string) string {

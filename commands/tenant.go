@@ -104,6 +104,33 @@ func (h *Handler) DescribeTenant(ctx context.Context, c DescribeTenant) (domain.
 	return now, err
 }
 
+// InspectTenant records in a tenant's workspace that a platform actor looks at the state of its connections.
+type InspectTenant struct {
+	Actor     domain.Actor
+	Workspace uuid.UUID
+	Tenant    uuid.UUID // stream id
+}
+
+// InspectTenant carries an InspectTenant out. Nothing must be shown before it has succeeded.
+func (h *Handler) InspectTenant(ctx context.Context, c InspectTenant) error {
+	in := c.Actor
+	in.Workspace = c.Workspace // whose log has it
+	_, err := h.transact(ctx, request{actor: in, affinity: c.Tenant}, func(ctx context.Context, u *eventstore.Unit, _ time.Time) error {
+		t, _, err := eventstore.Load[domain.Tenant](ctx, u, c.Tenant)
+		if err != nil {
+			return err
+		}
+		if t.Workspace != c.Workspace {
+			return domain.ErrNotFound()
+		}
+		events, err := t.Inspect(c.Actor)
+		u.About(t.ID)
+		u.Append(t.ID, events...)
+		return err
+	})
+	return err
+}
+
 func (h *Handler) onTenant(
 	ctx context.Context, actor domain.Actor, external uuid.UUID, needs domain.Capability, decide func(domain.Tenant) ([]domain.Event, error),
 ) error {

@@ -51,7 +51,7 @@ type Change struct {
 var registry, zeros = registryOf(
 	of[WorkspaceCreated], of[MemberAdded], of[MemberRoleChanged], of[MemberRemoved], of[EvidenceExported],
 	of[MemberScoped], of[MemberInvited], of[InvitationAccepted], of[InvitationWithdrawn], of[RoleDefined], of[RoleRemoved],
-	of[TenantRegistered], of[TenantRenamed], of[TenantHeld], of[tenantReleasedV1], of[TenantReleased], of[TenantGrouped],
+	of[TenantRegistered], of[TenantRenamed], of[TenantHeld], of[tenantReleasedV1], of[TenantReleased], of[TenantGrouped], of[TenantInspected],
 	of[DefaultConnectionChosen],
 	of[ProviderConnectionCreated], of[ConnectionChanged], of[ConnectionEnabled], of[ConnectionDisabled], of[CredentialRotated],
 	of[ConsentRequested], of[consentGrantedV1], of[ConsentGranted], of[ConsentFailed], of[ConsentRevoked],

@@ -138,6 +138,7 @@ func samples() []Event {
 		RoleDefined{Role: "night-shift", Capabilities: []Capability{CapDirectorySync, CapView}},
 		RoleRemoved{Role: "day-shift"},
 		TenantGrouped{Groups: []string{"Europe", "Gold"}},
+		TenantInspected{},
 		PersonDescribed{Person: id(11), Sealed: "bm9uY2Ugb2YgdHdlbHZlLCBhbmQgdGhlIGNpcGhlcnRleHQ="},
 		PersonErased{Person: id(11)},
 		TokenIssued{
@@ -420,6 +421,7 @@ var withoutState = map[string]string{
 	"BreakGlassSet":        "trace of who may come in without the identity provider: accounts are not events",
 	"BreakGlassRemoved":    "as BreakGlassSet",
 	"BreakGlassUsed":       "trace of who came in: nothing is decided by it",
+	"TenantInspected":      "trace of who looked from outside: nothing is decided by it",
 	"ConsentAnswerIgnored": "trace of an answer that was not listened to: consent stands as it stood",
 	"EvidenceExported":     "trace of what left the system: nothing is decided by it",
 	"RunRecovered":         "says why the run is begun again; the RunStarted that follows in the same append moves the state",

@@ -132,6 +132,14 @@ func (t Tenant) Release(reason string) ([]Event, error) {
 	return []Event{TenantReleased{Reason: reason}}, nil
 }
 
+// Inspect records that a platform actor looks at the state of the tenant's connections. For anybody else there is no such tenant.
+func (t Tenant) Inspect(actor Actor) ([]Event, error) {
+	if !t.Exists() || !actor.Platform || !actor.May(CapPlatformDirectory) {
+		return nil, ErrNotFound()
+	}
+	return []Event{TenantInspected{}}, nil
+}
+
 // statedReason is why somebody holds, releases or disables: a text of at most 120 characters on one line.
 func statedReason(s string) (string, error) {
 	if strings.TrimSpace(s) == "" {

@@ -32,6 +32,10 @@ type TenantGrouped struct {
 	Groups []string `json:"groups"`
 }
 
+// TenantInspected says that somebody of the platform, from outside the tenant's workspace, looked at the state of its connections. Who it was, the
+// event's metadata say.
+type TenantInspected struct{}
+
 // DefaultConnectionChosen names the connection that operations use when none is named.
 type DefaultConnectionChosen struct {
 	Connection int64 `json:"connection"`
@@ -51,6 +55,9 @@ func (TenantReleased) EventName() string { return "TenantReleased.v2" }
 
 // EventName implements Event.
 func (DefaultConnectionChosen) EventName() string { return "DefaultConnectionChosen" }
+
+// EventName implements Event.
+func (TenantInspected) EventName() string { return "TenantInspected" }
 
 // EventName implements Event.
 func (TenantGrouped) EventName() string { return "TenantGrouped" }

@@ -168,3 +168,24 @@ func TestRenameTenant(t *testing.T) {
 		{name: "no tenant", when: to("x"), refused: "not_found"},
 	})
 }
+
+func TestOnlyThePlatformInspects(t *testing.T) {
+	t.Parallel()
+	there := sampleTenant()
+	for name, c := range map[string]struct {
+		tenant Tenant
+		actor  Actor
+		events int
+	}{
+		"the platform":                  {there, Actor{Platform: true}, 1},
+		"the platform, of no tenant":    {Tenant{}, Actor{Platform: true}, 0},
+		"an owner of the workspace":     {there, Actor{Workspace: there.Workspace, Role: RoleOwner}, 0},
+		"the system, which has no eyes": {there, SystemActor(there.Workspace), 0},
+	} {
+		events, err := c.tenant.Inspect(c.actor)
+		refusal, refused := AsRefusal(err)
+		if len(events) != c.events || refused != (c.events == 0) || refused && refusal.Code != "not_found" {
+			t.Errorf("%s: %v, %v", name, events, err)
+		}
+	}
+}

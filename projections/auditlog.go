@@ -282,11 +282,20 @@ func (a Auditor) List(ctx context.Context, f AuditFilter) (lines []AuditLine, mo
 	return lines, newer && f.Forward || older && !f.Forward, err
 }
 
-// CatchUp waits until the audit log has everything that had a position when it was asked, at most for d, and says how many events it lacks.
-func (a Auditor) CatchUp(ctx context.Context, d time.Duration) (behind int64, err error) {
+// Head is the position of the newest event.
+func (a Auditor) Head(ctx context.Context) (int64, error) {
 	var head int64
 	if err := a.read.pool.QueryRow(ctx, `select head from sequencer`).Scan(&head); err != nil {
 		return 0, fmt.Errorf("read head: %w", err)
+	}
+	return head, nil
+}
+
+// CatchUp waits until the audit log has everything that had a position when it was asked, at most for d, and says how many events it lacks.
+func (a Auditor) CatchUp(ctx context.Context, d time.Duration) (behind int64, err error) {
+	head, err := a.Head(ctx)
+	if err != nil {
+		return 0, err
 	}
 	for deadline := time.Now().Add(d); ; {
 		err := a.read.pool.QueryRow(ctx, `select greatest(0, $1 - coalesce((select position from checkpoints where projection = $2), 0))`,

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -12,13 +13,19 @@ import (
 
 	"tenantpilot/commands"
 	"tenantpilot/domain"
+	"tenantpilot/migrations/pgtest"
 	"tenantpilot/projections"
 )
 
 // twoWorkspaces is the fixture's workspace with a run under way, and a second one with one of everything.
 func twoWorkspaces(t testing.TB) (ours, theirs *fixture) {
 	t.Helper()
-	ours = newFixture(t)
+	return twoWorkspacesAt(t, pgtest.New(t))
+}
+
+func twoWorkspacesAt(t testing.TB, db *pgtest.DB) (ours, theirs *fixture) {
+	t.Helper()
+	ours = newFixtureAt(t, db, projections.All()...)
 	other := *ours
 	theirs = &other
 	theirs.workspace, theirs.person = uuid.New(), uuid.New()
@@ -278,24 +285,74 @@ func tells(v reflect.Value) bool {
 	return !v.IsZero()
 }
 
-// BenchmarkWall measures what the second wall adds to the list page's main query.
+// BenchmarkWall measures what the second wall adds to the list pages' queries: each is read with and without it in turn, in a workspace of
+// 200 tenants and connections with 100,000 runs, attempts and lines of the audit log, beside another of the same size.
 func BenchmarkWall(b *testing.B) {
-	f := newFixture(b)
-	for range 50 {
-		r := f.start(b, domain.OpGroupsSync)
-		_, err := f.commands.CancelRun(b.Context(), commands.CancelRun{Actor: domain.SystemActor(f.workspace), Run: r.Run})
+	db := pgtest.New(b)
+	f, _ := twoWorkspacesAt(b, db)
+	owner := db.OwnerPool(b)
+	for _, statement := range []string{
+		`insert into tenants select t.* from tenants o, generate_series(1, 199) n, lateral jsonb_populate_record(o, jsonb_build_object(
+			'tenant', gen_random_uuid(), 'number', 10000 * (1 + o.number) + n, 'external_id', gen_random_uuid(), 'name', 'Tenant ' || n)) t`,
+		`insert into provider_connections select c.* from provider_connections o, generate_series(1, 199) n, lateral jsonb_populate_record(o,
+			jsonb_build_object('stream', gen_random_uuid(), 'number', 10000 * (1 + o.number) + n)) c`,
+		`insert into runs select r.* from runs o, generate_series(1, 100000) n, lateral jsonb_populate_record(o, jsonb_build_object(
+			'run', gen_random_uuid(), 'number', 1000000 * (1 + o.number) + n, 'execution_status', 'completed', 'outcome', 'succeeded',
+			'accepted_at', o.accepted_at - n * interval '1 min', 'ended_at', o.accepted_at - n * interval '1 min' + interval '9 s')) r`,
+		`insert into attempts select a.* from attempts o, generate_series(1, 100000) n, lateral jsonb_populate_record(o, jsonb_build_object(
+			'attempt', gen_random_uuid(), 'at', o.at - n * interval '1 min')) a`,
+		`insert into audit_log select a.* from (select distinct on (workspace) * from audit_log where event = 'RunAccepted' order by workspace) o,
+			generate_series(1, 100000) n, lateral jsonb_populate_record(o, jsonb_build_object(
+			'position', 10000000 * (1 + o.position) + n, 'at', o.at + n * interval '1 ms')) a`,
+		`analyze`,
+	} {
+		_, err := owner.Exec(b.Context(), statement)
 		must(b, err)
 	}
-	f.settleAll(b)
+	plain, walled := projections.NewReader(f.pool), projections.NewConsoleReader(f.pool)
 	ctx := projections.WithSight(b.Context(), f.operator)
-	for name, read := range map[string]projections.Reader{"filter": projections.NewReader(f.pool), "filter+wall": projections.NewConsoleReader(f.pool)} {
-		b.Run(name, func(b *testing.B) {
+	for _, page := range []struct {
+		name string
+		read func(projections.Reader) (lines int, err error)
+	}{
+		{"runs", func(r projections.Reader) (int, error) {
+			lines, _, _, err := r.ListRuns(ctx, f.operator, projections.RunFilter{Limit: 50})
+			return len(lines), err
+		}},
+		{"attempts", func(r projections.Reader) (int, error) {
+			lines, _, _, err := r.ListAttempts(ctx, f.operator, projections.AttemptFilter{})
+			return len(lines), err
+		}},
+		{"audit", func(r projections.Reader) (int, error) {
+			lines, _, _, err := r.ListAudit(ctx, f.operator, projections.AuditFilter{})
+			return len(lines), err
+		}},
+		{"tenants", func(r projections.Reader) (int, error) {
+			lines, err := r.Tenants(ctx, f.operator)
+			return len(lines), err
+		}},
+		{"connections", func(r projections.Reader) (int, error) {
+			lines, err := r.Connections(ctx, f.operator, uuid.Nil)
+			return len(lines), err
+		}},
+	} {
+		b.Run(page.name, func(b *testing.B) {
+			var took [2][]time.Duration
 			for b.Loop() {
-				lines, _, _, err := read.ListRuns(ctx, f.operator, projections.RunFilter{Limit: 50})
-				if err != nil || len(lines) != 50 {
-					b.Fatalf("%d lines, %v", len(lines), err)
+				for i, r := range []projections.Reader{plain, walled} {
+					began := time.Now()
+					lines, err := page.read(r)
+					if err != nil || lines < 50 {
+						b.Fatalf("%d lines, %v", lines, err)
+					}
+					took[i] = append(took[i], time.Since(began))
 				}
 			}
+			median := func(d []time.Duration) float64 { slices.Sort(d); return float64(d[len(d)/2].Microseconds()) }
+			b.ReportMetric(median(took[0]), "µs-filter")
+			b.ReportMetric(median(took[1]), "µs-filter+wall")
+			b.ReportMetric(median(took[1])/median(took[0]), "ratio")
+			b.ReportMetric(0, "ns/op")
 		})
 	}
 }

@@ -114,6 +114,8 @@ func ofTenant(e domain.Event) string {
 			return "Lifted the tenant's hold: " + strings.TrimSuffix(e.Reason, ".") + "."
 		}
 		return "Lifted the tenant's hold."
+	case domain.TenantInspected:
+		return "Looked at the state of the connections, from the platform's directory."
 	case domain.TenantGrouped:
 		return "Put the tenant into these groups: " + list(e.Groups) + "."
 	case domain.DefaultConnectionChosen:

@@ -349,7 +349,7 @@ func TestAccessMatrix(t *testing.T) {
 	}
 	m.settle(t)
 	refused := []uuid.UUID{m.people["readonly"], m.people["removed"], m.people["platform"]}
-	if n := m.count(t, `select count(*) from events where (meta->'actor'->>'id')::uuid = any($1)`, refused); n != 0 {
+	if n := m.count(t, `select count(*) from events where (meta->'actor'->>'id')::uuid = any($1) and name <> 'TenantInspected'`, refused); n != 0 {
 		t.Errorf("%d events of people who may do nothing", n)
 	}
 }

@@ -515,6 +515,10 @@ func TestBothPlanesTellTheSameStory(t *testing.T) {
 		res := platform.send(t, "GET", fmt.Sprintf("/system/directory/tenants/%d", line.TenantID), accept(systemTenantJSON))
 		var detail struct{ ProviderConnections []connectionRow }
 		must(t, json.Unmarshal(res.body, &detail))
+		if n := c.count(t, `select count(*) from events e join tenants t on t.tenant = e.stream and t.workspace = e.workspace and e.tenant = t.tenant
+			where t.number = $1 and e.name = 'TenantInspected' and e.meta #>> '{actor,kind}' = 'person'`, line.TenantID); n != 1 {
+			t.Errorf("%s: %d looks from outside are recorded, want 1", line.TenantLabel, n)
+		}
 		one, _ := json.Marshal(rows)
 		other, _ := json.Marshal(detail.ProviderConnections)
 		if string(one) != string(other) {

@@ -8,6 +8,7 @@ import (
 
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
+	"tenantpilot/commands"
 	"tenantpilot/projections"
 )
 
@@ -49,7 +50,8 @@ func (s *Server) systemDirectory(r request) (answer, error) {
 	}, nil
 }
 
-// systemTenant is one tenant for platform actors: the state of its connections as its workspace sees it. Who looked goes to the server's log.
+// systemTenant is one tenant for platform actors: the state of its connections as its workspace sees it. That somebody looked is an event of
+// the tenant, which its workspace can read, before anything is shown.
 func (s *Server) systemTenant(r request) (answer, error) {
 	number, err := pathNumber(r.v("tenant"))
 	if err != nil {
@@ -64,7 +66,9 @@ func (s *Server) systemTenant(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	s.Log.Info("platform actor looked at a tenant", "person", r.viewer.Person, "tenant", t.ID, "request_id", requestIDOf(r.Context()))
+	if err := s.Commands.InspectTenant(r.Context(), commands.InspectTenant{Actor: r.actor(), Workspace: t.Workspace, Tenant: t.ID}); err != nil {
+		return answer{}, err
+	}
 	now := time.Now().UTC()
 	shown := view.SystemTenant{
 		TenantID: t.Number, TenantLabel: t.Name, Now: now, Rollup: view.PresentSystemTenant(t, connections), ProviderConnections: []view.ConnectionRow{},

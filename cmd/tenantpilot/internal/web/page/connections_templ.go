@@ -3485,7 +3485,7 @@ func SystemTenantPage(shell view.Shell, t view.SystemTenant) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 269, "</dl><p class=\"muted\">You see the state of the tenant's connections, as its workspace does, and nothing else of it. Who looked is written to the server's log.</p></section><section class=\"panel\" aria-labelledby=\"connections-title\"><div class=\"panel-head\"><h2 id=\"connections-title\">Provider connections</h2></div>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 269, "</dl><p class=\"muted\">You see the state of the tenant's connections, as its workspace does, and nothing else of it. That you looked is recorded in the tenant's history, for its workspace to read.</p></section><section class=\"panel\" aria-labelledby=\"connections-title\"><div class=\"panel-head\"><h2 id=\"connections-title\">Provider connections</h2></div>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

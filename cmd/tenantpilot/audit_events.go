@@ -52,7 +52,7 @@ Exit codes: 0 listed (also when nothing matches), 1 error, 2 usage.`,
 		{"kind", "kind of object: " + strings.Join(projections.ObjectKinds(), ", ")},
 		{"event", "name of the event, for example StartBlocked"},
 		{"actor", "person's id or part of the name, or system"},
-		{"outcome", "accepted, deduped, scope_busy, blocked, succeeded, failed, ..."},
+		{"outcome", "how it ended: " + strings.Join(projections.AuditOutcomes(), ", ")},
 		{"reason", "reason code"},
 	} {
 		a.matches[flag[0]] = f.StringArray(flag[0], nil, flag[1])
@@ -78,6 +78,11 @@ func (a *auditEvents) run(ctx context.Context, out, notes io.Writer) error {
 		return err
 	}
 	defer closePool()
+	for _, code := range *a.matches["reason"] {
+		if _, ok := domain.LookupReason(domain.ReasonCode(strings.TrimPrefix(code, "-"))); !ok {
+			fmt.Fprintf(notes, "Note: %q is no reason code that this program knows.\n", code)
+		}
+	}
 	write, flush := a.writer(out)
 	for left := a.limit; a.limit == 0 || left > 0; {
 		a.filter.Limit = 1000
@@ -116,6 +121,11 @@ func (a *auditEvents) complete() error {
 	for _, name := range *a.matches["event"] {
 		if !slices.Contains(domain.EventNames(), strings.TrimPrefix(name, "-")) {
 			return fmt.Errorf("--event %q is no event; there are %s", name, strings.Join(domain.EventNames(), ", "))
+		}
+	}
+	for _, name := range *a.matches["outcome"] {
+		if !slices.Contains(projections.AuditOutcomes(), strings.TrimPrefix(name, "-")) {
+			return fmt.Errorf("--outcome %q is no outcome; there are %s", name, strings.Join(projections.AuditOutcomes(), ", "))
 		}
 	}
 	var err error

@@ -57,6 +57,11 @@ func showState(ctx context.Context, out, notes io.Writer, dataDir, kind string, 
 	if err != nil {
 		return err
 	}
+	if head, err := auditor.Head(ctx); err != nil {
+		return err
+	} else if when.Position > head {
+		return &exitCode{exitNotFound, fmt.Errorf("the log ends at position %d", head)}
+	}
 	moment, err := auditor.MomentOf(ctx, object, when)
 	if err != nil {
 		return err

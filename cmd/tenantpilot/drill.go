@@ -142,7 +142,8 @@ func (d *drill) dump(ctx context.Context, cfg config, bin pgembed.Binaries, path
 	if err != nil {
 		return fmt.Errorf("make dump file: %w", err)
 	}
-	err = pgTool(ctx, bin, "pg_dump", source, f, "--format=custom", "--no-owner")
+	err = pgTool(ctx, bin, "pg_dump", source, f, "--format=custom", "--no-owner",
+		"--exclude-schema=rebuild_*", "--exclude-schema=retired_*") // what a rebuild makes and drops, perhaps at this moment
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}

@@ -60,10 +60,12 @@ type AttemptLine struct {
 func (l AttemptLine) Cursor() Cursor { return Cursor{l.At, l.Position} }
 
 const attemptColumns = `a.attempt, a.workspace, a.tenant, a.connection, a.operation, a.outcome, a.reason, a.run_number, a.surface, a.trigger,
-	a.initiator_kind, a.initiator_id, a.facts, a.at, a.position, t.name, t.external_id, coalesce(c.display_name, ''),
-	coalesce((select p.display_name from people p where p.id = a.initiator_id), ''),
-	(select y.replay from attempt_replays y where y.workspace = a.workspace and y.attempt = a.attempt),
-	(select y.attempt from attempt_replays y where y.workspace = a.workspace and y.replay = a.attempt and y.together is null)`
+	a.initiator_kind, a.initiator_id, a.facts, a.at, a.position, t.name as tenant_name, t.external_id, coalesce(c.display_name, '') as connection_label`
+
+// attemptNames go with the columns of a page.
+const attemptNames = `coalesce(p.display_name, ''),
+	(select y.replay from attempt_replays y where y.workspace = g.workspace and y.attempt = g.attempt),
+	(select y.attempt from attempt_replays y where y.workspace = g.workspace and y.replay = g.attempt and y.together is null)`
 
 const attemptJoins = ` join tenants t on t.tenant = a.tenant
 	left join provider_connections c on c.number = a.connection `
@@ -133,8 +135,12 @@ func (r Reader) listAttempts(ctx context.Context, q *query, f AttemptFilter) (li
 	case !f.After.IsZero():
 		q.and(`(a.at, a.position) < (` + q.arg(f.After.At) + `, ` + q.arg(f.After.Number) + `)`)
 	}
-	rows, err := r.pool.Query(ctx, `select `+attemptColumns+` from attempts a`+attemptJoins+` where `+q.String()+
-		` order by a.at `+order+`, a.position `+order+` limit `+q.arg(f.Limit+1), q.args...)
+	// Each person once: the wall asks about everybody who is looked up.
+	rows, err := r.pool.Query(ctx, `with page as materialized (
+			select `+attemptColumns+` from attempts a`+attemptJoins+` where `+q.String()+`
+			order by a.at `+order+`, a.position `+order+` limit `+q.arg(f.Limit+1)+`
+		), who as materialized (select p.id, p.display_name from people p where p.id = any(array(select distinct g.initiator_id from page g)))
+		select g.*, `+attemptNames+` from page g left join who p on p.id = g.initiator_id order by g.at `+order+`, g.position `+order, q.args...)
 	if err != nil {
 		return nil, false, false, fmt.Errorf("list attempts: %w", err)
 	}

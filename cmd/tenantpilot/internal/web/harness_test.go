@@ -234,6 +234,15 @@ func (c *console) settle(t testing.TB) {
 	if !ok {
 		t.Fatal("the read models did not catch up within 15 s")
 	}
+	for deadline := time.Now().Add(15 * time.Second); ; time.Sleep(5 * time.Millisecond) { // what they have sent is delivered
+		if c.count(t, `select count(*) from messages_notifications m where m."offset" >
+				coalesce((select max(offset_acked) from message_offsets_notifications), 0)`) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("the notifications were not delivered within 15 s")
+		}
+	}
 }
 
 // caller sends requests as somebody.

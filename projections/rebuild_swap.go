@@ -236,6 +236,9 @@ func (b *rebuild) swapOnce(ctx context.Context) (retired string, err error) {
 		return "", fmt.Errorf("drop what an earlier swap left: %w", err)
 	}
 	return retired, pgx.BeginFunc(ctx, b.control, func(tx pgx.Tx) error {
+		if err := b.lockOutDumps(ctx, tx); err != nil {
+			return err
+		}
 		if err := b.lockOutVacuum(ctx, tx); err != nil {
 			return err
 		}
@@ -252,6 +255,29 @@ func (b *rebuild) swapOnce(ctx context.Context) (retired string, err error) {
 		b.result.Position = position
 		return b.hand(ctx, tx, position)
 	})
+}
+
+// HoldSwaps keeps every rebuild from swapping its tables until conn ends; one that swaps already is waited for. pg_dump needs this: it
+// finds the tables first and locks them by name afterwards, so tables that are swapped in between make it fail.
+func HoldSwaps(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.Exec(ctx, `select pg_advisory_lock_shared(`+swapLock+`)`); err != nil {
+		return fmt.Errorf("hold swaps: %w", err)
+	}
+	return nil
+}
+
+const swapLock = `hashtextextended('tenantpilot swap', 0)`
+
+// lockOutDumps waits for those who hold swaps, a few seconds at a time.
+func (b *rebuild) lockOutDumps(ctx context.Context, tx pgx.Tx) error {
+	_, err := tx.Exec(ctx, `set local lock_timeout = '5s'`)
+	if err == nil {
+		_, err = tx.Exec(ctx, `select pg_advisory_xact_lock(`+swapLock+`)`)
+	}
+	if err != nil {
+		return fmt.Errorf("lock out dumps: %w", err)
+	}
+	return nil
 }
 
 // lockOutVacuum takes the lock that conflicts with vacuums and with no reader or writer. An automatic vacuum gives way after a second.

@@ -410,6 +410,41 @@ func TestTheSwapWaitsForALongQueryAndOthersDoNot(t *testing.T) {
 	t.Logf("the slowest reader waited %v", slowest)
 }
 
+func TestTheSwapWaitsForADump(t *testing.T) {
+	t.Parallel()
+	l := newLog(t)
+	l.generate(t, 600, 100)
+	_, err := projections.Rebuild(t.Context(), l.db.OwnerURL, projections.Runs{}, projections.RebuildOptions{})
+	must(t, err)
+	dump, err := pgx.Connect(t.Context(), l.db.OwnerURL)
+	must(t, err)
+	must(t, projections.HoldSwaps(t.Context(), dump))
+	oid := func() (oid uint32) {
+		must(t, l.pool.QueryRow(t.Context(), `select 'public.runs'::regclass::oid`).Scan(&oid))
+		return oid
+	}
+	before, swapped := oid(), make(chan error, 1)
+	go func() {
+		_, err := projections.Rebuild(context.Background(), l.db.OwnerURL, louder{}, projections.RebuildOptions{})
+		swapped <- err
+	}()
+	for deadline, waits := time.Now().Add(30*time.Second), false; !waits; time.Sleep(5 * time.Millisecond) {
+		must(t, l.pool.QueryRow(t.Context(), `select exists (select from pg_locks join pg_database d on d.oid = database
+			where datname = current_database() and locktype = 'advisory' and not granted)`).Scan(&waits))
+		if time.Now().After(deadline) {
+			t.Fatal("no swap waits for the dump")
+		}
+	}
+	if oid() != before {
+		t.Error("the tables were swapped under a dump")
+	}
+	must(t, dump.Close(t.Context()))
+	must(t, <-swapped)
+	if oid() == before {
+		t.Error("the tables were never swapped")
+	}
+}
+
 func TestOnlyOneRebuildsAReadModel(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)

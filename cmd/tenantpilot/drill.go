@@ -134,6 +134,14 @@ func (d *drill) dump(ctx context.Context, cfg config, bin pgembed.Binaries, path
 	if err != nil {
 		return err
 	}
+	holder, err := pgx.Connect(ctx, source)
+	if err != nil {
+		return fmt.Errorf("open database to dump: %w", err)
+	}
+	defer func() { _ = holder.Close(context.WithoutCancel(ctx)) }()
+	if err := projections.HoldSwaps(ctx, holder); err != nil {
+		return err
+	}
 	began := time.Now()
 	if d.keep != "" {
 		path = d.keep

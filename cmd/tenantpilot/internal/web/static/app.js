@@ -197,6 +197,16 @@
     dialog.showModal();
   });
 
+  // A form that leaves the page is sent once, however often it is clicked; htmx looks after its own. Should no answer come, it may be sent again.
+  document.addEventListener('submit', (e) => {
+    const form = e.target;
+    if (e.defaultPrevented || form.method !== 'post' || form.matches('[hx-post]')) return;
+    if (form.dataset.sent) return e.preventDefault();
+    form.dataset.sent = 'true';
+    setTimeout(() => delete form.dataset.sent, 10000);
+  });
+  addEventListener('pageshow', () => all('form[data-sent]').forEach((form) => delete form.dataset.sent));
+
   // --- Clicks and typing
   const shortcutsOn = () => store.get('shortcuts') !== 'off';
   document.addEventListener('click', (e) => {

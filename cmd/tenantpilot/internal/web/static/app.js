@@ -197,15 +197,20 @@
     dialog.showModal();
   });
 
-  // A form that leaves the page is sent once, however often it is clicked; htmx looks after its own. Should no answer come, it may be sent again.
+  // A form that leaves the page is sent once, however often it is clicked; htmx looks after its own. Should no answer come, it may be sent
+  // again after a while, unless that could do harm.
   document.addEventListener('submit', (e) => {
     const form = e.target;
     if (e.defaultPrevented || form.method !== 'post' || form.matches('[hx-post]')) return;
     if (form.dataset.sent) return e.preventDefault();
     form.dataset.sent = 'true';
-    setTimeout(() => delete form.dataset.sent, 10000);
+    if (form.matches('[data-once]')) one('button:not([type="button"])', form)?.setAttribute('aria-busy', 'true');
+    else setTimeout(() => delete form.dataset.sent, 10000);
   });
-  addEventListener('pageshow', () => all('form[data-sent]').forEach((form) => delete form.dataset.sent));
+  addEventListener('pageshow', () => all('form[data-sent]').forEach((form) => {
+    delete form.dataset.sent;
+    one('[aria-busy]', form)?.removeAttribute('aria-busy');
+  }));
 
   // --- Clicks and typing
   const shortcutsOn = () => store.get('shortcuts') !== 'off';

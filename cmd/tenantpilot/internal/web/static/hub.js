@@ -141,13 +141,5 @@
     keys[e.key]();
   });
 
-  // A form that must be sent once is deaf after the first time.
-  document.addEventListener('submit', (e) => {
-    if (!e.target.matches('[data-once]')) return;
-    if (e.target.dataset.sent) e.preventDefault();
-    e.target.dataset.sent = 'true';
-    one('button:not([type="button"])', e.target)?.setAttribute('aria-busy', 'true');
-  });
-
   selection();
 })();

@@ -525,9 +525,9 @@ func (r Reader) AwaitRuns(ctx context.Context, seq int64, d time.Duration) (bool
 	return Await(ctx, r.pool, seq, d, Runs{})
 }
 
-// AwaitConnections waits until the connections and runs read models have an append, at most for d.
+// AwaitConnections waits until the connections, tenants and runs read models have an append, at most for d.
 func (r Reader) AwaitConnections(ctx context.Context, seq int64, d time.Duration) (bool, error) {
-	return Await(ctx, r.pool, seq, d, Connections{}, Runs{})
+	return Await(ctx, r.pool, seq, d, Connections{}, Tenants{}, Runs{})
 }
 
 // Lag is how many events the runs read model is behind, those that have no position yet included, and since when its state is.

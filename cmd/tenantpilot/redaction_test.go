@@ -32,6 +32,7 @@ import (
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/migrations/pgtest"
+	"tenantpilot/projections"
 )
 
 // redactionAllowed are the places where a secret may be, with the reason. Every one has to be seen, or it is not needed.
@@ -476,6 +477,9 @@ func (s *session) people() domain.Tenant {
 		Actor: domain.SystemActor(workspace), ExternalID: uuid.New(), Name: "Contoso", Domain: "contoso.example",
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := projections.NewReader(s.app.pool).AwaitNow(ctx, 10*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	s.do("GET /sign-in/{link}", "GET", link, nil)

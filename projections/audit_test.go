@@ -1,8 +1,10 @@
 package projections_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -211,6 +213,34 @@ func TestMomentsOfAStory(t *testing.T) {
 	}
 	if len(ticks) == 0 || len(ticks) > 4 || ticks[0].Step != 1 || total != newest.Steps {
 		t.Errorf("ticks %v, density %v", ticks, counts)
+	}
+}
+
+func TestAuditNamesWhomAnEventIsAbout(t *testing.T) {
+	t.Parallel()
+	f := newFixture(t)
+	f.history(t)
+	read, ctx := projections.NewReader(f.pool), t.Context()
+	for _, step := range []struct{ sql, want string }{
+		{`select $1::uuid`, ""},
+		{`insert into people (id, email, display_name) values ($1, 'kim@example.test', 'Kim')`, "Kim"},
+		{`update people set display_name = 'erased' where id = $1`, ""},
+	} {
+		_, err := f.pool.Exec(ctx, step.sql, f.person)
+		must(t, err)
+		lines, _, _, err := read.ListAudit(ctx, f.operator, projections.AuditFilter{Event: []projections.Match{{Values: []string{"WorkspaceCreated", "MemberAdded"}}}})
+		must(t, err)
+		var about []string
+		for _, l := range lines {
+			if bytes.Contains(l.Payload, []byte(`"person":"`+f.person.String())) {
+				about = append(about, l.Subject)
+			} else if l.Subject != "" {
+				t.Errorf("%s is told as about %s", l.Event, l.Subject)
+			}
+		}
+		if len(about) == 0 || slices.ContainsFunc(about, func(name string) bool { return name != step.want }) {
+			t.Errorf("after %q the events are about %q, not %q", step.sql, about, step.want)
+		}
 	}
 }
 

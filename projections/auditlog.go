@@ -69,6 +69,7 @@ type AuditLine struct {
 	Meta           []byte
 	Payload        []byte
 	Leaf           []byte
+	Subject        string // as Change has it
 }
 
 // Object is the line's object as ObjectName writes it, empty when it has no number.
@@ -81,13 +82,13 @@ func (l AuditLine) Object() string {
 
 const auditColumns = `a.position, a.at, a.workspace, a.tenant, a.stream, a.version, a.event, a.actor_kind, a.actor_id, coalesce(p.display_name, ''),
 	a.object_kind, a.object_number, case a.object_kind when 'tenant' then coalesce(t.name, '') when 'connection' then coalesce(c.display_name, '') else '' end,
-	a.outcome, a.reason, a.attempt, a.correlation, ro.number, coalesce(t.name, ''), t.external_id, e.id, e.meta, e.payload, e.leaf`
+	a.outcome, a.reason, a.attempt, a.correlation, ro.number, coalesce(t.name, ''), t.external_id, e.id, e.meta, e.payload, e.leaf, ` + subjectColumn
 
 const auditJoins = ` join log l on l.position = a.position join events e on e.seq = l.seq
 	left join people p on p.id = a.actor_id
 	left join tenants t on t.tenant = a.tenant
 	left join provider_connections c on a.object_kind = 'connection' and c.number = a.object_number
-	left join audit_objects ro on ro.stream = a.run `
+	left join audit_objects ro on ro.stream = a.run ` + subjectJoin
 
 func (f AuditFilter) conditions(q *query) *query {
 	if f.Workspace != uuid.Nil {

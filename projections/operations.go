@@ -548,12 +548,19 @@ type Change struct {
 	Name     string
 	Payload  []byte
 	Actor    string // empty for the system itself
+	Subject  string // name of the person it is about; empty where there is none, or none whose name is known
 }
+
+// subject is the name of the person that event e is about, joined as s.
+const (
+	subjectColumn = `coalesce(nullif(s.display_name, 'erased'), '')`
+	subjectJoin   = ` left join people s on s.id = (case e.name when 'TokenIssued' then e.payload ->> 'owner' else e.payload ->> 'person' end)::uuid `
+)
 
 // Changes reads the newest events of a stream in the actor's workspace, the newest first.
 func (r Reader) Changes(ctx context.Context, actor domain.Actor, stream uuid.UUID, limit int) ([]Change, error) {
-	rows, err := r.pool.Query(ctx, `select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, '')
-		from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}'
+	rows, err := r.pool.Query(ctx, `select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, ''), `+subjectColumn+`
+		from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}' `+subjectJoin+`
 		where e.stream = $1 and e.workspace = $2 order by e.version desc limit $3`, stream, sight(actor), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)

@@ -6,14 +6,14 @@ import (
 	"tenantpilot/domain"
 )
 
-func ofBreakGlass(e domain.Event) string {
+func ofBreakGlass(e domain.Event, name string) string {
 	switch e := e.(type) {
 	case domain.BreakGlassSet:
-		return fmt.Sprintf("Set the break-glass password of person %s, at the server.", short(e.Person))
+		return fmt.Sprintf("Set the break-glass password of %s, at the server.", person(e.Person, name))
 	case domain.BreakGlassRemoved:
-		return fmt.Sprintf("Removed the break-glass account of person %s, at the server.", short(e.Person))
+		return fmt.Sprintf("Removed the break-glass account of %s, at the server.", person(e.Person, name))
 	case domain.BreakGlassUsed:
-		return fmt.Sprintf("Person %s signed in with their break-glass account.", short(e.Person))
+		return "Signed in with their break-glass account."
 	}
 	return ""
 }

@@ -10,17 +10,26 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantpilot/domain"
 )
 
+var aboutPeople = []func(e domain.Event, name string) string{ofWorkspace, ofBreakGlass, ofToken}
+
 var tellers = []func(domain.Event) string{
-	ofWorkspace, ofTenant, ofConnection, ofEvidence, ofAttempt, ofRun, ofReservation, ofOnboarding,
-	ofBreakGlass, ofToken,
+	ofTenant, ofConnection, ofEvidence, ofAttempt, ofRun, ofReservation, ofOnboarding,
 	ofReplay,
 }
 
-// Sentence says what an event records. It is total: an event that has no words yet is told by its name.
-func Sentence(e domain.Event) string {
+// Sentence says what an event records. It is total: an event that has no words yet is told by its name. The person it is about is called by
+// name, if one is given, and by the first digits of their id otherwise.
+func Sentence(e domain.Event, name string) string {
+	for _, tell := range aboutPeople {
+		if text := tell(e, name); text != "" {
+			return text
+		}
+	}
 	for _, tell := range tellers {
 		if text := tell(e); text != "" {
 			return text
@@ -29,26 +38,26 @@ func Sentence(e domain.Event) string {
 	return e.EventName() + "."
 }
 
-func ofWorkspace(e domain.Event) string {
+func ofWorkspace(e domain.Event, name string) string {
 	switch e := e.(type) {
 	case domain.WorkspaceCreated:
 		return fmt.Sprintf("Created the workspace %s.", e.Name)
 	case domain.WorkspaceRenamed:
 		return fmt.Sprintf("Renamed the workspace to %s.", e.Name)
 	case domain.MemberAdded:
-		return fmt.Sprintf("Made person %s a member as %s, %s.", short(e.Person), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
+		return fmt.Sprintf("Made %s a member as %s, %s.", person(e.Person, name), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
 	case domain.MemberRoleChanged:
-		return fmt.Sprintf("Changed the role of person %s to %s, %s.", short(e.Person), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
+		return fmt.Sprintf("Changed the role of %s to %s, %s.", person(e.Person, name), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
 	case domain.MemberRemoved:
-		return fmt.Sprintf("Ended the membership of person %s.", short(e.Person))
+		return fmt.Sprintf("Ended the membership of %s.", person(e.Person, name))
 	case domain.MemberScoped:
-		return fmt.Sprintf("Changed which tenants person %s sees.", short(e.Person))
+		return fmt.Sprintf("Changed which tenants %s sees.", person(e.Person, name))
 	case domain.MemberInvited:
-		return fmt.Sprintf("Invited person %s as %s, until %s.", short(e.Person), e.Role, Instant(e.Until))
+		return fmt.Sprintf("Invited %s as %s, until %s.", person(e.Person, name), e.Role, Instant(e.Until))
 	case domain.InvitationAccepted:
-		return fmt.Sprintf("Person %s accepted the invitation and became a member as %s.", short(e.Person), e.Role)
+		return fmt.Sprintf("Accepted the invitation and became a member as %s.", e.Role)
 	case domain.InvitationWithdrawn:
-		return fmt.Sprintf("Withdrew the invitation of person %s.", short(e.Person))
+		return fmt.Sprintf("Withdrew the invitation of %s.", person(e.Person, name))
 	case domain.RoleDefined:
 		return fmt.Sprintf("Defined the role %s, which allows %s.", e.Role, list(words(e.Capabilities)))
 	case domain.RoleRemoved:
@@ -56,11 +65,11 @@ func ofWorkspace(e domain.Event) string {
 	case domain.EvidenceExported:
 		return fmt.Sprintf("Took evidence of %s out: %s between positions %d and %d.", e.Kind, Count(e.Events, "event"), e.First, e.Last)
 	case domain.PersonDescribed:
-		return fmt.Sprintf("Recorded who person %s is, sealed under a key of their own.", short(e.Person))
+		return fmt.Sprintf("Recorded who %s is, sealed under a key of their own.", person(e.Person, name))
 	case domain.SessionsEnded:
 		return fmt.Sprintf("Signed out of %s of their own.", Count(e.Sessions, "session"))
 	case domain.PersonErased:
-		return fmt.Sprintf("Erased who person %s was: the key was destroyed.", short(e.Person))
+		return fmt.Sprintf("Erased who %s was: the key was destroyed.", person(e.Person, name))
 	}
 	return ""
 }
@@ -269,6 +278,13 @@ func Count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+func person(id uuid.UUID, name string) string {
+	if name == "" {
+		return "person " + short(id)
+	}
+	return name
 }
 
 func short(id fmt.Stringer) string { return id.String()[:8] }

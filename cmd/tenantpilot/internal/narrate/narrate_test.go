@@ -30,7 +30,7 @@ func golden(t *testing.T, name string) domain.Event {
 func TestEveryEventIsASentence(t *testing.T) {
 	seen := map[string]string{}
 	for _, name := range domain.EventNames() {
-		text := narrate.Sentence(golden(t, name))
+		text := narrate.Sentence(golden(t, name), "")
 		if strings.HasPrefix(text, name) {
 			t.Errorf("%s has no sentence: add one where its stream is told", name)
 		}
@@ -41,6 +41,14 @@ func TestEveryEventIsASentence(t *testing.T) {
 			t.Errorf("%s and %s are told alike: %q", name, other, text)
 		}
 		seen[text] = name
+	}
+}
+
+func TestAPersonIsCalledByName(t *testing.T) {
+	for name, want := range map[string]string{"Rosa Reader": "Ended the membership of Rosa Reader.", "": "Ended the membership of person "} {
+		if text := narrate.Sentence(golden(t, "MemberRemoved"), name); !strings.HasPrefix(text, want) {
+			t.Errorf("with the name %q it is told as %q", name, text)
+		}
 	}
 }
 

@@ -76,6 +76,11 @@ func TestAnInvitedPersonBecomesAMember(t *testing.T) {
 	if i < 0 || list.Members[i].Role != "night-shift" || list.Members[i].Sees != "Contoso" || list.History[0].Event != "InvitationAccepted" {
 		t.Fatalf("the page tells %+v", list)
 	}
+	for i, want := range []string{"Accepted the invitation and became a member as night-shift.", "Invited Nia Night as night-shift, until "} {
+		if h := list.History[i]; !strings.HasPrefix(h.Sentence, want) || h.Actor != []string{"Nia Night", "Owner"}[i] {
+			t.Errorf("change %d from the newest is told as %+v", i, h)
+		}
+	}
 	remove := "/admin/settings/members/" + list.Members[i].Person + "/remove"
 	if r := owner.send(t, "POST", "/admin/settings/roles/night-shift/remove", form(nil)); r.status != http.StatusConflict {
 		t.Errorf("a role that somebody has is removed: %d", r.status)

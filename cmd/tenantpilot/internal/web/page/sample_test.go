@@ -570,6 +570,6 @@ func sampleMembers() view.Members {
 			{Role: "owner", Preset: true, Capabilities: []string{"view", "directory.sync"}, Members: 1},
 			{Role: "night-shift", Capabilities: []string{"view"}, Members: 1, Remove: &view.Button{Label: "Remove role", DisabledReason: "Members have this role."}},
 		},
-		History: []view.Change{{Position: 214, At: now, Event: "MemberInvited", Sentence: "nia@example.test was invited as operator", Actor: "Kim Larsen"}},
+		History: []view.Change{{Position: 214, At: now, Event: "MemberInvited", Sentence: "Invited Nia Night as operator, until 2026-11-25 09:14:07 UTC.", Actor: "Kim Larsen"}},
 	}
 }

@@ -65,7 +65,7 @@ func auditSentence(l projections.AuditLine) string {
 	if err != nil {
 		return l.Event + "."
 	}
-	return narrate.Sentence(data)
+	return narrate.Sentence(data, l.Subject)
 }
 
 func auditObject(l projections.AuditLine) string {

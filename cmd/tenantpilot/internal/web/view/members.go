@@ -1,14 +1,12 @@
 package view
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
-	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -228,62 +226,10 @@ func PresentMembers(f MembersFacts) Members {
 		}
 		p.Roles = append(p.Roles, line)
 	}
-	people := map[string]string{}
-	for _, m := range f.Members {
-		people[m.Person.String()] = m.Name
-	}
-	for _, i := range f.Invitations {
-		people[i.Person.String()] = i.Email
-	}
-	for _, h := range f.History {
-		if h.Name == (domain.EvidenceExported{}).EventName() {
-			continue // about a tenant, which not every member sees; the audit log has it
-		}
-		p.History = append(p.History, Change{Position: h.Position, At: h.At.UTC(), Event: h.Name, Sentence: memberSentence(h, people), Actor: cmp.Or(h.Actor, "TenantPilot")})
-	}
+	p.History = PresentChanges(slices.DeleteFunc(f.History, func(c projections.Change) bool {
+		return c.Name == (domain.EvidenceExported{}).EventName() // about a tenant, which not every member sees; the audit log has it
+	}))
 	return p
-}
-
-func memberSentence(c projections.Change, people map[string]string) string {
-	who := func(id uuid.UUID) string {
-		if name := people[id.String()]; name != "" {
-			return name
-		}
-		return "somebody who has left"
-	}
-	e, err := domain.Decode(c.Name, c.Payload)
-	if err != nil {
-		return c.Name
-	}
-	switch e := e.(type) {
-	case domain.WorkspaceCreated:
-		return "The workspace " + e.Name + " was created"
-	case domain.MemberAdded:
-		return who(e.Person) + " became a member as " + string(e.Role)
-	case domain.MemberRoleChanged:
-		return who(e.Person) + " was made " + string(e.Role)
-	case domain.MemberScoped:
-		return "What " + who(e.Person) + " sees was changed"
-	case domain.MemberRemoved:
-		return who(e.Person) + " is no longer a member"
-	case domain.MemberInvited:
-		return who(e.Person) + " was invited as " + string(e.Role)
-	case domain.InvitationAccepted:
-		return who(e.Person) + " accepted the invitation as " + string(e.Role)
-	case domain.InvitationWithdrawn:
-		return "The invitation of " + who(e.Person) + " was withdrawn"
-	case domain.RoleDefined:
-		return "The role " + string(e.Role) + " now allows " + strings.Join(codes(e.Capabilities), ", ")
-	case domain.RoleRemoved:
-		return "The role " + string(e.Role) + " was removed"
-	case domain.BreakGlassSet:
-		return "The break-glass password of " + who(e.Person) + " was set at the server"
-	case domain.BreakGlassRemoved:
-		return "The break-glass account of " + who(e.Person) + " was removed at the server"
-	case domain.BreakGlassUsed:
-		return who(e.Person) + " signed in with their break-glass account"
-	}
-	return strings.TrimSuffix(narrate.Sentence(e), ".")
 }
 
 // sees words a scope.

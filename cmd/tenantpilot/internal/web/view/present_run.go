@@ -394,7 +394,7 @@ func sentence(e domain.Event) (text, icon string, tone Tone) {
 	case domain.ScopeReleased:
 		return "Released the connection's protected scope.", "check", Neutral
 	}
-	return narrate.Sentence(e), "activity", Neutral
+	return narrate.Sentence(e, ""), "activity", Neutral
 }
 
 func plural(n int, noun string) string {

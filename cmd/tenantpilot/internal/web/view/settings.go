@@ -193,7 +193,7 @@ func PresentChanges(history []projections.Change) []Change {
 	for _, h := range history {
 		text := h.Name
 		if e, err := domain.Decode(h.Name, h.Payload); err == nil {
-			text = narrate.Sentence(e)
+			text = narrate.Sentence(e, h.Subject)
 		}
 		list = append(list, Change{Position: h.Position, At: h.At.UTC(), Event: h.Name, Sentence: text, Actor: cmp.Or(h.Actor, "TenantPilot")})
 	}

@@ -64,7 +64,7 @@ var registry, zeros = registryOf(
 	of[OnboardingStarted], of[TenantIdentified], of[ConnectionChosen], of[VerificationRequested], of[BootstrapSelected],
 	of[BootstrapOperationAdmitted], of[BootstrapStopped], of[OnboardingTakenOver], of[OnboardingCompleted], of[OnboardingAbandoned],
 	of[CredentialExpiring],
-	of[BreakGlassSet], of[BreakGlassRemoved], of[BreakGlassUsed],
+	of[BreakGlassSet], of[BreakGlassRemoved], of[BreakGlassUsed], of[SignInLinkDrawn],
 	of[WorkspaceRenamed], of[SessionsEnded], of[TokenIssued], of[TokenRotated], of[TokenRevoked],
 	of[AttemptReplayed],
 	of[ConsentAnswerIgnored],

@@ -48,7 +48,7 @@ The database is TENANTPILOT_DATABASE_URL (the application's role), or else the r
 			}
 			ctx := cmd.Context()
 			set := func(service *auth.Service, log *commands.Handler, who auth.Broken, _ bool) error {
-				if err := log.BreakGlassSet(ctx, commands.TellBreakGlass{Workspaces: who.Workspaces, Person: who.Person}); err != nil {
+				if err := log.BreakGlassSet(ctx, commands.TellWayIn{Workspaces: who.Workspaces, Person: who.Person}); err != nil {
 					return err
 				}
 				if err := service.SetBreakGlass(ctx, who.Person, password); err != nil {
@@ -78,7 +78,7 @@ The database is TENANTPILOT_DATABASE_URL (the application's role), or else the r
 				if !has {
 					return &exitCode{exitNotFound, errors.New("this person has no break-glass account")}
 				}
-				if err := log.BreakGlassRemoved(ctx, commands.TellBreakGlass{Workspaces: who.Workspaces, Person: who.Person}); err != nil {
+				if err := log.BreakGlassRemoved(ctx, commands.TellWayIn{Workspaces: who.Workspaces, Person: who.Person}); err != nil {
 					return err
 				}
 				if _, err := service.RemoveBreakGlass(ctx, who.Person); err != nil {

@@ -81,7 +81,8 @@ Try it:  tenantpilot demo`,
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage(err) })
 	root.AddCommand(demoCommand(), serveCommand(), workCommand(), migrateCommand(), startCommand(), benchCommand(), versionCommand(),
 		auditCommand(), rebuildCommand(), projectionsCommand(), keysCommand(), drillCommand(), keysetCommand(),
-		breakGlassCommand(), accountsCommand(), connectionsCommand(), consentCommand(), verifyCommand(), onboardCommand(), tokenCommand())
+		breakGlassCommand(), accountsCommand(), connectionsCommand(), consentCommand(), verifyCommand(), onboardCommand(), tokenCommand(),
+		workspaceCommand(), peopleCommand())
 	return root
 }
 

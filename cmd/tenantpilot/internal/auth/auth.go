@@ -107,6 +107,14 @@ func (s *Service) CreatePerson(ctx context.Context, email, name string, platform
 	return id, nil
 }
 
+// IsPlatform says whether a person is one of the platform's.
+func (s *Service) IsPlatform(ctx context.Context, person uuid.UUID) (platform bool, err error) {
+	if err := s.pool.QueryRow(ctx, `select platform from people where id = $1`, person).Scan(&platform); err != nil {
+		return false, fmt.Errorf("find person: %w", err)
+	}
+	return platform, nil
+}
+
 // IssueToken draws an API token for a person in a workspace (uuid.Nil for platform people). The secret is returned once and cannot be had
 // again; a zero expiry never ends. Nothing records it: it is for tools and tests (people's are commands.IssueToken and KeepToken).
 func (s *Service) IssueToken(ctx context.Context, person, workspace uuid.UUID, name string, expires time.Time) (string, uuid.UUID, error) {

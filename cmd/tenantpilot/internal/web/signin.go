@@ -158,7 +158,7 @@ func (s *Server) breakGlass(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	err = s.Commands.BreakGlassUsed(r.Context(), commands.TellBreakGlass{Workspaces: broken.Workspaces, Person: broken.Person})
+	err = s.Commands.BreakGlassUsed(r.Context(), commands.TellWayIn{Workspaces: broken.Workspaces, Person: broken.Person})
 	if err != nil {
 		return answer{}, err
 	}

@@ -224,7 +224,7 @@ func (s OnboardingSession) Abandon(by ActorRef, reason string) ([]Event, error) 
 
 func onboardingReason(s string) (string, error) {
 	s = strings.TrimSpace(s)
-	if utf8.RuneCountInString(s) > 120 || strings.ContainsAny(s, "\x00\n\r\t\x1b") {
+	if utf8.RuneCountInString(s) > 120 || !PlainText(s) {
 		return "", InvalidField("/reason", "invalid_reason", "Use at most 120 characters on one line.")
 	}
 	return s, nil

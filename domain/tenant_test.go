@@ -37,6 +37,8 @@ func TestRegisterTenant(t *testing.T) {
 		{name: "120 characters are a name, whatever they take in bytes", when: named(longest), then: registeredAs(longest)},
 		{name: "121 characters are not a name", when: named(longest + "x"), refused: "/name invalid_name"},
 		{name: "a name is one line", when: named("Con\ntoso"), refused: "/name invalid_name"},
+		{name: "a name moves no terminal's cursor", when: named("Con\u009b2Jtoso"), refused: "/name invalid_name"},
+		{name: "a name turns no text around", when: named("Con\u202etoso"), refused: "/name invalid_name"},
 		{name: "a name drives no terminal", when: named("Con\x1b[31mtoso"), refused: "/name invalid_name"},
 	})
 }

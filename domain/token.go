@@ -78,7 +78,7 @@ func (t Token) Issue(by Actor, n TokenIssued, at time.Time) ([]Event, error) {
 		return nil, nil
 	}
 	n.Name = strings.TrimSpace(n.Name)
-	if n.Name == "" || utf8.RuneCountInString(n.Name) > 80 || strings.ContainsAny(n.Name, "\x00\n\r\t\x1b") {
+	if n.Name == "" || utf8.RuneCountInString(n.Name) > 80 || !PlainText(n.Name) {
 		return nil, InvalidField("/name", "invalid_name", "Give the token a name of at most 80 characters.")
 	}
 	for _, c := range n.Scopes {

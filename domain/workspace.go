@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/google/uuid"
@@ -319,12 +320,17 @@ func (s Scope) sorted() Scope {
 	return Scope{ids(s.Tenants), sorted(s.Groups), ids(s.ExceptTenants), sorted(s.ExceptGroups)}
 }
 
+// PlainText says whether a text is one line of valid UTF-8 that can steer neither a terminal nor the direction of what stands beside it.
+func PlainText(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) })
+}
+
 func displayName(pointer, s string) (string, error) {
 	s = strings.TrimSpace(s)
 	if s == "" {
 		return "", InvalidField(pointer, "required", "Give it a name.")
 	}
-	if utf8.RuneCountInString(s) > 120 || strings.ContainsAny(s, "\x00\n\r\t\x1b") {
+	if utf8.RuneCountInString(s) > 120 || !PlainText(s) {
 		return "", InvalidField(pointer, "invalid_name", "Use at most 120 characters on one line.")
 	}
 	return s, nil

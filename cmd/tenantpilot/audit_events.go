@@ -199,7 +199,7 @@ func (a *auditEvents) writer(out io.Writer) (write func(projections.AuditLine) e
 		return func(l projections.AuditLine) error { return errors.Join(header, w.Write(view.AuditCSVRow(l))) },
 			func() error { w.Flush(); return w.Error() }
 	}
-	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
+	w := tabwriter.NewWriter(plainWriter{out}, 0, 4, 2, ' ', 0)
 	fmt.Fprintln(w, "POSITION\tTIME\tACTOR\tOBJECT\tTENANT\tOUTCOME\tWHAT HAPPENED")
 	return func(l projections.AuditLine) error {
 		e := view.AuditEventJSON(l)

@@ -91,6 +91,7 @@ func explain(ctx context.Context, out, notes io.Writer, dataDir string, filter p
 			}
 			continue
 		}
+		out := plainWriter{out}
 		if i > 0 {
 			fmt.Fprintln(out)
 		}

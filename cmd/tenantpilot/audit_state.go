@@ -85,6 +85,7 @@ func showState(ctx context.Context, out, notes io.Writer, dataDir, kind string, 
 	if err != nil {
 		return err
 	}
+	out = plainWriter{out}
 	fmt.Fprintf(out, "%s after event %d of %d, position %d, %s\n", object.Name(), moment.Step, moment.Steps, moment.Position, narrate.Instant(moment.At))
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	for _, f := range fields {

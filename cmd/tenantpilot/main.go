@@ -43,11 +43,11 @@ func run() int {
 	var coded *exitCode
 	if errors.As(err, &coded) {
 		if coded.err != nil {
-			fmt.Fprintln(os.Stderr, "tenantpilot:", coded.err)
+			fmt.Fprintln(plainWriter{os.Stderr}, "tenantpilot:", coded.err)
 		}
 		return coded.code
 	}
-	fmt.Fprintln(os.Stderr, "tenantpilot:", err)
+	fmt.Fprintln(plainWriter{os.Stderr}, "tenantpilot:", err)
 	return exitError
 }
 

@@ -12,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -222,20 +221,4 @@ func connectionPath(number int64, more ...string) string {
 		path += "/" + url.PathEscape(m)
 	}
 	return path
-}
-
-// plainWriter leaves out what could steer a terminal: names come from other people.
-type plainWriter struct{ io.Writer }
-
-func (w plainWriter) Write(p []byte) (int, error) {
-	clean := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {
-			return -1
-		}
-		return r
-	}, string(p))
-	if _, err := io.WriteString(w.Writer, clean); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }

@@ -16,6 +16,9 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"tenantpilot/domain"
+	"tenantpilot/projections"
 )
 
 // TestOperatorScripts runs testdata/script/operator against a demo of its own, which the scripts change: real HTTP, a real database, a
@@ -151,5 +154,15 @@ func TestNamesCannotSteerTheTerminal(t *testing.T) {
 	fmt.Fprint(plainWriter{&b}, "Contoso\x1b[2J\u009b31m\u202e\r\tÄrger\n")
 	if b.String() != "Contoso[2J31m\tÄrger\n" {
 		t.Errorf("%q", b.String())
+	}
+	for format, steers := range map[string]bool{"table": false, "jsonl": false, "csv": true} {
+		b.Reset()
+		events := auditEvents{format: format}
+		write, flush := events.writer(&b)
+		must(t, write(projections.AuditLine{ActorKind: domain.ActorPerson, ActorName: "Kim\x1b[2J", Event: "RunProgressed", Payload: []byte(`{}`)}))
+		must(t, flush())
+		if strings.Contains(b.String(), "\x1b") != steers || !strings.Contains(b.String(), "[2J") {
+			t.Errorf("%s writes %q", format, b.String())
+		}
 	}
 }

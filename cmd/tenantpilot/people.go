@@ -51,6 +51,9 @@ application's role), or else the running demo's. TENANTPILOT_PUBLIC_URL is where
 			if err := checkAddress(who.Email); err != nil {
 				return err
 			}
+			if !domain.PlainText(who.Name) {
+				return usage(errors.New("--owner-name has characters that cannot be shown"))
+			}
 			return withPeople(cmd.Context(), dataDir, func(d peopleDesk) error {
 				ctx, workspace := cmd.Context(), uuid.New()
 				person, err := d.member(ctx, who)

@@ -26,7 +26,7 @@ they could not be applied. Parked streams and rebuilds under way are listed belo
 The database is TENANTPILOT_DATABASE_URL (the application's role), or else the running demo's.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withPool(cmd.Context(), dataDir, func(pool *pgxpool.Pool) error {
-				return listProjections(cmd.Context(), pool, cmd.OutOrStdout())
+				return listProjections(cmd.Context(), pool, plainWriter{cmd.OutOrStdout()})
 			})
 		},
 	}
@@ -38,7 +38,7 @@ cannot be applied stay parked, with the new cause; the exit code is then 1. Run 
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withPool(cmd.Context(), dataDir, func(pool *pgxpool.Pool) error {
-				return retryProjections(cmd.Context(), pool, args, cmd.OutOrStdout())
+				return retryProjections(cmd.Context(), pool, args, plainWriter{cmd.OutOrStdout()})
 			})
 		},
 	})

@@ -83,8 +83,8 @@ func (s *Server) inviteMember(r request) (answer, error) {
 		return answer{}, err
 	}
 	who := commands.Identity{Email: address.Address, Name: form.Get("name")}
-	if len(who.Name) == 0 || len(who.Name) > 120 {
-		return answer{}, domain.InvalidField("/name", "required", "Give a name of at most 120 characters.")
+	if len(who.Name) == 0 || len(who.Name) > 120 || !domain.PlainText(who.Name) {
+		return answer{}, domain.InvalidField("/name", "required", "Give a name of at most 120 characters on one line.")
 	}
 	person, known, err := s.Auth.InvitePerson(r.Context(), who.Email, who.Name)
 	if err != nil {

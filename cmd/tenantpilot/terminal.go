@@ -1,0 +1,24 @@
+package main
+
+import (
+	"io"
+	"strings"
+	"unicode"
+)
+
+// plainWriter leaves out what could steer a terminal: names come from other people. What programs read (JSON, CSV) goes
+// around it, to the letter.
+type plainWriter struct{ io.Writer }
+
+func (w plainWriter) Write(p []byte) (int, error) {
+	clean := strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {
+			return -1
+		}
+		return r
+	}, string(p))
+	if _, err := io.WriteString(w.Writer, clean); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}

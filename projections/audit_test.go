@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/tlog"
 
 	"tenantpilot/commands"
 	"tenantpilot/domain"
@@ -279,6 +280,9 @@ func TestAuditLogFiltersAndCounts(t *testing.T) {
 		must(t, err)
 		want := 0
 		for _, l := range everything {
+			if leaf := tlog.RecordHash(l.Record()); !bytes.Equal(leaf[:], l.Leaf) {
+				t.Fatalf("the record of position %d has the hash %x, not %x", l.Position, leaf, l.Leaf)
+			}
 			if c.want(l) {
 				want++
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"tenantpilot/domain"
+	"tenantpilot/eventstore"
 )
 
 // AuditFilter selects events of the audit log. Zero values select everything.
@@ -70,6 +71,17 @@ type AuditLine struct {
 	Payload        []byte
 	Leaf           []byte
 	Subject        string // as Change has it
+}
+
+// Record is the event's record as it is now, the text that its leaf hash is over.
+func (l AuditLine) Record() []byte {
+	e := eventstore.Event{
+		Stream: l.Stream, Version: l.Version, ID: l.ID, Name: l.Event, Workspace: l.Workspace, RecordedAt: l.At, Meta: l.Meta, Payload: l.Payload,
+	}
+	if l.Tenant != nil {
+		e.Tenant = *l.Tenant
+	}
+	return e.Record()
 }
 
 // Object is the line's object as ObjectName writes it, empty when it has no number.

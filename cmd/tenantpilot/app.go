@@ -183,7 +183,7 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 		Read:   projections.NewConsoleReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
 		Metrics: a.metrics, Changed: a.store.Sequenced, Draining: a.draining, Ready: a.ready,
 		Provider: a.graph, Consents: consent.New(a.pool, nil), PublicURL: a.options.publicURL, BehindTLS: a.options.behindTLS,
-		Evidence: a.evidence(),
+		Evidence: a.evidence(), LogAlarm: func() string { return logAlarm(a.keeper.Status()) },
 	}
 	if a.secrets != nil {
 		config.Secrets, config.Keyset = a.secrets, a.secrets

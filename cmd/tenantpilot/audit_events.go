@@ -60,7 +60,7 @@ Exit codes: 0 listed (also when nothing matches), 1 error, 2 usage.`,
 	f.StringVar(&a.workspace, "workspace", "", "id of the workspace (default: all)")
 	f.StringVar(&a.filter.Object, "object", "", "the whole story of an object, for example run/1042, connection/12 or tenant/4")
 	f.StringVar(&a.attempt, "attempt", "", "id of a start attempt: its receipt and all that followed")
-	f.StringVar(&a.from, "from", "", "not before this time (2026-11-18, 2026-11-18T09:14:07Z) or position")
+	f.StringVar(&a.from, "from", "", "not before this time (2026-11-18, 2026-11-18T09:14:07Z) or position; a bare number is a position")
 	f.StringVar(&a.to, "to", "", "before this time, or up to this position")
 	f.BoolVar(&a.filter.Forward, "forward", false, "oldest first")
 	f.IntVar(&a.limit, "limit", 100, "at most so many events; 0 for all")

@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -237,6 +239,47 @@ func TestTamperingWithTheLogIsCaughtAndNamed(t *testing.T) {
 	}
 	if r := l.verify(t, conn, logVerification{from: &from}, `update tree_tiles set root = sha256('')`); len(r.Faults) == 0 || r.Faults[0].Name != evidence.HistoryRewritten {
 		t.Errorf("from a head, the tree changed before it: %+v", r)
+	}
+}
+
+func TestAnEventStandsUnderTheNewestHead(t *testing.T) {
+	t.Parallel()
+	l := newSignedLog(t)
+	conn, err := pgx.Connect(t.Context(), l.db.SuperuserURL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	s := evidenceSource{tree: eventstore.OpenTree(conn), key: l.v.key}
+	stored, err := eventstore.Scan(t.Context(), conn, 99, 100)
+	if err != nil || len(stored) != 1 {
+		t.Fatal(len(stored), err)
+	}
+	record := stored[0].Record()
+	if head, err := s.Stands(t.Context(), 100, record); err != nil || head.Size != logSize {
+		t.Errorf("it stands under %d events, %v", head.Size, err)
+	}
+	if _, err := s.Stands(t.Context(), 100, append(record, ' ')); evidence.AsFault(err) == nil {
+		t.Errorf("another record stands there too: %v", err)
+	}
+	if _, err := s.Stands(t.Context(), logSize+1, record); !errors.Is(err, evidence.ErrNotSigned) {
+		t.Errorf("beyond the newest head: %v", err)
+	}
+	s.key = nil
+	if _, err := s.Stands(t.Context(), 100, record); !errors.Is(err, evidence.ErrNotSigned) {
+		t.Errorf("without a key: %v", err)
+	}
+}
+
+func TestTheLogsAlarm(t *testing.T) {
+	for want, s := range map[string]eventstore.TreeStatus{
+		"": {Log: 9, Head: 9, OrderTo: 9},
+		"no longer the one that was signed up to position 7": {Log: 9, Head: 7, Forked: true},
+		"2 events up to position 8 are out of order":         {Log: 9, Head: 9, OrderTo: 8, OrderFaults: 2},
+	} {
+		if text := logAlarm(s); !strings.Contains(text, want) || (want == "") != (text == "") {
+			t.Errorf("%+v: %q", s, text)
+		}
 	}
 }
 

@@ -76,6 +76,25 @@ func (s evidenceSource) newest(ctx context.Context) (evidence.SignedHead, error)
 	}
 }
 
+// Stands says under which signed head an event stands: this record is at its position of the log that was signed. A
+// *evidence.Fault says what is wrong instead; ErrNotSigned, that no head covers it yet.
+func (s evidenceSource) Stands(ctx context.Context, position int64, record []byte) (evidence.SignedHead, error) {
+	newest, err := s.newest(ctx)
+	if err == nil && (newest.Size < position || s.key == nil) { // without a key no head is known to be genuine
+		err = evidence.ErrNotSigned
+	}
+	if err != nil {
+		return newest, err
+	}
+	d, err := s.ProveInclusion(ctx, position, newest.Size)
+	if err != nil {
+		return newest, err
+	}
+	d.Inclusion.Leaf = tlog.RecordHash(record)
+	_, err = d.Verify(s.key, nil)
+	return newest, err
+}
+
 // ProveInclusion proves which leaf is at a position of the first size events; size 0 is that of the newest head.
 func (s evidenceSource) ProveInclusion(ctx context.Context, position, size int64) (evidence.ProofDocument, error) {
 	var d evidence.ProofDocument

@@ -41,6 +41,27 @@ func (f demoFile) download(t testing.TB, role, path, into string) (status int, c
 	return res.StatusCode, res.Header.Get("Content-Type")
 }
 
+// page is a page as a browser gets it.
+func (f demoFile) page(t testing.TB, role, path string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, f.BaseURL+path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+f.tokenOf(role))
+	req.Header.Set("Accept", "text/html")
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %d %v", path, res.StatusCode, err)
+	}
+	return string(body)
+}
+
 // check runs the auditor's program in an empty environment, somewhere else.
 func check(t testing.TB, key string, args ...string) (string, int) {
 	t.Helper()
@@ -111,6 +132,13 @@ func TestEvidenceFromTheConsoleIsCheckedOffline(t *testing.T) {
 	}
 	if out, code = check(t, key, proof); code != 0 || !strings.Contains(out, "is at position 3") {
 		t.Errorf("inclusion: %d\n%s", code, out)
+	}
+	for path, want := range map[string]string{
+		"/admin/audit/3": "In the signed log", "/admin/audit": "Signed heads", "/admin/tenants/" + tenant.ExternalID: `action="/admin/t/` + tenant.ExternalID + `/evidence"`,
+	} {
+		if text := f.page(t, "readonly", path); !strings.Contains(text, want) {
+			t.Errorf("%s lacks %q", path, want)
+		}
 	}
 	if status, _ := f.download(t, "readonly", fmt.Sprintf("/admin/audit/proof/consistency?from=%d", kept.Heads[0].Size), proof); status != http.StatusOK {
 		t.Fatalf("consistency: %d", status)

@@ -39,6 +39,18 @@ func registerLogMetrics(registry *prometheus.Registry, keeper *eventstore.TreeKe
 	return nil
 }
 
+// logAlarm words what this process has found wrong with the log.
+func logAlarm(s eventstore.TreeStatus) string {
+	switch {
+	case s.Forked:
+		return fmt.Sprintf("The log is no longer the one that was signed up to position %d: history was changed below this program. "+
+			"Stop it, keep the database as it is, and compare with `tenantpilot audit verify`.", s.Head)
+	case s.OrderFaults > 0:
+		return fmt.Sprintf("%d events up to position %d are out of order. `tenantpilot audit check-order` names them.", s.OrderFaults, s.OrderTo)
+	}
+	return ""
+}
+
 func unsigned(s eventstore.TreeStatus) float64 {
 	if s.Log == s.Head || s.HeadAt.IsZero() {
 		return 0

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"tenantpilot/domain"
 )
 
@@ -280,7 +278,7 @@ func Count(n int, noun string) string {
 	return strconv.Itoa(n) + " " + noun + "s"
 }
 
-func person(id uuid.UUID, name string) string {
+func person(id fmt.Stringer, name string) string {
 	if name == "" {
 		return "person " + short(id)
 	}

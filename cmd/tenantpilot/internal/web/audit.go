@@ -11,6 +11,7 @@ import (
 	"github.com/a-h/templ"
 	"github.com/google/uuid"
 
+	"tenantpilot/cmd/internal/evidence"
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/projections"
@@ -37,6 +38,15 @@ func (s *Server) audit(r request) (answer, error) {
 		return answer{}, err
 	}
 	list := view.PresentAudit(q, lines, newer, older, facets, total, now)
+	if list.Alarm = s.logAlarm(); s.Evidence != nil {
+		heads, err := s.Evidence.Heads(r.Context(), 0, 1)
+		if err != nil {
+			return answer{}, err
+		}
+		if len(heads) > 0 {
+			list.Evidence = &view.LogEvidence{Size: heads[0].Size, At: heads[0].At.UTC()}
+		}
+	}
 	return answer{
 		title: "Audit & replay", media: "application/json", value: view.PresentAuditItems(lines, older), header: nextLink(list.Older),
 		csv: func(w io.Writer) error { return s.exportAudit(r, counted, w) }, csvName: "audit.csv",
@@ -81,14 +91,44 @@ func (s *Server) auditEvent(r request) (answer, error) {
 	if f.Cause, err = s.causeOf(r, f.Line); err != nil {
 		return answer{}, err
 	}
+	if f.Proof, err = s.proofOf(r, f.Line); err != nil {
+		return answer{}, err
+	}
 	p, err := view.PresentAuditEvent(f)
 	if err != nil {
 		return answer{}, err
 	}
+	p.Alarm = s.logAlarm()
 	return answer{
 		title: "Event " + strconv.FormatInt(position, 10), media: "application/json", value: view.AuditEventJSON(f.Line),
 		page: func(shell view.Shell) templ.Component { return page.AuditEventPage(shell, p) },
 	}, nil
+}
+
+// proofOf says how an event stands in the signed log, found out anew.
+func (s *Server) proofOf(r request, l projections.AuditLine) (view.Proof, error) {
+	head, err := evidence.SignedHead{}, evidence.ErrNotSigned
+	if s.Evidence != nil {
+		head, err = s.Evidence.Stands(r.Context(), l.Position, l.Record())
+	}
+	fault := evidence.AsFault(err)
+	switch {
+	case err == nil:
+		return view.Signed(l.Position, head.Size, head.At), nil
+	case errors.Is(err, evidence.ErrNotSigned):
+		return view.NotSigned(), nil
+	case fault != nil:
+		return view.NotAsSigned(fault.Error()), nil
+	}
+	return view.Proof{}, err
+}
+
+// logAlarm is what everybody who looks at the log has to know; empty while all is well.
+func (s *Server) logAlarm() string {
+	if s.LogAlarm == nil {
+		return ""
+	}
+	return s.LogAlarm()
 }
 
 // causeOf finds the event that caused another, as far as the viewer sees it.

@@ -9,11 +9,13 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 
+	"tenantpilot/cmd/tenantpilot/internal/web"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/eventstore"
@@ -159,6 +161,22 @@ func find(t *testing.T, all []auditItem, event string) auditItem {
 	}
 	t.Fatalf("no %s among %d events", event, len(all))
 	return auditItem{}
+}
+
+func TestWhatIsWrongWithTheLogIsSaid(t *testing.T) {
+	t.Parallel()
+	var alarm atomic.Value
+	alarm.Store("")
+	c := newConsoleWith(t, func(cfg *web.Config) { cfg.LogAlarm = func() string { return alarm.Load().(string) } })
+	reader := c.browser(t, "readonly")
+	for _, text := range []string{"", "2 events are out of order."} {
+		alarm.Store(text)
+		for _, path := range []string{"/admin/audit", "/admin/audit/1"} {
+			if page := reader.send(t, "GET", path); page.status != http.StatusOK || strings.Contains(page.text(), `role="alert"`) != (text != "") || !strings.Contains(page.text(), text) {
+				t.Errorf("%s with the alarm %q: %d %s", path, text, page.status, clip(page.body))
+			}
+		}
+	}
 }
 
 func TestAnEventShowsWhatItChanged(t *testing.T) {

@@ -21,6 +21,9 @@ import (
 type Evidence interface {
 	// Heads are signed heads, the largest first, below a size (0: from the newest).
 	Heads(ctx context.Context, below int64, limit int) ([]evidence.SignedHead, error)
+	// Stands says under which signed head the event at a position stands, whose record this is. A *evidence.Fault says that it does not,
+	// evidence.ErrNotSigned that no head covers it yet.
+	Stands(ctx context.Context, position int64, record []byte) (evidence.SignedHead, error)
 	// ProveInclusion proves which leaf is at a position of the first size events; size 0 is that of the newest head.
 	ProveInclusion(ctx context.Context, position, size int64) (evidence.ProofDocument, error)
 	// ProveConsistency proves that the first from events are the beginning of the first to; to 0 is the size of the newest head.

@@ -112,6 +112,9 @@ func (s *Server) tenant(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	if s.Evidence != nil {
+		p.EvidenceHref = "/admin/t/" + t.ExternalID.String() + "/evidence"
+	}
 	return answer{
 		title: t.Name, media: summaryMedia, value: p.Summary, shell: inTenant(t),
 		page: func(shell view.Shell) templ.Component { return page.TenantPage(shell, p) },

@@ -47,6 +47,8 @@ type Config struct {
 	// Keyset says which keys seal credentials; nil when there are none. LogVerifier is the public half of the log's key, empty without one.
 	Keyset      Keyset
 	LogVerifier string
+	// LogAlarm says in a sentence what is wrong with the log's order or its signed history, and nothing while all is well.
+	LogAlarm func() string
 	// Evidence makes proofs about the log; without it there are none.
 	Evidence Evidence
 	// Limits bound how fast one actor may ask.

@@ -182,7 +182,9 @@ func sampleChanges() []view.FieldChange {
 
 func sampleAuditEvent() view.AuditEventPage {
 	return view.AuditEventPage{
-		Now: now, Row: sampleAuditRows()[1], Changes: sampleChanges(), HasState: true, Hash: "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b",
+		Alarm: "2 events up to position 4711 are out of order.",
+		Proof: view.Proof{Badge: view.Badge{Icon: "shield-check", Word: "In the signed log", Tone: view.Positive}, Sentence: "This record stands under the head of 4711 events.", Href: "/admin/audit/proof/inclusion?position=7"},
+		Now:   now, Row: sampleAuditRows()[1], Changes: sampleChanges(), HasState: true, Hash: "6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b",
 		Payload: "{\n  \"state\": \"healthy\"\n}", Meta: "{\n  \"actor\": {\n    \"kind\": \"system\"\n  }\n}", StoryNote: "Event 214 of 391 of connection 12",
 		Facts:   []view.Fact{{Label: "Event", Text: "VerificationRecorded"}, {Label: "Event id", Text: sampleAttemptID, Mono: true}, {Label: "Version", Text: "214"}},
 		Earlier: &view.Link{Label: "Earlier", Href: "?"}, Later: &view.Link{Label: "Later", Href: "?"}, Links: []view.Link{{Label: "Open in the time machine", Href: "?"}},

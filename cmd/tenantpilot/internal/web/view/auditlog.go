@@ -119,6 +119,8 @@ type AuditList struct {
 	JSONHref     string
 	Newer, Older string
 	Replay       *Link // of the object that is filtered by
+	Evidence     *LogEvidence
+	Alarm        string // what is wrong with the log
 	Empty        *Empty
 }
 
@@ -415,6 +417,43 @@ type AuditEventPage struct {
 	Earlier   *Link
 	Later     *Link
 	StoryNote string // "Event 214 of 391 of connection 12"
+	Alarm     string // what is wrong with the log
+	Proof     Proof
+}
+
+// Proof says how an event stands in the signed log.
+type Proof struct {
+	Badge    Badge
+	Sentence string
+	Href     string // the proof itself, for programs; empty where there is none
+}
+
+// LogEvidence is what of the log's proof a list of events leads to.
+type LogEvidence struct {
+	Size int64 // events under the newest signed head
+	At   time.Time
+}
+
+// Signed says that an event stands under the signed head of the log's first size events.
+func Signed(position, size int64, at time.Time) Proof {
+	return Proof{
+		Badge:    Badge{Icon: "shield-check", Word: "In the signed log", Tone: Positive},
+		Sentence: "This record stands under the head of " + strconv.FormatInt(size, 10) + " events that was signed at " + narrate.Instant(at) + ".",
+		Href:     AuditHref + "/proof/inclusion?position=" + strconv.FormatInt(position, 10),
+	}
+}
+
+// NotSigned says that no head covers an event.
+func NotSigned() Proof {
+	return Proof{Badge: Badge{Icon: "clock", Word: "Not signed yet", Tone: Neutral}, Sentence: "No signed head covers this position yet."}
+}
+
+// NotAsSigned says that an event is not what was signed.
+func NotAsSigned(fault string) Proof {
+	return Proof{
+		Badge:    Badge{Icon: "octagon-alert", Word: "Not as it was signed", Tone: Stop},
+		Sentence: "The record, or the log before it, was changed after it was signed: " + fault + ".",
+	}
 }
 
 // FieldChange is a field that an event changed, with words for people.
@@ -429,6 +468,7 @@ type AuditEventFacts struct {
 	Moment        projections.Moment
 	Before, After projections.State
 	Cause         *projections.AuditLine
+	Proof         Proof
 	Now           time.Time
 }
 
@@ -437,7 +477,7 @@ func PresentAuditEvent(f AuditEventFacts) (AuditEventPage, error) {
 	l := f.Line
 	p := AuditEventPage{
 		Now: f.Now, Row: PresentAuditRow(l), Hash: fmt.Sprintf("%x", l.Leaf), Payload: indent(l.Payload), Meta: indent(l.Meta),
-		HasState: f.Object.HasState(), Began: !f.Before.Exists() && f.After.Exists(),
+		HasState: f.Object.HasState(), Began: !f.Before.Exists() && f.After.Exists(), Proof: f.Proof,
 	}
 	changes, err := narrate.Changes(f.Before.Value(), f.After.Value())
 	if err != nil {

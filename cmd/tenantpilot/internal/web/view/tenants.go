@@ -114,6 +114,8 @@ type TenantPage struct {
 	Facts       []Fact
 	// Permissions is the truth about the default connection's; nil without one.
 	Permissions *PermissionTruth
+	// EvidenceHref makes evidence packs of a period; empty where nothing signs the log.
+	EvidenceHref string
 }
 
 // Readiness is the dry run of one operation. Status is a start outcome.

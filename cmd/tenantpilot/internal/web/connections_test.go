@@ -626,32 +626,159 @@ func TestTenantsAreSummedUpWithOneThingToDo(t *testing.T) {
 	}
 }
 
-// TestWhatKeepsAllFromStartingIsTheSummary: a connection that was verified and cannot be used is not called ready, nor is a start offered.
+// TestWhatKeepsAllFromStartingIsTheSummary: the summary is the gate's own answer, and where only some operations start the directory's; there is one
+// thing to do, which opens for who reads it, and a start is offered only where everything starts.
 func TestWhatKeepsAllFromStartingIsTheSummary(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
-	us := domain.SystemActor(c.ours)
-	b := c.browser(t, "owner")
-	says := func(want string) {
-		t.Helper()
+	ctx, us, conn := t.Context(), domain.SystemActor(c.ours), c.conn.Number
+	needed := domain.NeededPermissions()
+	release := func() {
+		must(t, c.commands.ReleaseConnection(ctx, commands.ReleaseConnection{Actor: us, Connection: conn, Reason: "Done"}))
+		must(t, c.commands.ReleaseTenant(ctx, commands.ReleaseTenant{Actor: us, Tenant: c.contoso.ExternalID, Reason: "Done"}))
+	}
+	found := func(state domain.VerificationState, granted, refused []string) {
+		must(t, c.commands.RecordVerification(ctx, commands.RecordVerification{
+			Actor: us, Connection: conn, Finding: domain.Finding{State: state, Granted: granted, Refused: refused},
+		}))
+	}
+	credential := func(expires time.Time) {
+		must(t, c.commands.RotateCredential(ctx, commands.RotateCredential{
+			Actor: us, Connection: conn, Credential: domain.Credential{Kind: "secret", Fingerprint: uuid.NewString(), ExpiresAt: expires},
+		}))
+	}
+	enabled := func(yes bool) {
+		must(t, c.commands.SetConnectionEnabled(ctx, commands.SetConnectionEnabled{Actor: us, Connection: conn, Enabled: yes, Reason: "Off"}))
+	}
+	const open, all, one = "Open connection", "so no operation can start.", ", so nothing but a check can start."
+	external := c.contoso.ExternalID.String()
+	for _, tc := range []struct {
+		name     string
+		do       func()
+		sentence string
+		owner    [2]string // what is to be done, and where
+		operator string
+		health   string
+		groups   string // what the gate answers to a sync of groups
+	}{
+		{"ready", func() {}, "Contoso platform is verified and ready.", [2]string{"Start operation", "/admin/t/" + external + "/start"}, "Start operation", "healthy", ""},
+		{"the connection is on hold", func() {
+			must(t, c.commands.HoldConnection(ctx, commands.HoldConnection{Actor: us, Connection: conn, Reason: "Freeze"}))
+		}, "Contoso platform is on hold, " + all, [2]string{"Release hold", connectionAt(c.conn) + "/changes/release"}, open, "healthy", "tenant_on_hold"},
+		{"both are on hold", func() {
+			must(t, c.commands.HoldTenant(ctx, commands.HoldTenant{Actor: us, Tenant: c.contoso.ExternalID, Reason: "Freeze"}))
+		}, "Contoso is on hold, " + all, [2]string{"Release hold", "/admin/t/" + external + "/release"}, open, "healthy", "tenant_on_hold"},
+		{"a hold of the tenant that is over", func() {
+			release()
+			must(t, c.commands.HoldTenant(ctx, commands.HoldTenant{Actor: us, Tenant: c.contoso.ExternalID, Reason: "Freeze", Until: time.Now().Add(-time.Second)}))
+		}, "is verified and ready.", [2]string{"Start operation", "/admin/t/" + external + "/start"}, "Start operation", "healthy", ""},
+		{"disabled", func() { enabled(false) }, "The provider connection is disabled, " + all, [2]string{open, connectionAt(c.conn)}, open, "healthy", "provider_connection_disabled"},
+		{
+			"a permission is missing", func() { enabled(true); found(domain.VerificationHealthy, needed[1:], nil) },
+			"is verified, but 1 permission is missing, so not every operation can start.",
+			[2]string{open, connectionAt(c.conn)},
+			open, "warning", "provider_permission_missing",
+		},
+		{
+			"permissions are refused", func() { found(domain.VerificationHealthy, needed, needed) },
+			"is verified, but 2 permissions were refused, so not every operation can start.",
+			[2]string{open, connectionAt(c.conn)},
+			open, "warning", "provider_permission_denied",
+		},
+		{
+			"degraded", func() { found(domain.VerificationDegraded, needed[1:], nil) },
+			"works, with some permissions missing.",
+			[2]string{open, connectionAt(c.conn)},
+			open, "warning", "provider_permission_missing",
+		},
+		{
+			"blocked", func() { found(domain.VerificationBlocked, nil, nil) },
+			"The last verification did not pass" + one,
+			[2]string{open, connectionAt(c.conn)},
+			open, "critical", "provider_verification_blocked",
+		},
+		{"consent is gone", func() {
+			found(domain.VerificationHealthy, needed, nil)
+			must(t, c.commands.RecordConsent(ctx, commands.RecordConsent{Actor: us, Connection: conn, Consent: domain.ConsentIsGone}))
+		}, "Admin consent was revoked" + one, [2]string{open, connectionAt(c.conn)}, open, "healthy", "provider_consent_revoked"},
+		{
+			"the credential has expired", func() { credential(time.Now().Add(-time.Hour)); found(domain.VerificationHealthy, needed, nil) },
+			"The credential has expired, " + all,
+			[2]string{open, connectionAt(c.conn)},
+			open, "healthy", "provider_credential_expired",
+		},
+		{"another connection, to be reviewed", func() {
+			imported := c.connect(t, us, c.contoso, func(n *commands.CreateConnection) { n.MigrationReviewRequired = true })
+			must(t, c.commands.MakeDefault(ctx, commands.MakeDefault{Actor: us, Connection: imported.Number}))
+			c.conn = imported
+		}, "The provider connection needs a review, " + all, [2]string{"Review connection", ""}, "Review connection", "healthy", "provider_connection_review_required"},
+	} {
+		tc.do()
 		c.settle(t)
-		_, summary, _ := strings.Cut(b.send(t, "GET", "/admin/tenants/"+c.contoso.ExternalID.String()).text(), `id="tenant-summary"`)
-		summary, _, _ = strings.Cut(summary, "</section>")
-		if ready := strings.Contains(want, "ready"); !strings.Contains(summary, want) || strings.Contains(summary, "Start operation") != ready {
-			t.Errorf("want %q in %s", want, clip([]byte(summary)))
+		if tc.owner[1] == "" {
+			tc.owner[1] = connectionAt(c.conn)
+		}
+		for name, label := range map[string]string{"owner": tc.owner[0], "operator": tc.operator} {
+			b := c.browser(t, name)
+			_, summary, _ := strings.Cut(b.send(t, "GET", "/admin/tenants/"+external).text(), `id="tenant-summary"`)
+			summary, _, _ = strings.Cut(summary, "</section>")
+			_, todo, _ := strings.Cut(summary, `<a class="btn" href="`)
+			href, word, _ := strings.Cut(todo, `">`)
+			word, _, _ = strings.Cut(word, "</a>")
+			if !strings.Contains(summary, tc.sentence) || strings.Count(summary, `<a class="btn" href="`) != 1 || word != label || name == "owner" && href != tc.owner[1] {
+				t.Errorf("%s, %s: want %q and %q to %s in %s", tc.name, name, tc.sentence, label, tc.owner[1], clip([]byte(summary)))
+			}
+			if res := b.send(t, "GET", href); res.status != http.StatusOK {
+				t.Errorf("%s: %s, to which %s is sent, is %d", tc.name, href, name, res.status)
+			}
+		}
+		if _, reason := c.readiness(t, "Contoso", domain.OpGroupsSync); reason != tc.groups {
+			t.Errorf("%s: the gate says %q, want %q", tc.name, reason, tc.groups)
+		}
+		if row := c.directoryRow(t, "Contoso"); tc.name != "another connection, to be reviewed" && row.SystemHealth != tc.health {
+			t.Errorf("%s: the directory says %s, want %s", tc.name, row.SystemHealth, tc.health)
 		}
 	}
-	says("is verified and ready.")
-	must(t, c.commands.HoldConnection(t.Context(), commands.HoldConnection{Actor: us, Connection: c.conn.Number, Reason: "Freeze"}))
-	says("is on hold, so no operation can start.")
-	must(t, c.commands.ReleaseConnection(t.Context(), commands.ReleaseConnection{Actor: us, Connection: c.conn.Number, Reason: "Done"}))
-	must(t, c.commands.RotateCredential(t.Context(), commands.RotateCredential{
-		Actor: us, Connection: c.conn.Number, Credential: domain.Credential{Kind: "secret", Fingerprint: "old", ExpiresAt: time.Now().Add(-time.Hour)},
-	}))
-	must(t, c.commands.RecordVerification(t.Context(), commands.RecordVerification{
-		Actor: us, Connection: c.conn.Number, Finding: domain.Finding{State: domain.VerificationHealthy, Granted: domain.NeededPermissions()},
-	}))
-	says("has expired, so no operation can start.")
+}
+
+// readiness is what a start would be answered, as the matrix says it.
+func (c *console) readiness(t testing.TB, label string, op domain.OperationType) (status, reason string) {
+	t.Helper()
+	var matrix struct {
+		Tenants []struct {
+			Tenant    string
+			Readiness []struct {
+				OperationType domain.OperationType
+				Status        string
+				ReasonCode    *string
+			}
+		}
+	}
+	must(t, json.Unmarshal(c.program(t, "readonly").send(t, "GET", "/admin/readiness", accept("application/json")).body, &matrix))
+	for _, row := range matrix.Tenants {
+		for _, cell := range row.Readiness {
+			if row.Tenant == label && cell.OperationType == op {
+				if cell.ReasonCode != nil {
+					reason = *cell.ReasonCode
+				}
+				return cell.Status, reason
+			}
+		}
+	}
+	t.Fatalf("the matrix has no %s of %s", op, label)
+	return "", ""
+}
+
+// directoryRow is a tenant as the platform's directory has it.
+func (c *console) directoryRow(t testing.TB, label string) directoryRow {
+	t.Helper()
+	var directory struct{ Rows []directoryRow }
+	must(t, json.Unmarshal(c.program(t, "platform").send(t, "GET", "/system/directory/tenants", accept(directoryJSON)).body, &directory))
+	i := slices.IndexFunc(directory.Rows, func(r directoryRow) bool { return r.TenantLabel == label })
+	if i < 0 {
+		t.Fatalf("%s is not in the directory", label)
+	}
+	return directory.Rows[i]
 }
 
 // TestRotatingACredential: the secret goes into the vault and nowhere else; the verification is reset and the page says what follows.

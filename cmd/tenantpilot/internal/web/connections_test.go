@@ -3,7 +3,6 @@ package web_test
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -32,7 +31,11 @@ type connectionState struct {
 	Lifecycle                         string
 	IsEnabled                         bool
 	ConsentStatus, VerificationStatus *string
-	Diagnostics                       struct{ MigrationReviewRequired bool }
+	Diagnostics                       struct {
+		LastCheckedAt, LastErrorReasonCode, LastErrorMessage, ConsentErrorCode, ConsentErrorMessage *string
+
+		MigrationReviewRequired bool
+	}
 }
 
 type connectionRow struct {
@@ -466,126 +469,259 @@ type directoryRow struct {
 	SystemHealth                string
 }
 
+// posed is a connection that was brought into a state, the only one and the default of its tenant, and what the state has to be told as.
+type posed struct {
+	tenant       domain.Tenant
+	number       int64
+	enabled      bool
+	consent      domain.ConsentState
+	verification domain.VerificationState
+	truth        string // about permissions: all, some or none granted, or all granted and one refused
+}
+
+// Why a check ended as it did, and why there is no consent.
+var (
+	checkReasons = map[domain.VerificationState]domain.ReasonCode{
+		domain.VerificationDegraded: domain.ReasonProviderLicenseMissing, domain.VerificationBlocked: domain.ReasonProviderCredentialInvalid,
+		domain.VerificationError: domain.ReasonProviderAuthFailed,
+	}
+	consentReasons = map[domain.ConsentState]domain.ReasonCode{
+		domain.ConsentIsFailed: domain.ReasonProviderConsentDenied, domain.ConsentIsGone: domain.ReasonProviderConsentRevoked,
+	}
+)
+
+// health is what verification and permission truth come to.
+func (p posed) health() string {
+	switch {
+	case p.verification == domain.VerificationBlocked || p.verification == domain.VerificationError:
+		return "critical"
+	case p.verification == domain.VerificationHealthy && p.truth == "all":
+		return "healthy"
+	}
+	return "warning"
+}
+
+// missing is how many permissions are known not to be granted.
+func (p posed) missing() int {
+	switch {
+	case p.verification == domain.VerificationUnknown:
+		return 0
+	case p.truth == "some":
+		return 1
+	case p.truth == "none" && (p.verification == domain.VerificationHealthy || p.verification == domain.VerificationDegraded):
+		return len(domain.NeededPermissions())
+	}
+	return 0
+}
+
+// ready says whether everything may start.
+func (p posed) ready() bool {
+	return p.health() == "healthy" && p.enabled && p.consent == domain.ConsentIsGiven
+}
+
+// wrong says what of a row's state is not as it was planted; "" when all is.
+func (p posed) wrong(raw json.RawMessage) string {
+	var row connectionRow
+	if err := json.Unmarshal(raw, &row); err != nil {
+		return err.Error()
+	}
+	s, lifecycle := row.State, map[bool]string{true: "enabled", false: "disabled"}[p.enabled]
+	if s.Lifecycle != lifecycle || s.IsEnabled != p.enabled || *s.ConsentStatus != string(p.consent) || *s.VerificationStatus != string(p.verification) || !row.IsDefault {
+		return "its axes"
+	}
+	for what, pair := range map[string][2]*string{
+		"its last error": {s.Diagnostics.LastErrorReasonCode, s.Diagnostics.LastErrorMessage}, "its consent error": {s.Diagnostics.ConsentErrorCode, s.Diagnostics.ConsentErrorMessage},
+	} {
+		code := checkReasons[p.verification]
+		if what == "its consent error" {
+			code = consentReasons[p.consent]
+		}
+		if (pair[0] == nil) != (code == "") || (pair[1] == nil) != (code == "") || code != "" && (*pair[0] != string(code) || *pair[1] != domain.ReasonFor(code).Short) {
+			return what
+		}
+	}
+	if (s.Diagnostics.LastCheckedAt == nil) != (p.verification == domain.VerificationUnknown) {
+		return "when it was checked"
+	}
+	return ""
+}
+
+// everyState plants a connection in every combination of lifecycle, consent, verification and permission truth, each in a tenant of its own.
+func (c *console) everyState(t *testing.T, us domain.Actor) map[string]posed {
+	t.Helper()
+	all := map[string]posed{}
+	for _, enabled := range []bool{true, false} {
+		for _, consent := range []domain.ConsentState{domain.ConsentUnknown, domain.ConsentRequired, domain.ConsentIsGiven, domain.ConsentIsFailed, domain.ConsentIsGone} {
+			for _, v := range []domain.VerificationState{
+				domain.VerificationUnknown, domain.VerificationPending, domain.VerificationHealthy, domain.VerificationDegraded, domain.VerificationBlocked, domain.VerificationError,
+			} {
+				for _, truth := range []string{"all", "some", "none", "refused"} {
+					p := posed{enabled: enabled, consent: consent, verification: v, truth: truth}
+					p.tenant = c.tenant(t, us, fmt.Sprintf("%v-%s-%s-%s", enabled, consent, v, truth))
+					p.number = c.inState(t, p)
+					all[p.tenant.Name] = p
+				}
+			}
+		}
+	}
+	return all
+}
+
 // TestBothPlanesTellTheSameStory brings connections into every combination of lifecycle, consent, verification and permission truth, and
-// compares what the workspace is told with what the platform is told: the rows are the same but for the tenant's label, the counts follow from
-// the rows, and where the platform says healthy the gate lets everything start that people and the customer allow.
+// compares what the workspace is told with what the platform is told: the rows are the same to the byte, and the same on the pages; the counts and
+// the health follow from what was planted; the tenant's summary has the row's state and calls a tenant ready, and the gate lets everything start,
+// exactly where the platform says healthy and people and the customer allow it.
 func TestBothPlanesTellTheSameStory(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
 	us := domain.SystemActor(c.ours)
-	needed := domain.NeededPermissions()
-	truths := map[string][]string{"all": needed, "some": needed[1:], "none": nil}
-	verifications := []domain.VerificationState{
-		domain.VerificationUnknown, domain.VerificationPending, domain.VerificationHealthy, domain.VerificationDegraded,
-		domain.VerificationBlocked, domain.VerificationError,
-	}
-	consents := []domain.ConsentState{domain.ConsentUnknown, domain.ConsentRequired, domain.ConsentIsGiven, domain.ConsentIsFailed, domain.ConsentIsGone}
-	conns := map[int64]string{}
-	for _, enabled := range []bool{true, false} {
-		for _, consent := range consents {
-			for _, truth := range slices.Sorted(maps.Keys(truths)) {
-				tenant := c.tenant(t, us, fmt.Sprintf("%v-%s-%s", enabled, consent, truth))
-				for _, v := range verifications {
-					conns[c.inState(t, tenant, enabled, consent, v, truths[truth])] = tenant.Name
-				}
-			}
-		}
+	all := c.everyState(t, us)
+	mixed := c.tenant(t, us, "mixed")
+	for _, v := range []domain.VerificationState{domain.VerificationHealthy, domain.VerificationDegraded, domain.VerificationBlocked, domain.VerificationError} {
+		c.inState(t, posed{tenant: mixed, enabled: true, consent: domain.ConsentIsGiven, verification: v, truth: "some"})
 	}
 	c.settle(t)
+	program, browser, platform, watcher := c.program(t, "readonly"), c.browser(t, "readonly"), c.program(t, "platform"), c.browser(t, "platform")
 
-	admin := map[string][]connectionRow{}
-	for _, row := range c.program(t, "readonly").rows(t, "/admin/provider-connections") {
-		if _, ours := conns[row.ID]; ours {
-			admin[*row.TenantLabel] = append(admin[*row.TenantLabel], row)
-		}
+	var list struct{ Rows []json.RawMessage }
+	must(t, json.Unmarshal(program.send(t, "GET", "/admin/provider-connections", accept(connectionsJSON)).body, &list))
+	rows := map[string][]json.RawMessage{}
+	for _, raw := range list.Rows {
+		var row connectionRow
+		must(t, json.Unmarshal(raw, &row))
+		rows[*row.TenantLabel] = append(rows[*row.TenantLabel], raw)
 	}
-	platform := c.program(t, "platform")
-	res := platform.send(t, "GET", "/system/directory/tenants", accept(directoryJSON))
-	if res.header.Get("Content-Type") != directoryJSON {
-		t.Fatalf("%s %s", res.header.Get("Content-Type"), res.body)
-	}
+	listed := browser.send(t, "GET", "/admin/provider-connections").text()
+	starting := c.everythingStarts(t)
+	healths := map[string]int{}
 	var directory struct{ Rows []directoryRow }
-	must(t, json.Unmarshal(res.body, &directory))
-	seen := 0
+	must(t, json.Unmarshal(platform.send(t, "GET", "/system/directory/tenants", accept(directoryJSON)).body, &directory))
 	for _, line := range directory.Rows {
-		rows, ours := admin[line.TenantLabel]
-		if !ours {
+		p, ours := all[line.TenantLabel]
+		if !ours && line.TenantLabel != mixed.Name {
 			continue
 		}
-		res := platform.send(t, "GET", fmt.Sprintf("/system/directory/tenants/%d", line.TenantID), accept(systemTenantJSON))
-		var detail struct{ ProviderConnections []connectionRow }
-		must(t, json.Unmarshal(res.body, &detail))
+		here := fmt.Sprintf("/system/directory/tenants/%d", line.TenantID)
+		var detail struct{ ProviderConnections []json.RawMessage }
+		must(t, json.Unmarshal(platform.send(t, "GET", here, accept(systemTenantJSON)).body, &detail))
 		if n := c.count(t, `select count(*) from events e join tenants t on t.tenant = e.stream and t.workspace = e.workspace and e.tenant = t.tenant
 			where t.number = $1 and e.name = 'TenantInspected' and e.meta #>> '{actor,kind}' = 'person'`, line.TenantID); n != 1 {
 			t.Errorf("%s: %d looks from outside are recorded, want 1", line.TenantLabel, n)
 		}
-		one, _ := json.Marshal(rows)
-		other, _ := json.Marshal(detail.ProviderConnections)
-		if string(one) != string(other) {
+		if one, other := rows[line.TenantLabel], detail.ProviderConnections; !slices.EqualFunc(one, other, func(a, b json.RawMessage) bool { return string(a) == string(b) }) {
 			t.Errorf("%s: the planes tell different stories\n%s\n%s", line.TenantLabel, one, other)
 		}
-		critical, warning := 0, 0
-		missing := strings.HasSuffix(line.TenantLabel, "-some")
-		for _, row := range rows {
-			seen++
-			switch *row.State.VerificationStatus {
-			case "blocked", "error":
-				critical++
-			case "healthy":
-				if !strings.HasSuffix(line.TenantLabel, "-all") {
-					warning++
-				}
-			default:
-				warning++
+		if !ours {
+			if line.ProviderConnectionsCount != 4 || line.CriticalProviderCount != 2 || line.WarningProviderCount != 2 || line.MissingPermissionCount != 1 || line.SystemHealth != "critical" {
+				t.Errorf("%s: %+v", line.TenantLabel, line)
 			}
+			continue
 		}
-		wantMissing := 0
-		if missing {
-			wantMissing = 1
-		} else if strings.HasSuffix(line.TenantLabel, "-none") {
-			wantMissing = len(needed)
+		healths[line.SystemHealth]++
+		raw := rows[line.TenantLabel][0]
+		if what := p.wrong(raw); what != "" {
+			t.Errorf("%s: %s is not told: %s", line.TenantLabel, what, raw)
 		}
-		if line.CriticalProviderCount != critical || line.WarningProviderCount != warning || line.MissingPermissionCount != wantMissing ||
-			line.ProviderConnectionsCount != len(rows) || line.SystemHealth != "critical" || line.WorkspaceLabel != "Ours" {
-			t.Errorf("%s: %+v; from its rows %d critical, %d warning, %d missing", line.TenantLabel, line, critical, warning, wantMissing)
+		want := directoryRow{
+			TenantID: line.TenantID, TenantLabel: p.tenant.Name, WorkspaceLabel: "Ours", ProviderConnectionsCount: 1, MissingPermissionCount: p.missing(), SystemHealth: p.health(),
 		}
+		switch p.health() {
+		case "critical":
+			want.CriticalProviderCount = 1
+		case "warning":
+			want.WarningProviderCount = 1
+		}
+		if line != want {
+			t.Errorf("%+v, want %+v", line, want)
+		}
+		onlyReads := p.verification == domain.VerificationDegraded && p.truth == "all" && p.enabled && p.consent == domain.ConsentIsGiven // as all that is released does
+		if starting[line.TenantLabel] != (p.ready() || onlyReads) {
+			t.Errorf("%s is %s, but that everything starts is %v", line.TenantLabel, line.SystemHealth, starting[line.TenantLabel])
+		}
+		if one, other := axesCell(listed, p.number), axesCell(watcher.send(t, "GET", here).text(), p.number); one == "" || one != other {
+			t.Errorf("%s: the pages tell different stories\n%s\n%s", line.TenantLabel, one, other)
+		}
+		c.checkSummary(t, program, browser, p, raw)
 	}
-	if seen != len(conns) || seen != 2*5*3*6 {
-		t.Errorf("%d of %d connections were compared", seen, len(conns))
-	}
-	for _, tenant := range []domain.Tenant{c.contoso} {
-		i := slices.IndexFunc(directory.Rows, func(r directoryRow) bool { return r.TenantLabel == tenant.Name })
-		o := c.program(t, "operator").send(t, "POST", groupsPath(tenant)).outcome(t)
-		if directory.Rows[i].SystemHealth != "healthy" || o.Status != "accepted" {
-			t.Errorf("%+v, but a start is %s", directory.Rows[i], o.Status)
-		}
+	if len(all) != 2*5*6*4 || healths["healthy"] != 2*5 || healths["critical"] != 2*5*2*4 || healths["warning"] != len(all)-10-80 {
+		t.Errorf("of %d connections %v were compared", len(all), healths)
 	}
 }
 
+// checkSummary compares a tenant's summary with its only connection's row and with what was planted.
+func (c *console) checkSummary(t *testing.T, program, browser *caller, p posed, raw json.RawMessage) {
+	t.Helper()
+	path := "/admin/tenants/" + p.tenant.ExternalID.String()
+	var row struct{ State json.RawMessage }
+	must(t, json.Unmarshal(raw, &row))
+	var s struct {
+		CTAURL         string `json:"ctaUrl"`
+		CanonicalState json.RawMessage
+	}
+	must(t, json.Unmarshal(program.send(t, "GET", path, accept(summaryJSON)).body, &s))
+	_, page, _ := strings.Cut(browser.send(t, "GET", path).text(), `id="tenant-summary"`)
+	page, _, _ = strings.Cut(page, "</section>")
+	start := strings.HasSuffix(s.CTAURL, "/start")
+	if string(s.CanonicalState) != string(row.State) || start != p.ready() || strings.Contains(page, "ready.") != p.ready() ||
+		strings.Contains(page, ">Start operation<") != p.ready() || !strings.Contains(page, `href="`+s.CTAURL+`"`) {
+		t.Errorf("%s: %s and %s in %s; the row says %s", p.tenant.Name, s.CTAURL, s.CanonicalState, clip([]byte(page)), row.State)
+	}
+}
+
+// everythingStarts says of each tenant whether the gate would let every operation start.
+func (c *console) everythingStarts(t *testing.T) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	for _, row := range c.matrix(t).Tenants {
+		all[row.Tenant] = true
+		for _, cell := range row.Readiness {
+			all[row.Tenant] = all[row.Tenant] && cell.Status == "accepted"
+		}
+	}
+	return all
+}
+
+// axesCell is what a list of connections on a page says of a connection's state.
+func axesCell(page string, number int64) string {
+	_, line, _ := strings.Cut(page, fmt.Sprintf(`<tr id="connection-%d"`, number))
+	line, _, _ = strings.Cut(line, "</tr>")
+	_, cell, _ := strings.Cut(line, "axes-cell")
+	cell, _, _ = strings.Cut(cell, "</td>")
+	return cell
+}
+
 // inState gives a tenant one more connection and brings it into a state, by the commands that people and checks use.
-func (c *console) inState(
-	t *testing.T, tenant domain.Tenant, enabled bool, consent domain.ConsentState, v domain.VerificationState, granted []string,
-) int64 {
+func (c *console) inState(t *testing.T, p posed) int64 {
 	t.Helper()
 	ctx, us := t.Context(), domain.SystemActor(c.ours)
-	conn, err := c.commands.CreateConnection(ctx, commands.CreateConnection{Actor: us, Tenant: tenant.ExternalID, DisplayName: string(v), ConnectionType: "platform"})
+	conn, err := c.commands.CreateConnection(ctx, commands.CreateConnection{Actor: us, Tenant: p.tenant.ExternalID, DisplayName: string(p.verification), ConnectionType: "platform"})
 	must(t, err)
 	n := conn.Number
 	must(t, c.commands.RotateCredential(ctx, commands.RotateCredential{Actor: us, Connection: n, Credential: domain.Credential{Kind: "secret", Fingerprint: "f"}}))
-	found := domain.Finding{State: v, Granted: granted}
-	switch v {
+	needed := domain.NeededPermissions()
+	f := domain.Finding{State: p.verification, Reason: checkReasons[p.verification], Granted: needed}
+	switch p.truth {
+	case "some":
+		f.Granted = needed[1:]
+	case "none":
+		f.Granted = nil
+	case "refused":
+		f.Refused = needed[:1]
+	}
+	switch p.verification {
 	case domain.VerificationUnknown:
 	case domain.VerificationPending:
-		must(t, c.commands.RecordVerification(ctx, commands.RecordVerification{Actor: us, Connection: n, Finding: domain.Finding{State: domain.VerificationHealthy, Granted: granted}}))
+		f.State = domain.VerificationHealthy
+		must(t, c.commands.RecordVerification(ctx, commands.RecordVerification{Actor: us, Connection: n, Finding: f}))
 		_, err := c.commands.Start(ctx, commands.Start{Actor: us, Connection: n, Operation: domain.OpConnectionCheck})
 		must(t, err)
 	default:
-		must(t, c.commands.RecordVerification(ctx, commands.RecordVerification{Actor: us, Connection: n, Finding: found}))
+		must(t, c.commands.RecordVerification(ctx, commands.RecordVerification{Actor: us, Connection: n, Finding: f}))
 	}
-	if consent != domain.ConsentUnknown {
-		must(t, c.commands.RecordConsent(ctx, commands.RecordConsent{Actor: us, Connection: n, Consent: consent}))
+	if p.consent != domain.ConsentUnknown {
+		must(t, c.commands.RecordConsent(ctx, commands.RecordConsent{Actor: us, Connection: n, Consent: p.consent, Reason: consentReasons[p.consent]}))
 	}
-	if !enabled {
+	if !p.enabled {
 		must(t, c.commands.SetConnectionEnabled(ctx, commands.SetConnectionEnabled{Actor: us, Connection: n, Reason: "Off"}))
 	}
 	return n
@@ -687,9 +823,15 @@ func TestWhatKeepsAllFromStartingIsTheSummary(t *testing.T) {
 		},
 		{
 			"degraded", func() { found(domain.VerificationDegraded, needed[1:], nil) },
-			"works, with some permissions missing.",
+			"is verified, but 1 permission is missing, so not every operation can start.",
 			[2]string{open, connectionAt(c.conn)},
 			open, "warning", "provider_permission_missing",
+		},
+		{
+			"degraded for another reason", func() { found(domain.VerificationDegraded, needed, nil) },
+			"is verified only in part, so nothing that writes can start.",
+			[2]string{open, connectionAt(c.conn)},
+			open, "warning", "",
 		},
 		{
 			"blocked", func() { found(domain.VerificationBlocked, nil, nil) },
@@ -741,27 +883,38 @@ func TestWhatKeepsAllFromStartingIsTheSummary(t *testing.T) {
 	}
 }
 
-// readiness is what a start would be answered, as the matrix says it.
-func (c *console) readiness(t testing.TB, label string, op domain.OperationType) (status, reason string) {
-	t.Helper()
-	var matrix struct {
-		Tenants []struct {
-			Tenant    string
-			Readiness []struct {
-				OperationType domain.OperationType
-				Status        string
-				ReasonCode    *string
-			}
+// readinessMatrix is what a start of each operation on each tenant would be answered.
+type readinessMatrix struct {
+	Tenants []struct {
+		Tenant    string
+		Readiness []struct {
+			OperationType domain.OperationType
+			Status        string
+			ReasonCode    string
 		}
 	}
-	must(t, json.Unmarshal(c.program(t, "readonly").send(t, "GET", "/admin/readiness", accept("application/json")).body, &matrix))
-	for _, row := range matrix.Tenants {
+	Permissions []struct {
+		Permission              string
+		DeclaredBy              []string
+		GrantedIn, Checked      int
+		MissingIn, BeyondNeedIn []string
+	}
+}
+
+func (c *console) matrix(t testing.TB) readinessMatrix {
+	t.Helper()
+	var m readinessMatrix
+	must(t, json.Unmarshal(c.program(t, "readonly").send(t, "GET", "/admin/readiness", accept("application/json")).body, &m))
+	return m
+}
+
+// readiness is what a start on a tenant would be answered, as the matrix says it.
+func (c *console) readiness(t testing.TB, label string, op domain.OperationType) (status, reason string) {
+	t.Helper()
+	for _, row := range c.matrix(t).Tenants {
 		for _, cell := range row.Readiness {
 			if row.Tenant == label && cell.OperationType == op {
-				if cell.ReasonCode != nil {
-					reason = *cell.ReasonCode
-				}
-				return cell.Status, reason
+				return cell.Status, cell.ReasonCode
 			}
 		}
 	}

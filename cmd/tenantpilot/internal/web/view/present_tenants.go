@@ -83,12 +83,12 @@ func (s *TenantProviderSummary) standing(t projections.Tenant, c projections.Con
 	switch state := situation.Connection; {
 	case d.Outcome == domain.IsBlocked:
 		s.obstacle(d, t, c, may, now)
-	case c.Verification == domain.VerificationDegraded:
-		s.Sentence = c.DisplayName + " works, with some permissions missing."
 	case len(state.MissingPermissions()) > 0:
 		s.Sentence = c.DisplayName + " is verified, but " + count(len(state.MissingPermissions()), "permission is", "permissions are") + " missing, so not every operation can start."
-	case state.Severity() != domain.SeverityNone:
+	case len(state.RefusedPermissions()) > 0:
 		s.Sentence = c.DisplayName + " is verified, but " + count(len(state.RefusedPermissions()), "permission was", "permissions were") + " refused, so not every operation can start."
+	case state.Severity() != domain.SeverityNone:
+		s.Sentence = c.DisplayName + " is verified only in part, so nothing that writes can start."
 	default:
 		s.Sentence = c.DisplayName + " is verified and ready."
 		s.CTAURL, s.CTALabel = "/admin/t/"+t.ExternalID.String()+"/start", "Start operation"

@@ -15,6 +15,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
 
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 )
@@ -239,9 +240,18 @@ func TestALifeOfAConnection(t *testing.T) {
 		t.Errorf("disabled: %+v", row)
 	}
 	says(change("enable", nil), "The connection is enabled.")
-	says(change("hold", url.Values{"reason": {"Key ceremony"}, "until": {time.Now().UTC().Add(3 * time.Hour).Format("2006-01-02T15:04")}}), "On hold: Key ceremony", "/changes/release")
+	until := time.Now().UTC().Add(3 * time.Hour).Truncate(time.Minute)
+	says(change("hold", url.Values{"reason": {"Key ceremony"}, "until": {until.Format("2006-01-02T15:04")}}), "On hold: Key ceremony", "/changes/release")
+	for _, path := range []string{groupsPath(c.tailspn), connectionPath(conn, domain.OpConnectionCheck)} {
+		o := p.send(t, "POST", path).outcome(t)
+		if o.Status != "blocked" || !strings.Contains(o.OperatorMessage, "Reason given: Key ceremony. The hold ends "+view.Absolute(until)+".") {
+			t.Errorf("a start on a connection on hold: %+v", o)
+		}
+	}
 	says(change("release", url.Values{"reason": {"Done"}}), "The hold was released.", "/changes/hold")
-	says(change("review", nil), "The review is completed.")
+	if o := p.send(t, "POST", groupsPath(c.tailspn)).outcome(t); o.Status != "blocked" || strings.Contains(o.OperatorMessage, "hold") {
+		t.Errorf("a start after the hold's release: %+v", o)
+	}
 
 	// What is missing is asked for again, with what was entered.
 	res = b.send(t, "POST", connectionAt(conn)+"/changes/disable", form(url.Values{"reason": {" "}}))
@@ -262,6 +272,65 @@ func TestALifeOfAConnection(t *testing.T) {
 	}
 	if res := p.send(t, "POST", "/admin/provider-connections", jsonBody(`{"tenant":"`+c.fabrikam.ExternalID.String()+`","displayName":"X","connectionType":"platform"}`)); res.status != http.StatusNotFound {
 		t.Errorf("create on a tenant of others: %d %s", res.status, res.body)
+	}
+}
+
+// TestAnImportedConnectionIsReviewedFirst: before its review nothing starts on it, a check neither; afterwards the gate goes on to what it asks next.
+func TestAnImportedConnectionIsReviewedFirst(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	us := domain.SystemActor(c.ours)
+	ready := c.connect(t, us, c.contoso, func(n *commands.CreateConnection) { n.MigrationReviewRequired = true })
+	bare, err := c.commands.CreateConnection(t.Context(), commands.CreateConnection{
+		Actor: us, Tenant: c.tailspn.ExternalID, DisplayName: "Bare", ConnectionType: "platform", MigrationReviewRequired: true,
+	})
+	must(t, err)
+	c.settle(t)
+	manager, operator, b := c.program(t, "manager"), c.program(t, "operator"), c.browser(t, "manager")
+	for _, conn := range []domain.ProviderConnection{ready, bare} {
+		for _, op := range []domain.OperationType{domain.OpConnectionCheck, domain.OpGroupsSync} {
+			o := operator.send(t, "POST", connectionPath(conn, op)).outcome(t)
+			if o.Status != "blocked" || *o.ShortReason != "The provider connection needs a review." || *o.NextSteps[0].ActionType != "review" {
+				t.Errorf("%s before the review: %+v", op, o)
+			}
+		}
+		if res := operator.send(t, "POST", connectionAt(conn)+"/changes/review", jsonBody(`{}`)); res.status != http.StatusForbidden {
+			t.Errorf("an operator's review: %d", res.status)
+		}
+		if row := manager.connectionNow(t, conn); !row.State.Diagnostics.MigrationReviewRequired {
+			t.Errorf("before the review: %+v", row)
+		}
+	}
+	review := `href="` + connectionAt(ready) + `/changes/review"`
+	if page := b.send(t, "GET", connectionAt(ready)).text(); !strings.Contains(page, review) || !strings.Contains(page, "This connection was imported.") {
+		t.Error("the page does not ask for a review")
+	}
+	res := b.send(t, "POST", connectionAt(ready)+"/changes/review", form(nil))
+	if res.status != http.StatusSeeOther || res.header.Get("Location") != connectionAt(ready)+"?done=review" {
+		t.Fatalf("review: %d to %s", res.status, res.header.Get("Location"))
+	}
+	page := b.send(t, "GET", res.header.Get("Location")).text()
+	if strings.Contains(page, review) || strings.Contains(page, "This connection was imported.") || !strings.Contains(page, "The review is completed.") {
+		t.Error("the page asks for a review that was completed, or does not say that it was")
+	}
+	for range 2 { // what is so already stays so
+		if res := manager.send(t, "POST", connectionAt(bare)+"/changes/review", jsonBody(`{}`)); res.status != http.StatusOK {
+			t.Errorf("review: %d %s", res.status, res.body)
+		}
+	}
+	for _, conn := range []domain.ProviderConnection{ready, bare} {
+		if row := manager.connectionNow(t, conn); row.State.Diagnostics.MigrationReviewRequired {
+			t.Errorf("after the review: %+v", row)
+		}
+		if n := c.count(t, `select count(*) from events where stream = $1 and name = 'MigrationReviewCompleted'`, conn.ID); n != 1 {
+			t.Errorf("%d reviews of %s are recorded", n, conn.DisplayName)
+		}
+	}
+	if o := operator.send(t, "POST", connectionPath(ready, domain.OpGroupsSync)).outcome(t); o.Status != "accepted" {
+		t.Errorf("after the review: %+v", o)
+	}
+	if o := operator.send(t, "POST", connectionPath(bare, domain.OpGroupsSync)).outcome(t); o.Status != "blocked" || *o.ShortReason != "The connection has no credential." {
+		t.Errorf("after the review of one without a credential: %+v", o)
 	}
 }
 

@@ -991,6 +991,33 @@ func (c *console) readiness(t testing.TB, label string, op domain.OperationType)
 	return "", ""
 }
 
+// TestASurplusGrantIsAdvisedAgainst: a permission that no operation needs is named with the tenant that has granted it, as JSON and on the page.
+func TestASurplusGrantIsAdvisedAgainst(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	must(t, c.commands.RecordVerification(t.Context(), commands.RecordVerification{
+		Actor: domain.SystemActor(c.ours), Connection: c.conn.Number, Finding: domain.Finding{State: domain.VerificationHealthy, Granted: append([]string{"Mail.Read"}, granted...)},
+	}))
+	c.settle(t)
+	for _, a := range c.matrix(t).Permissions {
+		want, declared := []string{}, true
+		if a.Permission == "Mail.Read" {
+			want, declared = []string{"Contoso"}, false
+		}
+		if !slices.Equal(a.BeyondNeedIn, want) || (len(a.DeclaredBy) > 0) != declared || a.Permission == "Mail.Read" && a.GrantedIn != 1 {
+			t.Errorf("%+v", a)
+		}
+	}
+	_, line, found := strings.Cut(c.browser(t, "readonly").send(t, "GET", "/admin/readiness").text(), "<code>Mail.Read</code>")
+	line, _, _ = strings.Cut(line, "</tr>")
+	if !found || !strings.Contains(line, "Can be withdrawn") || !strings.Contains(line, view.TenantHref(c.contoso.ExternalID.String())) || strings.Contains(line, "Tailspin") {
+		t.Errorf("the page says %s", clip([]byte(line)))
+	}
+	if row := c.directoryRow(t, "Contoso"); row.SystemHealth != "healthy" {
+		t.Errorf("more than is needed is no harm to the health: %+v", row)
+	}
+}
+
 // directoryRow is a tenant as the platform's directory has it.
 func (c *console) directoryRow(t testing.TB, label string) directoryRow {
 	t.Helper()

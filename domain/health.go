@@ -11,8 +11,8 @@ const (
 	SeverityNone     Severity = "healthy"
 )
 
-// Severity is the connection's, from verification and permission truth alone. It is SeverityNone exactly when the gate's steps 7 and 8 let
-// every released operation pass.
+// Severity is the connection's, from verification and permission truth alone. Where it is SeverityNone, the gate's steps 7 and 8 let every released
+// operation pass.
 func (c ProviderConnection) Severity() Severity {
 	switch {
 	case c.Verification == VerificationBlocked || c.Verification == VerificationError:

@@ -22,3 +22,11 @@ func ReadinessOf(s Situation, at time.Time) []Readiness {
 	}
 	return all
 }
+
+// Obstacle is what keeps every operation but a check from starting on a situation, whatever the operation needs: the gate's decision on one that
+// reads and needs no permission, were the connection free. It is accepted where there is none; what then starts is a matter of permissions
+// (Severity). Up to rule 5 it is in the way of a check too.
+func Obstacle(s Situation, at time.Time) Decision {
+	s.Connection.Scope = ScopeHolder{}
+	return Start(s, Attempt{At: at})
+}

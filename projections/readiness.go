@@ -19,14 +19,7 @@ type TenantSituation struct {
 
 // Situation is the rows as the gate takes them.
 func (s TenantSituation) Situation() domain.Situation {
-	t := s.Tenant
-	out := domain.Situation{Tenant: domain.Tenant{
-		ID: t.ID, Number: t.Number, Workspace: t.Workspace, ExternalID: t.ExternalID, Name: t.Name, Domain: t.Domain,
-		Hold: domain.Hold{Reason: t.HoldReason, Until: orZero(t.HoldUntil)},
-	}}
-	if t.DefaultConnection != nil {
-		out.Tenant.DefaultConnection = *t.DefaultConnection
-	}
+	out := domain.Situation{Tenant: s.Tenant.State()}
 	if s.Connection != nil {
 		out.Connection, out.ConnectionVersion = s.Connection.State(), s.Connection.Version
 		out.Connection.Scope.Identity = s.ScopeIdentity

@@ -41,6 +41,18 @@ type Tenant struct {
 	Position          int64      `json:"position"`
 }
 
+// State is the aggregate's state that the row says.
+func (r Tenant) State() domain.Tenant {
+	t := domain.Tenant{
+		ID: r.ID, Number: r.Number, Workspace: r.Workspace, ExternalID: r.ExternalID, Name: r.Name, Domain: r.Domain, Groups: r.Groups,
+		Hold: domain.Hold{Reason: r.HoldReason, Until: orZero(r.HoldUntil)},
+	}
+	if r.DefaultConnection != nil {
+		t.DefaultConnection = *r.DefaultConnection
+	}
+	return t
+}
+
 type workspaceRow struct {
 	Workspace uuid.UUID `json:"workspace"`
 	Name      string    `json:"name"`

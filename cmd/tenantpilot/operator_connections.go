@@ -318,7 +318,7 @@ type connectionVerb struct {
 var connectionVerbs = []connectionVerb{
 	{
 		change: "enable", short: "Let operations start on a connection again",
-		done: "%s is enabled: operations may start on it. Consent and verification are as they were.",
+		done: "%s is enabled: operations may start on it unless something else keeps them. Consent and verification are as they were.",
 	},
 	{
 		change: "disable", short: "Let nothing start on a connection", long: "What is under way goes on.", reason: true,
@@ -331,7 +331,7 @@ var connectionVerbs = []connectionVerb{
 	},
 	{
 		change: "release", short: "End a connection's hold", long: "Needs the right to hold.", reason: true,
-		done: "The hold of %s is released: operations may start on it.",
+		done: "The hold of %s is released: operations may start on it unless something else keeps them.",
 	},
 	{
 		change: "default", short: "Make a connection its tenant's default",
@@ -339,7 +339,7 @@ var connectionVerbs = []connectionVerb{
 	},
 	{
 		change: "review", short: "Complete the review of an imported connection", long: "You confirm that its type and app id are the tenant's.",
-		done: "The review of %s is complete: operations may start on it.",
+		done: "The review of %s is complete: operations may start on it unless something else keeps them.",
 	},
 }
 

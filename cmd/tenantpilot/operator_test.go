@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -15,8 +16,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -74,10 +77,31 @@ func TestOperatorScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":    exits,
+			"import":   func(ts *testscript.TestScript, _ bool, args []string) { importConnection(t, f, ts, args) },
 			"cancel":   func(ts *testscript.TestScript, _ bool, args []string) { cancelSoon(t, f, ts, args) },
 			"simulate": func(ts *testscript.TestScript, _ bool, args []string) { simulate(t, f, ts, args) },
 		},
 	})
+}
+
+// importConnection gives a tenant a connection that waits for its review, which no command of the program does, and puts its number into a variable:
+// import DIRECTORY VARIABLE.
+func importConnection(t *testing.T, f demoFile, ts *testscript.TestScript, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: import DIRECTORY VARIABLE")
+	}
+	a, err := newApp(t.Context(), options{databaseURL: f.DatabaseURL, loginURL: f.GraphURL, graphURL: f.GraphURL, log: slog.New(slog.DiscardHandler), lazyDisk: true})
+	ts.Check(err)
+	defer a.Close()
+	conn, err := a.commands.CreateConnection(t.Context(), commands.CreateConnection{
+		Actor: domain.SystemActor(demoID("workspace", demoMSP)), Tenant: uuid.MustParse(args[0]), DisplayName: "Imported", ConnectionType: "platform", MigrationReviewRequired: true,
+	})
+	ts.Check(err)
+	var seq int64
+	ts.Check(a.pool.QueryRow(t.Context(), `select max(seq) from events where stream = $1`, conn.ID).Scan(&seq))
+	_, err = projections.Await(t.Context(), a.pool, seq, 10*time.Second, projections.Connections{})
+	ts.Check(err)
+	ts.Setenv(args[1], strconv.FormatInt(conn.Number, 10))
 }
 
 // simulate makes the simulated provider play another scenario in a directory: simulate DIRECTORY SCENARIO.

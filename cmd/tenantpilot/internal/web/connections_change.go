@@ -30,7 +30,7 @@ type connectionChange struct {
 var connectionChanges = map[string]connectionChange{
 	"enable": {domain.CapProviderManage, func(c projections.Connection, t projections.Tenant) view.Confirmation {
 		return view.Confirmation{
-			Title: "Enable " + c.DisplayName + "?", Text: "Operations may start on it again. Consent and verification stay as they are.", Submit: "Enable",
+			Title: "Enable " + c.DisplayName + "?", Text: "Operations may start on it again unless something else keeps them. Consent and verification stay as they are.", Submit: "Enable",
 		}
 	}, func(s *Server, r request, number int64, _ changeBody, _ time.Time) error {
 		return s.Commands.SetConnectionEnabled(r.Context(), commands.SetConnectionEnabled{Actor: r.actor(), Connection: number, Enabled: true})
@@ -63,7 +63,7 @@ var connectionChanges = map[string]connectionChange{
 		return s.Commands.HoldConnection(r.Context(), commands.HoldConnection{Actor: r.actor(), Connection: number, Reason: body.Reason, Until: until})
 	}},
 	"release": {domain.CapHoldManage, func(c projections.Connection, t projections.Tenant) view.Confirmation {
-		text := "Operations may start on it again."
+		text := "Operations may start on it again unless something else keeps them."
 		if c.HoldReason != "" {
 			text += " It was held: " + c.HoldReason + "."
 		}
@@ -74,7 +74,7 @@ var connectionChanges = map[string]connectionChange{
 	"review": {domain.CapProviderManage, func(c projections.Connection, t projections.Tenant) view.Confirmation {
 		return view.Confirmation{
 			Title: "Complete the review of " + c.DisplayName + "?",
-			Text:  "You confirm that its type (" + c.ConnectionType + ") and app id are those of " + t.Name + ". Operations may start afterwards.", Submit: "Complete review",
+			Text:  "You confirm that its type (" + c.ConnectionType + ") and app id are those of " + t.Name + ". Operations may start afterwards unless something else keeps them.", Submit: "Complete review",
 		}
 	}, func(s *Server, r request, number int64, _ changeBody, _ time.Time) error {
 		return s.Commands.CompleteMigrationReview(r.Context(), commands.CompleteMigrationReview{Actor: r.actor(), Connection: number})

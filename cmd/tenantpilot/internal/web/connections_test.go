@@ -3,11 +3,12 @@ package web_test
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -15,7 +16,9 @@ import (
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 )
@@ -32,7 +35,11 @@ type connectionState struct {
 	Lifecycle                         string
 	IsEnabled                         bool
 	ConsentStatus, VerificationStatus *string
-	Diagnostics                       struct{ MigrationReviewRequired bool }
+	Diagnostics                       struct {
+		LastCheckedAt, LastErrorReasonCode, LastErrorMessage, ConsentErrorCode, ConsentErrorMessage *string
+
+		MigrationReviewRequired bool
+	}
 }
 
 type connectionRow struct {
@@ -236,9 +243,18 @@ func TestALifeOfAConnection(t *testing.T) {
 		t.Errorf("disabled: %+v", row)
 	}
 	says(change("enable", nil), "The connection is enabled.")
-	says(change("hold", url.Values{"reason": {"Key ceremony"}, "until": {time.Now().UTC().Add(3 * time.Hour).Format("2006-01-02T15:04")}}), "On hold: Key ceremony", "/changes/release")
+	until := time.Now().UTC().Add(3 * time.Hour).Truncate(time.Minute)
+	says(change("hold", url.Values{"reason": {"Key ceremony"}, "until": {until.Format("2006-01-02T15:04")}}), "On hold: Key ceremony", "/changes/release")
+	for _, path := range []string{groupsPath(c.tailspn), connectionPath(conn, domain.OpConnectionCheck)} {
+		o := p.send(t, "POST", path).outcome(t)
+		if o.Status != "blocked" || !strings.Contains(o.OperatorMessage, "Reason given: Key ceremony. The hold ends "+view.Absolute(until)+".") {
+			t.Errorf("a start on a connection on hold: %+v", o)
+		}
+	}
 	says(change("release", url.Values{"reason": {"Done"}}), "The hold was released.", "/changes/hold")
-	says(change("review", nil), "The review is completed.")
+	if o := p.send(t, "POST", groupsPath(c.tailspn)).outcome(t); o.Status != "blocked" || strings.Contains(o.OperatorMessage, "hold") {
+		t.Errorf("a start after the hold's release: %+v", o)
+	}
 
 	// What is missing is asked for again, with what was entered.
 	res = b.send(t, "POST", connectionAt(conn)+"/changes/disable", form(url.Values{"reason": {" "}}))
@@ -259,6 +275,65 @@ func TestALifeOfAConnection(t *testing.T) {
 	}
 	if res := p.send(t, "POST", "/admin/provider-connections", jsonBody(`{"tenant":"`+c.fabrikam.ExternalID.String()+`","displayName":"X","connectionType":"platform"}`)); res.status != http.StatusNotFound {
 		t.Errorf("create on a tenant of others: %d %s", res.status, res.body)
+	}
+}
+
+// TestAnImportedConnectionIsReviewedFirst: before its review nothing starts on it, a check neither; afterwards the gate goes on to what it asks next.
+func TestAnImportedConnectionIsReviewedFirst(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	us := domain.SystemActor(c.ours)
+	ready := c.connect(t, us, c.contoso, func(n *commands.CreateConnection) { n.MigrationReviewRequired = true })
+	bare, err := c.commands.CreateConnection(t.Context(), commands.CreateConnection{
+		Actor: us, Tenant: c.tailspn.ExternalID, DisplayName: "Bare", ConnectionType: "platform", MigrationReviewRequired: true,
+	})
+	must(t, err)
+	c.settle(t)
+	manager, operator, b := c.program(t, "manager"), c.program(t, "operator"), c.browser(t, "manager")
+	for _, conn := range []domain.ProviderConnection{ready, bare} {
+		for _, op := range []domain.OperationType{domain.OpConnectionCheck, domain.OpGroupsSync} {
+			o := operator.send(t, "POST", connectionPath(conn, op)).outcome(t)
+			if o.Status != "blocked" || *o.ShortReason != "The provider connection needs a review." || *o.NextSteps[0].ActionType != "review" {
+				t.Errorf("%s before the review: %+v", op, o)
+			}
+		}
+		if res := operator.send(t, "POST", connectionAt(conn)+"/changes/review", jsonBody(`{}`)); res.status != http.StatusForbidden {
+			t.Errorf("an operator's review: %d", res.status)
+		}
+		if row := manager.connectionNow(t, conn); !row.State.Diagnostics.MigrationReviewRequired {
+			t.Errorf("before the review: %+v", row)
+		}
+	}
+	review := `href="` + connectionAt(ready) + `/changes/review"`
+	if page := b.send(t, "GET", connectionAt(ready)).text(); !strings.Contains(page, review) || !strings.Contains(page, "This connection was imported.") {
+		t.Error("the page does not ask for a review")
+	}
+	res := b.send(t, "POST", connectionAt(ready)+"/changes/review", form(nil))
+	if res.status != http.StatusSeeOther || res.header.Get("Location") != connectionAt(ready)+"?done=review" {
+		t.Fatalf("review: %d to %s", res.status, res.header.Get("Location"))
+	}
+	page := b.send(t, "GET", res.header.Get("Location")).text()
+	if strings.Contains(page, review) || strings.Contains(page, "This connection was imported.") || !strings.Contains(page, "The review is completed.") {
+		t.Error("the page asks for a review that was completed, or does not say that it was")
+	}
+	for range 2 { // what is so already stays so
+		if res := manager.send(t, "POST", connectionAt(bare)+"/changes/review", jsonBody(`{}`)); res.status != http.StatusOK {
+			t.Errorf("review: %d %s", res.status, res.body)
+		}
+	}
+	for _, conn := range []domain.ProviderConnection{ready, bare} {
+		if row := manager.connectionNow(t, conn); row.State.Diagnostics.MigrationReviewRequired {
+			t.Errorf("after the review: %+v", row)
+		}
+		if n := c.count(t, `select count(*) from events where stream = $1 and name = 'MigrationReviewCompleted'`, conn.ID); n != 1 {
+			t.Errorf("%d reviews of %s are recorded", n, conn.DisplayName)
+		}
+	}
+	if o := operator.send(t, "POST", connectionPath(ready, domain.OpGroupsSync)).outcome(t); o.Status != "accepted" {
+		t.Errorf("after the review: %+v", o)
+	}
+	if o := operator.send(t, "POST", connectionPath(bare, domain.OpGroupsSync)).outcome(t); o.Status != "blocked" || *o.ShortReason != "The connection has no credential." {
+		t.Errorf("after the review of one without a credential: %+v", o)
 	}
 }
 
@@ -435,8 +510,62 @@ func TestNoLegacyStateAnywhere(t *testing.T) {
 			}
 		}
 	}
-	if n := c.count(t, `select count(*) from events where payload::text ~ '"(status|health_status|healthStatus)"\s*:'`); n != 0 {
-		t.Errorf("%d events have a legacy member", n)
+	// And whatever is kept as JSON, the events' metadata and the read models among it. A number is what HTTP calls a status.
+	c.history(t)
+	rows, err := c.pool.Query(t.Context(), `select relname || '.' || attname, format('select count(*), count(*) filter (where %I::text ~ %L) from %I',
+			attname, '"(status|health_status|healthStatus)"\s*:\s*"?[^0-9[:space:]"]', relname)
+		from pg_attribute a join pg_class c on c.oid = a.attrelid where relnamespace = 'public'::regnamespace and relkind = 'r' and not attisdropped
+			and atttypid in ('json'::regtype, 'jsonb'::regtype) and has_table_privilege(c.oid, 'select')`)
+	must(t, err)
+	queries, err := pgx.CollectRows(rows, pgx.RowToStructByPos[struct{ Column, SQL string }])
+	must(t, err)
+	filled := map[string]bool{}
+	for _, q := range queries {
+		var all, legacy int
+		must(t, c.pool.QueryRow(t.Context(), q.SQL).Scan(&all, &legacy))
+		if filled[q.Column] = all > 0; legacy != 0 {
+			t.Errorf("%d of %d values of %s have a legacy member", legacy, all, q.Column)
+		}
+	}
+	for _, column := range []string{"events.payload", "events.meta", "runs.facts", "attempts.facts"} {
+		if !filled[column] {
+			t.Errorf("%s was not looked into: %v", column, filled)
+		}
+	}
+}
+
+// TestNoLegacyStateInTheSource: no name in our code, our pages, our schema or our documents speaks of a connection's or a provider's status, and no
+// type of a connection has one.
+func TestNoLegacyStateInTheSource(t *testing.T) {
+	t.Parallel()
+	named := regexp.MustCompile(`(?i)health_?status|(connection|provider)s?_?(health_?)?status(es|badges?|label|text)?\b|tone_?of_?status`)
+	typed := regexp.MustCompile(`(?s)\ntype \w*Connection\w* struct \{.*?\n\}`)
+	field := regexp.MustCompile(`(?m)^\s+(\w+, )*(Status|Health)\b|json:"(status|health)\b`)
+	looked := 0
+	must(t, filepath.WalkDir("../../../..", func(path string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			if err == nil && (e.Name() == ".git" || e.Name() == "vendor" || e.Name() == "testdata") {
+				return fs.SkipDir
+			}
+			return err
+		}
+		if strings.HasSuffix(path, "_test.go") || !slices.Contains([]string{".go", ".templ", ".sql", ".js", ".css", ".yaml"}, filepath.Ext(path)) {
+			return nil
+		}
+		raw, err := os.ReadFile(path)
+		looked++
+		for _, name := range named.FindAllString(string(raw), -1) {
+			t.Errorf("%s speaks of %q", path, name)
+		}
+		for _, s := range typed.FindAllString(string(raw), -1) {
+			if field.MatchString(s) {
+				t.Errorf("%s: a connection has a status: %s", path, s)
+			}
+		}
+		return err
+	}))
+	if looked < 300 {
+		t.Errorf("only %d files were looked at", looked)
 	}
 }
 
@@ -466,126 +595,259 @@ type directoryRow struct {
 	SystemHealth                string
 }
 
+// posed is a connection that was brought into a state, the only one and the default of its tenant, and what the state has to be told as.
+type posed struct {
+	tenant       domain.Tenant
+	number       int64
+	enabled      bool
+	consent      domain.ConsentState
+	verification domain.VerificationState
+	truth        string // about permissions: all, some or none granted, or all granted and one refused
+}
+
+// Why a check ended as it did, and why there is no consent.
+var (
+	checkReasons = map[domain.VerificationState]domain.ReasonCode{
+		domain.VerificationDegraded: domain.ReasonProviderLicenseMissing, domain.VerificationBlocked: domain.ReasonProviderCredentialInvalid,
+		domain.VerificationError: domain.ReasonProviderAuthFailed,
+	}
+	consentReasons = map[domain.ConsentState]domain.ReasonCode{
+		domain.ConsentIsFailed: domain.ReasonProviderConsentDenied, domain.ConsentIsGone: domain.ReasonProviderConsentRevoked,
+	}
+)
+
+// health is what verification and permission truth come to.
+func (p posed) health() string {
+	switch {
+	case p.verification == domain.VerificationBlocked || p.verification == domain.VerificationError:
+		return "critical"
+	case p.verification == domain.VerificationHealthy && p.truth == "all":
+		return "healthy"
+	}
+	return "warning"
+}
+
+// missing is how many permissions are known not to be granted.
+func (p posed) missing() int {
+	switch {
+	case p.verification == domain.VerificationUnknown:
+		return 0
+	case p.truth == "some":
+		return 1
+	case p.truth == "none" && (p.verification == domain.VerificationHealthy || p.verification == domain.VerificationDegraded):
+		return len(domain.NeededPermissions())
+	}
+	return 0
+}
+
+// ready says whether everything may start.
+func (p posed) ready() bool {
+	return p.health() == "healthy" && p.enabled && p.consent == domain.ConsentIsGiven
+}
+
+// wrong says what of a row's state is not as it was planted; "" when all is.
+func (p posed) wrong(raw json.RawMessage) string {
+	var row connectionRow
+	if err := json.Unmarshal(raw, &row); err != nil {
+		return err.Error()
+	}
+	s, lifecycle := row.State, map[bool]string{true: "enabled", false: "disabled"}[p.enabled]
+	if s.Lifecycle != lifecycle || s.IsEnabled != p.enabled || *s.ConsentStatus != string(p.consent) || *s.VerificationStatus != string(p.verification) || !row.IsDefault {
+		return "its axes"
+	}
+	for what, pair := range map[string][2]*string{
+		"its last error": {s.Diagnostics.LastErrorReasonCode, s.Diagnostics.LastErrorMessage}, "its consent error": {s.Diagnostics.ConsentErrorCode, s.Diagnostics.ConsentErrorMessage},
+	} {
+		code := checkReasons[p.verification]
+		if what == "its consent error" {
+			code = consentReasons[p.consent]
+		}
+		if (pair[0] == nil) != (code == "") || (pair[1] == nil) != (code == "") || code != "" && (*pair[0] != string(code) || *pair[1] != domain.ReasonFor(code).Short) {
+			return what
+		}
+	}
+	if (s.Diagnostics.LastCheckedAt == nil) != (p.verification == domain.VerificationUnknown) {
+		return "when it was checked"
+	}
+	return ""
+}
+
+// everyState plants a connection in every combination of lifecycle, consent, verification and permission truth, each in a tenant of its own.
+func (c *console) everyState(t *testing.T, us domain.Actor) map[string]posed {
+	t.Helper()
+	all := map[string]posed{}
+	for _, enabled := range []bool{true, false} {
+		for _, consent := range []domain.ConsentState{domain.ConsentUnknown, domain.ConsentRequired, domain.ConsentIsGiven, domain.ConsentIsFailed, domain.ConsentIsGone} {
+			for _, v := range []domain.VerificationState{
+				domain.VerificationUnknown, domain.VerificationPending, domain.VerificationHealthy, domain.VerificationDegraded, domain.VerificationBlocked, domain.VerificationError,
+			} {
+				for _, truth := range []string{"all", "some", "none", "refused"} {
+					p := posed{enabled: enabled, consent: consent, verification: v, truth: truth}
+					p.tenant = c.tenant(t, us, fmt.Sprintf("%v-%s-%s-%s", enabled, consent, v, truth))
+					p.number = c.inState(t, p)
+					all[p.tenant.Name] = p
+				}
+			}
+		}
+	}
+	return all
+}
+
 // TestBothPlanesTellTheSameStory brings connections into every combination of lifecycle, consent, verification and permission truth, and
-// compares what the workspace is told with what the platform is told: the rows are the same but for the tenant's label, the counts follow from
-// the rows, and where the platform says healthy the gate lets everything start that people and the customer allow.
+// compares what the workspace is told with what the platform is told: the rows are the same to the byte, and the same on the pages; the counts and
+// the health follow from what was planted; the tenant's summary has the row's state and calls a tenant ready, and the gate lets everything start,
+// exactly where the platform says healthy and people and the customer allow it.
 func TestBothPlanesTellTheSameStory(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
 	us := domain.SystemActor(c.ours)
-	needed := domain.NeededPermissions()
-	truths := map[string][]string{"all": needed, "some": needed[1:], "none": nil}
-	verifications := []domain.VerificationState{
-		domain.VerificationUnknown, domain.VerificationPending, domain.VerificationHealthy, domain.VerificationDegraded,
-		domain.VerificationBlocked, domain.VerificationError,
-	}
-	consents := []domain.ConsentState{domain.ConsentUnknown, domain.ConsentRequired, domain.ConsentIsGiven, domain.ConsentIsFailed, domain.ConsentIsGone}
-	conns := map[int64]string{}
-	for _, enabled := range []bool{true, false} {
-		for _, consent := range consents {
-			for _, truth := range slices.Sorted(maps.Keys(truths)) {
-				tenant := c.tenant(t, us, fmt.Sprintf("%v-%s-%s", enabled, consent, truth))
-				for _, v := range verifications {
-					conns[c.inState(t, tenant, enabled, consent, v, truths[truth])] = tenant.Name
-				}
-			}
-		}
+	all := c.everyState(t, us)
+	mixed := c.tenant(t, us, "mixed")
+	for _, v := range []domain.VerificationState{domain.VerificationHealthy, domain.VerificationDegraded, domain.VerificationBlocked, domain.VerificationError} {
+		c.inState(t, posed{tenant: mixed, enabled: true, consent: domain.ConsentIsGiven, verification: v, truth: "some"})
 	}
 	c.settle(t)
+	program, browser, platform, watcher := c.program(t, "readonly"), c.browser(t, "readonly"), c.program(t, "platform"), c.browser(t, "platform")
 
-	admin := map[string][]connectionRow{}
-	for _, row := range c.program(t, "readonly").rows(t, "/admin/provider-connections") {
-		if _, ours := conns[row.ID]; ours {
-			admin[*row.TenantLabel] = append(admin[*row.TenantLabel], row)
-		}
+	var list struct{ Rows []json.RawMessage }
+	must(t, json.Unmarshal(program.send(t, "GET", "/admin/provider-connections", accept(connectionsJSON)).body, &list))
+	rows := map[string][]json.RawMessage{}
+	for _, raw := range list.Rows {
+		var row connectionRow
+		must(t, json.Unmarshal(raw, &row))
+		rows[*row.TenantLabel] = append(rows[*row.TenantLabel], raw)
 	}
-	platform := c.program(t, "platform")
-	res := platform.send(t, "GET", "/system/directory/tenants", accept(directoryJSON))
-	if res.header.Get("Content-Type") != directoryJSON {
-		t.Fatalf("%s %s", res.header.Get("Content-Type"), res.body)
-	}
+	listed := browser.send(t, "GET", "/admin/provider-connections").text()
+	starting := c.everythingStarts(t)
+	healths := map[string]int{}
 	var directory struct{ Rows []directoryRow }
-	must(t, json.Unmarshal(res.body, &directory))
-	seen := 0
+	must(t, json.Unmarshal(platform.send(t, "GET", "/system/directory/tenants", accept(directoryJSON)).body, &directory))
 	for _, line := range directory.Rows {
-		rows, ours := admin[line.TenantLabel]
-		if !ours {
+		p, ours := all[line.TenantLabel]
+		if !ours && line.TenantLabel != mixed.Name {
 			continue
 		}
-		res := platform.send(t, "GET", fmt.Sprintf("/system/directory/tenants/%d", line.TenantID), accept(systemTenantJSON))
-		var detail struct{ ProviderConnections []connectionRow }
-		must(t, json.Unmarshal(res.body, &detail))
+		here := fmt.Sprintf("/system/directory/tenants/%d", line.TenantID)
+		var detail struct{ ProviderConnections []json.RawMessage }
+		must(t, json.Unmarshal(platform.send(t, "GET", here, accept(systemTenantJSON)).body, &detail))
 		if n := c.count(t, `select count(*) from events e join tenants t on t.tenant = e.stream and t.workspace = e.workspace and e.tenant = t.tenant
 			where t.number = $1 and e.name = 'TenantInspected' and e.meta #>> '{actor,kind}' = 'person'`, line.TenantID); n != 1 {
 			t.Errorf("%s: %d looks from outside are recorded, want 1", line.TenantLabel, n)
 		}
-		one, _ := json.Marshal(rows)
-		other, _ := json.Marshal(detail.ProviderConnections)
-		if string(one) != string(other) {
+		if one, other := rows[line.TenantLabel], detail.ProviderConnections; !slices.EqualFunc(one, other, func(a, b json.RawMessage) bool { return string(a) == string(b) }) {
 			t.Errorf("%s: the planes tell different stories\n%s\n%s", line.TenantLabel, one, other)
 		}
-		critical, warning := 0, 0
-		missing := strings.HasSuffix(line.TenantLabel, "-some")
-		for _, row := range rows {
-			seen++
-			switch *row.State.VerificationStatus {
-			case "blocked", "error":
-				critical++
-			case "healthy":
-				if !strings.HasSuffix(line.TenantLabel, "-all") {
-					warning++
-				}
-			default:
-				warning++
+		if !ours {
+			if line.ProviderConnectionsCount != 4 || line.CriticalProviderCount != 2 || line.WarningProviderCount != 2 || line.MissingPermissionCount != 1 || line.SystemHealth != "critical" {
+				t.Errorf("%s: %+v", line.TenantLabel, line)
 			}
+			continue
 		}
-		wantMissing := 0
-		if missing {
-			wantMissing = 1
-		} else if strings.HasSuffix(line.TenantLabel, "-none") {
-			wantMissing = len(needed)
+		healths[line.SystemHealth]++
+		raw := rows[line.TenantLabel][0]
+		if what := p.wrong(raw); what != "" {
+			t.Errorf("%s: %s is not told: %s", line.TenantLabel, what, raw)
 		}
-		if line.CriticalProviderCount != critical || line.WarningProviderCount != warning || line.MissingPermissionCount != wantMissing ||
-			line.ProviderConnectionsCount != len(rows) || line.SystemHealth != "critical" || line.WorkspaceLabel != "Ours" {
-			t.Errorf("%s: %+v; from its rows %d critical, %d warning, %d missing", line.TenantLabel, line, critical, warning, wantMissing)
+		want := directoryRow{
+			TenantID: line.TenantID, TenantLabel: p.tenant.Name, WorkspaceLabel: "Ours", ProviderConnectionsCount: 1, MissingPermissionCount: p.missing(), SystemHealth: p.health(),
 		}
+		switch p.health() {
+		case "critical":
+			want.CriticalProviderCount = 1
+		case "warning":
+			want.WarningProviderCount = 1
+		}
+		if line != want {
+			t.Errorf("%+v, want %+v", line, want)
+		}
+		onlyReads := p.verification == domain.VerificationDegraded && p.truth == "all" && p.enabled && p.consent == domain.ConsentIsGiven // as all that is released does
+		if starting[line.TenantLabel] != (p.ready() || onlyReads) {
+			t.Errorf("%s is %s, but that everything starts is %v", line.TenantLabel, line.SystemHealth, starting[line.TenantLabel])
+		}
+		if one, other := axesCell(listed, p.number), axesCell(watcher.send(t, "GET", here).text(), p.number); one == "" || one != other {
+			t.Errorf("%s: the pages tell different stories\n%s\n%s", line.TenantLabel, one, other)
+		}
+		c.checkSummary(t, program, browser, p, raw)
 	}
-	if seen != len(conns) || seen != 2*5*3*6 {
-		t.Errorf("%d of %d connections were compared", seen, len(conns))
-	}
-	for _, tenant := range []domain.Tenant{c.contoso} {
-		i := slices.IndexFunc(directory.Rows, func(r directoryRow) bool { return r.TenantLabel == tenant.Name })
-		o := c.program(t, "operator").send(t, "POST", groupsPath(tenant)).outcome(t)
-		if directory.Rows[i].SystemHealth != "healthy" || o.Status != "accepted" {
-			t.Errorf("%+v, but a start is %s", directory.Rows[i], o.Status)
-		}
+	if len(all) != 2*5*6*4 || healths["healthy"] != 2*5 || healths["critical"] != 2*5*2*4 || healths["warning"] != len(all)-10-80 {
+		t.Errorf("of %d connections %v were compared", len(all), healths)
 	}
 }
 
+// checkSummary compares a tenant's summary with its only connection's row and with what was planted.
+func (c *console) checkSummary(t *testing.T, program, browser *caller, p posed, raw json.RawMessage) {
+	t.Helper()
+	path := "/admin/tenants/" + p.tenant.ExternalID.String()
+	var row struct{ State json.RawMessage }
+	must(t, json.Unmarshal(raw, &row))
+	var s struct {
+		CTAURL         string `json:"ctaUrl"`
+		CanonicalState json.RawMessage
+	}
+	must(t, json.Unmarshal(program.send(t, "GET", path, accept(summaryJSON)).body, &s))
+	_, page, _ := strings.Cut(browser.send(t, "GET", path).text(), `id="tenant-summary"`)
+	page, _, _ = strings.Cut(page, "</section>")
+	start := strings.HasSuffix(s.CTAURL, "/start")
+	if string(s.CanonicalState) != string(row.State) || start != p.ready() || strings.Contains(page, "ready.") != p.ready() ||
+		strings.Contains(page, ">Start operation<") != p.ready() || !strings.Contains(page, `href="`+s.CTAURL+`"`) {
+		t.Errorf("%s: %s and %s in %s; the row says %s", p.tenant.Name, s.CTAURL, s.CanonicalState, clip([]byte(page)), row.State)
+	}
+}
+
+// everythingStarts says of each tenant whether the gate would let every operation start.
+func (c *console) everythingStarts(t *testing.T) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	for _, row := range c.matrix(t).Tenants {
+		all[row.Tenant] = true
+		for _, cell := range row.Readiness {
+			all[row.Tenant] = all[row.Tenant] && cell.Status == "accepted"
+		}
+	}
+	return all
+}
+
+// axesCell is what a list of connections on a page says of a connection's state.
+func axesCell(page string, number int64) string {
+	_, line, _ := strings.Cut(page, fmt.Sprintf(`<tr id="connection-%d"`, number))
+	line, _, _ = strings.Cut(line, "</tr>")
+	_, cell, _ := strings.Cut(line, "axes-cell")
+	cell, _, _ = strings.Cut(cell, "</td>")
+	return cell
+}
+
 // inState gives a tenant one more connection and brings it into a state, by the commands that people and checks use.
-func (c *console) inState(
-	t *testing.T, tenant domain.Tenant, enabled bool, consent domain.ConsentState, v domain.VerificationState, granted []string,
-) int64 {
+func (c *console) inState(t *testing.T, p posed) int64 {
 	t.Helper()
 	ctx, us := t.Context(), domain.SystemActor(c.ours)
-	conn, err := c.commands.CreateConnection(ctx, commands.CreateConnection{Actor: us, Tenant: tenant.ExternalID, DisplayName: string(v), ConnectionType: "platform"})
+	conn, err := c.commands.CreateConnection(ctx, commands.CreateConnection{Actor: us, Tenant: p.tenant.ExternalID, DisplayName: string(p.verification), ConnectionType: "platform"})
 	must(t, err)
 	n := conn.Number
 	must(t, c.commands.RotateCredential(ctx, commands.RotateCredential{Actor: us, Connection: n, Credential: domain.Credential{Kind: "secret", Fingerprint: "f"}}))
-	found := domain.Finding{State: v, Granted: granted}
-	switch v {
+	needed := domain.NeededPermissions()
+	f := domain.Finding{State: p.verification, Reason: checkReasons[p.verification], Granted: needed}
+	switch p.truth {
+	case "some":
+		f.Granted = needed[1:]
+	case "none":
+		f.Granted = nil
+	case "refused":
+		f.Refused = needed[:1]
+	}
+	switch p.verification {
 	case domain.VerificationUnknown:
 	case domain.VerificationPending:
-		must(t, c.commands.RecordVerification(ctx, commands.RecordVerification{Actor: us, Connection: n, Finding: domain.Finding{State: domain.VerificationHealthy, Granted: granted}}))
+		f.State = domain.VerificationHealthy
+		must(t, c.commands.RecordVerification(ctx, commands.RecordVerification{Actor: us, Connection: n, Finding: f}))
 		_, err := c.commands.Start(ctx, commands.Start{Actor: us, Connection: n, Operation: domain.OpConnectionCheck})
 		must(t, err)
 	default:
-		must(t, c.commands.RecordVerification(ctx, commands.RecordVerification{Actor: us, Connection: n, Finding: found}))
+		must(t, c.commands.RecordVerification(ctx, commands.RecordVerification{Actor: us, Connection: n, Finding: f}))
 	}
-	if consent != domain.ConsentUnknown {
-		must(t, c.commands.RecordConsent(ctx, commands.RecordConsent{Actor: us, Connection: n, Consent: consent}))
+	if p.consent != domain.ConsentUnknown {
+		must(t, c.commands.RecordConsent(ctx, commands.RecordConsent{Actor: us, Connection: n, Consent: p.consent, Reason: consentReasons[p.consent]}))
 	}
-	if !enabled {
+	if !p.enabled {
 		must(t, c.commands.SetConnectionEnabled(ctx, commands.SetConnectionEnabled{Actor: us, Connection: n, Reason: "Off"}))
 	}
 	return n
@@ -626,32 +888,203 @@ func TestTenantsAreSummedUpWithOneThingToDo(t *testing.T) {
 	}
 }
 
-// TestWhatKeepsAllFromStartingIsTheSummary: a connection that was verified and cannot be used is not called ready, nor is a start offered.
+// TestWhatKeepsAllFromStartingIsTheSummary: the summary is the gate's own answer, and where only some operations start the directory's; there is one
+// thing to do, which opens for who reads it, and a start is offered only where everything starts.
 func TestWhatKeepsAllFromStartingIsTheSummary(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
-	us := domain.SystemActor(c.ours)
-	b := c.browser(t, "owner")
-	says := func(want string) {
-		t.Helper()
+	ctx, us, conn := t.Context(), domain.SystemActor(c.ours), c.conn.Number
+	needed := domain.NeededPermissions()
+	release := func() {
+		must(t, c.commands.ReleaseConnection(ctx, commands.ReleaseConnection{Actor: us, Connection: conn, Reason: "Done"}))
+		must(t, c.commands.ReleaseTenant(ctx, commands.ReleaseTenant{Actor: us, Tenant: c.contoso.ExternalID, Reason: "Done"}))
+	}
+	found := func(state domain.VerificationState, granted, refused []string) {
+		must(t, c.commands.RecordVerification(ctx, commands.RecordVerification{
+			Actor: us, Connection: conn, Finding: domain.Finding{State: state, Granted: granted, Refused: refused},
+		}))
+	}
+	credential := func(expires time.Time) {
+		must(t, c.commands.RotateCredential(ctx, commands.RotateCredential{
+			Actor: us, Connection: conn, Credential: domain.Credential{Kind: "secret", Fingerprint: uuid.NewString(), ExpiresAt: expires},
+		}))
+	}
+	enabled := func(yes bool) {
+		must(t, c.commands.SetConnectionEnabled(ctx, commands.SetConnectionEnabled{Actor: us, Connection: conn, Enabled: yes, Reason: "Off"}))
+	}
+	const open, all, one = "Open connection", "so no operation can start.", ", so nothing but a check can start."
+	external := c.contoso.ExternalID.String()
+	for _, tc := range []struct {
+		name     string
+		do       func()
+		sentence string
+		owner    [2]string // what is to be done, and where
+		operator string
+		health   string
+		groups   string // what the gate answers to a sync of groups
+	}{
+		{"ready", func() {}, "Contoso platform is verified and ready.", [2]string{"Start operation", "/admin/t/" + external + "/start"}, "Start operation", "healthy", ""},
+		{"the connection is on hold", func() {
+			must(t, c.commands.HoldConnection(ctx, commands.HoldConnection{Actor: us, Connection: conn, Reason: "Freeze"}))
+		}, "Contoso platform is on hold, " + all, [2]string{"Release hold", connectionAt(c.conn) + "/changes/release"}, open, "healthy", "tenant_on_hold"},
+		{"both are on hold", func() {
+			must(t, c.commands.HoldTenant(ctx, commands.HoldTenant{Actor: us, Tenant: c.contoso.ExternalID, Reason: "Freeze"}))
+		}, "Contoso is on hold, " + all, [2]string{"Release hold", "/admin/t/" + external + "/release"}, open, "healthy", "tenant_on_hold"},
+		{"a hold of the tenant that is over", func() {
+			release()
+			must(t, c.commands.HoldTenant(ctx, commands.HoldTenant{Actor: us, Tenant: c.contoso.ExternalID, Reason: "Freeze", Until: time.Now().Add(-time.Second)}))
+		}, "is verified and ready.", [2]string{"Start operation", "/admin/t/" + external + "/start"}, "Start operation", "healthy", ""},
+		{"disabled", func() { enabled(false) }, "The provider connection is disabled, " + all, [2]string{open, connectionAt(c.conn)}, open, "healthy", "provider_connection_disabled"},
+		{
+			"a permission is missing", func() { enabled(true); found(domain.VerificationHealthy, needed[1:], nil) },
+			"is verified, but 1 permission is missing, so not every operation can start.",
+			[2]string{open, connectionAt(c.conn)},
+			open, "warning", "provider_permission_missing",
+		},
+		{
+			"permissions are refused", func() { found(domain.VerificationHealthy, needed, needed) },
+			"is verified, but 2 permissions were refused, so not every operation can start.",
+			[2]string{open, connectionAt(c.conn)},
+			open, "warning", "provider_permission_denied",
+		},
+		{
+			"degraded", func() { found(domain.VerificationDegraded, needed[1:], nil) },
+			"is verified, but 1 permission is missing, so not every operation can start.",
+			[2]string{open, connectionAt(c.conn)},
+			open, "warning", "provider_permission_missing",
+		},
+		{
+			"degraded for another reason", func() { found(domain.VerificationDegraded, needed, nil) },
+			"is verified only in part, so nothing that writes can start.",
+			[2]string{open, connectionAt(c.conn)},
+			open, "warning", "",
+		},
+		{
+			"blocked", func() { found(domain.VerificationBlocked, nil, nil) },
+			"The last verification did not pass" + one,
+			[2]string{open, connectionAt(c.conn)},
+			open, "critical", "provider_verification_blocked",
+		},
+		{"consent is gone", func() {
+			found(domain.VerificationHealthy, needed, nil)
+			must(t, c.commands.RecordConsent(ctx, commands.RecordConsent{Actor: us, Connection: conn, Consent: domain.ConsentIsGone}))
+		}, "Admin consent was revoked" + one, [2]string{open, connectionAt(c.conn)}, open, "healthy", "provider_consent_revoked"},
+		{
+			"the credential has expired", func() { credential(time.Now().Add(-time.Hour)); found(domain.VerificationHealthy, needed, nil) },
+			"The credential has expired, " + all,
+			[2]string{open, connectionAt(c.conn)},
+			open, "healthy", "provider_credential_expired",
+		},
+		{"another connection, to be reviewed", func() {
+			imported := c.connect(t, us, c.contoso, func(n *commands.CreateConnection) { n.MigrationReviewRequired = true })
+			must(t, c.commands.MakeDefault(ctx, commands.MakeDefault{Actor: us, Connection: imported.Number}))
+			c.conn = imported
+		}, "The provider connection needs a review, " + all, [2]string{"Review connection", ""}, "Review connection", "healthy", "provider_connection_review_required"},
+	} {
+		tc.do()
 		c.settle(t)
-		_, summary, _ := strings.Cut(b.send(t, "GET", "/admin/tenants/"+c.contoso.ExternalID.String()).text(), `id="tenant-summary"`)
-		summary, _, _ = strings.Cut(summary, "</section>")
-		if ready := strings.Contains(want, "ready"); !strings.Contains(summary, want) || strings.Contains(summary, "Start operation") != ready {
-			t.Errorf("want %q in %s", want, clip([]byte(summary)))
+		if tc.owner[1] == "" {
+			tc.owner[1] = connectionAt(c.conn)
+		}
+		for name, label := range map[string]string{"owner": tc.owner[0], "operator": tc.operator} {
+			b := c.browser(t, name)
+			_, summary, _ := strings.Cut(b.send(t, "GET", "/admin/tenants/"+external).text(), `id="tenant-summary"`)
+			summary, _, _ = strings.Cut(summary, "</section>")
+			_, todo, _ := strings.Cut(summary, `<a class="btn" href="`)
+			href, word, _ := strings.Cut(todo, `">`)
+			word, _, _ = strings.Cut(word, "</a>")
+			if !strings.Contains(summary, tc.sentence) || strings.Count(summary, `<a class="btn" href="`) != 1 || word != label || name == "owner" && href != tc.owner[1] {
+				t.Errorf("%s, %s: want %q and %q to %s in %s", tc.name, name, tc.sentence, label, tc.owner[1], clip([]byte(summary)))
+			}
+			if res := b.send(t, "GET", href); res.status != http.StatusOK {
+				t.Errorf("%s: %s, to which %s is sent, is %d", tc.name, href, name, res.status)
+			}
+		}
+		if _, reason := c.readiness(t, "Contoso", domain.OpGroupsSync); reason != tc.groups {
+			t.Errorf("%s: the gate says %q, want %q", tc.name, reason, tc.groups)
+		}
+		if row := c.directoryRow(t, "Contoso"); tc.name != "another connection, to be reviewed" && row.SystemHealth != tc.health {
+			t.Errorf("%s: the directory says %s, want %s", tc.name, row.SystemHealth, tc.health)
 		}
 	}
-	says("is verified and ready.")
-	must(t, c.commands.HoldConnection(t.Context(), commands.HoldConnection{Actor: us, Connection: c.conn.Number, Reason: "Freeze"}))
-	says("is on hold, so no operation can start.")
-	must(t, c.commands.ReleaseConnection(t.Context(), commands.ReleaseConnection{Actor: us, Connection: c.conn.Number, Reason: "Done"}))
-	must(t, c.commands.RotateCredential(t.Context(), commands.RotateCredential{
-		Actor: us, Connection: c.conn.Number, Credential: domain.Credential{Kind: "secret", Fingerprint: "old", ExpiresAt: time.Now().Add(-time.Hour)},
-	}))
+}
+
+// readinessMatrix is what a start of each operation on each tenant would be answered.
+type readinessMatrix struct {
+	Tenants []struct {
+		Tenant    string
+		Readiness []struct {
+			OperationType domain.OperationType
+			Status        string
+			ReasonCode    string
+		}
+	}
+	Permissions []struct {
+		Permission              string
+		DeclaredBy              []string
+		GrantedIn, Checked      int
+		MissingIn, BeyondNeedIn []string
+	}
+}
+
+func (c *console) matrix(t testing.TB) readinessMatrix {
+	t.Helper()
+	var m readinessMatrix
+	must(t, json.Unmarshal(c.program(t, "readonly").send(t, "GET", "/admin/readiness", accept("application/json")).body, &m))
+	return m
+}
+
+// readiness is what a start on a tenant would be answered, as the matrix says it.
+func (c *console) readiness(t testing.TB, label string, op domain.OperationType) (status, reason string) {
+	t.Helper()
+	for _, row := range c.matrix(t).Tenants {
+		for _, cell := range row.Readiness {
+			if row.Tenant == label && cell.OperationType == op {
+				return cell.Status, cell.ReasonCode
+			}
+		}
+	}
+	t.Fatalf("the matrix has no %s of %s", op, label)
+	return "", ""
+}
+
+// TestASurplusGrantIsAdvisedAgainst: a permission that no operation needs is named with the tenant that has granted it, as JSON and on the page.
+func TestASurplusGrantIsAdvisedAgainst(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
 	must(t, c.commands.RecordVerification(t.Context(), commands.RecordVerification{
-		Actor: us, Connection: c.conn.Number, Finding: domain.Finding{State: domain.VerificationHealthy, Granted: domain.NeededPermissions()},
+		Actor: domain.SystemActor(c.ours), Connection: c.conn.Number, Finding: domain.Finding{State: domain.VerificationHealthy, Granted: append([]string{"Mail.Read"}, granted...)},
 	}))
-	says("has expired, so no operation can start.")
+	c.settle(t)
+	for _, a := range c.matrix(t).Permissions {
+		want, declared := []string{}, true
+		if a.Permission == "Mail.Read" {
+			want, declared = []string{"Contoso"}, false
+		}
+		if !slices.Equal(a.BeyondNeedIn, want) || (len(a.DeclaredBy) > 0) != declared || a.Permission == "Mail.Read" && a.GrantedIn != 1 {
+			t.Errorf("%+v", a)
+		}
+	}
+	_, line, found := strings.Cut(c.browser(t, "readonly").send(t, "GET", "/admin/readiness").text(), "<code>Mail.Read</code>")
+	line, _, _ = strings.Cut(line, "</tr>")
+	if !found || !strings.Contains(line, "Can be withdrawn") || !strings.Contains(line, view.TenantHref(c.contoso.ExternalID.String())) || strings.Contains(line, "Tailspin") {
+		t.Errorf("the page says %s", clip([]byte(line)))
+	}
+	if row := c.directoryRow(t, "Contoso"); row.SystemHealth != "healthy" {
+		t.Errorf("more than is needed is no harm to the health: %+v", row)
+	}
+}
+
+// directoryRow is a tenant as the platform's directory has it.
+func (c *console) directoryRow(t testing.TB, label string) directoryRow {
+	t.Helper()
+	var directory struct{ Rows []directoryRow }
+	must(t, json.Unmarshal(c.program(t, "platform").send(t, "GET", "/system/directory/tenants", accept(directoryJSON)).body, &directory))
+	i := slices.IndexFunc(directory.Rows, func(r directoryRow) bool { return r.TenantLabel == label })
+	if i < 0 {
+		t.Fatalf("%s is not in the directory", label)
+	}
+	return directory.Rows[i]
 }
 
 // TestRotatingACredential: the secret goes into the vault and nowhere else; the verification is reset and the page says what follows.

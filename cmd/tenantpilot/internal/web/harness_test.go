@@ -206,13 +206,15 @@ func (c *console) tenant(t testing.TB, actor domain.Actor, name string) domain.T
 	return tenant
 }
 
-// connect gives a tenant a connection that is ready for everything.
-func (c *console) connect(t testing.TB, actor domain.Actor, tenant domain.Tenant) domain.ProviderConnection {
+// connect gives a tenant a connection that is ready for everything, unless it is to be another.
+func (c *console) connect(t testing.TB, actor domain.Actor, tenant domain.Tenant, other ...func(*commands.CreateConnection)) domain.ProviderConnection {
 	t.Helper()
 	ctx := t.Context()
-	conn, err := c.commands.CreateConnection(ctx, commands.CreateConnection{
-		Actor: actor, Tenant: tenant.ExternalID, DisplayName: tenant.Name + " platform", ConnectionType: "platform", AppID: uuid.NewString(),
-	})
+	n := commands.CreateConnection{Actor: actor, Tenant: tenant.ExternalID, DisplayName: tenant.Name + " platform", ConnectionType: "platform", AppID: uuid.NewString()}
+	for _, change := range other {
+		change(&n)
+	}
+	conn, err := c.commands.CreateConnection(ctx, n)
 	must(t, err)
 	must(t, c.commands.RotateCredential(ctx, commands.RotateCredential{
 		Actor: actor, Connection: conn.Number, Credential: domain.Credential{Kind: "secret", Fingerprint: "f"},

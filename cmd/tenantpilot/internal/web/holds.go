@@ -42,7 +42,7 @@ func (s *Server) holdable(r request) (projections.Tenant, error) {
 
 // onHold says whether a tenant's hold is in force: one that has ended is not.
 func onHold(t projections.Tenant) bool {
-	return t.HoldReason != "" && (t.HoldUntil == nil || t.HoldUntil.After(time.Now()))
+	return t.State().Hold.Active(time.Now())
 }
 
 func presentHold(r request, t projections.Tenant, release bool) view.HoldForm {
@@ -57,7 +57,7 @@ func presentHold(r request, t projections.Tenant, release bool) view.HoldForm {
 	}
 	if release {
 		f.Headline, f.Submit, f.Action = "Release "+t.Name+"?", "Release "+t.Name, view.ReleaseHref(external)
-		f.Text = "Operations can start on this tenant again at once."
+		f.Text = "Operations can start on this tenant again at once unless something else keeps them."
 		if onHold(t) {
 			f.Text = "It is on hold: " + t.HoldReason + ". " + f.Text
 		}

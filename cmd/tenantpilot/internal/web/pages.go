@@ -72,7 +72,7 @@ func (s *Server) tenants(r request) (answer, error) {
 	list := view.TenantList{Now: time.Now().UTC(), Action: "/admin/tenants", Query: r.URL.Query().Get("q")}
 	for _, t := range tenants {
 		if q := strings.ToLower(list.Query); q == "" || strings.Contains(strings.ToLower(t.Name+" "+t.Domain+" "+t.ExternalID.String()+" "+strings.Join(t.Groups, " ")), q) {
-			list.Rows = append(list.Rows, view.PresentTenantRow(t, connections[t.ID], "", list.Now))
+			list.Rows = append(list.Rows, view.PresentTenantRow(t, connections[t.ID], r.mayStep, list.Now))
 		}
 	}
 	if len(tenants) == 0 {
@@ -123,7 +123,7 @@ func (s *Server) tenant(r request) (answer, error) {
 
 func (s *Server) tenantPage(r request, t projections.Tenant, connections []projections.Connection) (view.TenantPage, error) {
 	p := view.TenantPage{
-		Now: time.Now().UTC(), Label: t.Name, Domain: t.Domain, EntraID: t.ExternalID.String(), Summary: view.PresentSummary(t, connections, time.Now()),
+		Now: time.Now().UTC(), Label: t.Name, Domain: t.Domain, EntraID: t.ExternalID.String(), Summary: view.PresentSummary(t, connections, r.mayStep, time.Now()),
 		RunsHref: "/admin/t/" + t.ExternalID.String() + "/operations",
 	}
 	if onHold(t) {
@@ -132,7 +132,7 @@ func (s *Server) tenantPage(r request, t projections.Tenant, connections []proje
 			p.Until = *t.HoldUntil
 		}
 	}
-	if r.actor().May(domain.CapHoldManage) {
+	if r.actor().May(domain.CapHoldManage) && p.Summary.CTAURL != view.ReleaseHref(p.EntraID) { // which says it already
 		p.Buttons = append(p.Buttons, view.HoldButton(t.ExternalID.String(), onHold(t)))
 	}
 	if r.actor().May(domain.CapTenantManage) {
@@ -171,9 +171,6 @@ func (s *Server) tenantPage(r request, t projections.Tenant, connections []proje
 			truth := view.ConnectionTruth(c, used, p.Now)
 			p.Permissions = &truth
 		}
-	}
-	if p.Summary.State == "missing" && !r.actor().May(domain.CapProviderManage) {
-		p.Summary.CTALabel, p.Summary.Sentence = "", p.Summary.Sentence+" A manager of the workspace can create one."
 	}
 	lines, _, _, err := s.Read.ListRuns(r.Context(), r.actor(), projections.RunFilter{Tenant: t.ID, Limit: 8})
 	if err != nil {

@@ -341,7 +341,8 @@ func TestTheTenantPage(t *testing.T) {
 		}
 	}
 	held := b.send(t, "GET", "/admin/tenants/"+c.tailspn.ExternalID.String()).text()
-	if !strings.Contains(held, "Migration weekend") || !strings.Contains(held, "Will be blocked") {
+	if !strings.Contains(held, "Migration weekend") || !strings.Contains(held, "Will be blocked") ||
+		!strings.Contains(held, "Tailspin is on hold, so no operation can start.") || strings.Contains(held, "ready.") || strings.Contains(held, "Start operation</a>") {
 		t.Error("the page does not say that the tenant is on hold")
 	}
 	o := c.program(t, "operator").send(t, "POST", groupsPath(c.tailspn)).outcome(t)

@@ -313,7 +313,7 @@ func (s *Server) runFacts(r request, line projections.RunLine) (f view.RunFacts,
 	f = view.RunFacts{
 		Line: line, Now: time.Now().UTC(), AttemptID: uuid.NewString(), MayCancel: r.actor().May(domain.CapRunCancel),
 		MayStart: r.actor().May(domain.OperationByType(line.Operation).Capability),
-		May:      func(a domain.NextStepAction) bool { return mayStep(r.actor(), a) },
+		May:      r.mayStep,
 	}
 	if f.Connection, err = s.Read.Connection(ctx, r.actor(), line.Connection); err != nil && !errors.Is(err, projections.ErrNoRow) {
 		return f, err

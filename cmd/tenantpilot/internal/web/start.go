@@ -291,7 +291,7 @@ func withInput(inputs map[string]string, key, value string) map[string]string {
 func (s *Server) startFacts(r request, result commands.StartResult) (view.StartFacts, error) {
 	f := view.StartFacts{
 		Decision: result.Decision, Operation: result.Operation, Tenant: result.Tenant, Connection: result.Connection, RunNumber: result.RunNumber,
-		May: func(a domain.NextStepAction) bool { return mayStep(r.actor(), a) }, Now: time.Now().UTC(),
+		May: r.mayStep, Now: time.Now().UTC(),
 		Attempt: result.Attempt,
 	}
 	if result.Outcome != domain.Deduped && result.Outcome != domain.Busy {
@@ -317,6 +317,9 @@ func (s *Server) startFacts(r request, result commands.StartResult) (view.StartF
 	f.RunStatus = string(line.Status)
 	return f, nil
 }
+
+// mayStep says whether the viewer can do what a next step asks.
+func (r request) mayStep(a domain.NextStepAction) bool { return mayStep(r.actor(), a) }
 
 // mayStep says whether an actor can do what a next step asks.
 func mayStep(actor domain.Actor, a domain.NextStepAction) bool {

@@ -444,7 +444,7 @@ func (f ConnectionFacts) notices() []Notice {
 	if c.State().Hold.Active(f.Now) {
 		list = append(list, Notice{Icon: "circle-pause", Tone: Stop, Text: "On hold: " + c.HoldReason, Until: at(c.HoldUntil)})
 	}
-	if f.Tenant.HoldReason != "" && (f.Tenant.HoldUntil == nil || f.Tenant.HoldUntil.After(f.Now)) {
+	if f.Tenant.State().Hold.Active(f.Now) {
 		list = append(list, Notice{Icon: "circle-pause", Tone: Stop, Text: "The tenant is on hold: " + f.Tenant.HoldReason, Until: at(f.Tenant.HoldUntil)})
 	}
 	if c.MigrationReviewRequired {
@@ -474,7 +474,7 @@ var banners = map[string]struct {
 	"default":    {"Operations of this tenant use this connection when none is named.", Positive, false},
 	"hold":       {"The connection is on hold. Nothing starts on it until the hold ends.", Stop, false},
 	"release":    {"The hold was released.", Positive, false},
-	"review":     {"The review is completed. Operations may start.", Positive, false},
+	"review":     {"The review is completed. Operations may start unless something else keeps them.", Positive, false},
 }
 
 // SaidAfter says whether there is a banner for a word of the address.

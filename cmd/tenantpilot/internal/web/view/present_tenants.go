@@ -2,6 +2,7 @@ package view
 
 import (
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -47,14 +48,17 @@ func canonicalState(c projections.Connection) CanonicalConnectionState {
 	return s
 }
 
-// PresentSummary is a tenant's provider summary: one state, one sentence, one call to action even when nothing is there. now tells whether a
-// credential or a hold has ended.
-func PresentSummary(t projections.Tenant, connections []projections.Connection, now time.Time) TenantProviderSummary {
+// PresentSummary is a tenant's provider summary: one state, one sentence, one call to action even when nothing is there. The sentence about the
+// default connection is the gate's and that of the platform's directory; what may not be done is not offered.
+func PresentSummary(t projections.Tenant, connections []projections.Connection, may func(domain.NextStepAction) bool, now time.Time) TenantProviderSummary {
 	s := TenantProviderSummary{
 		State: "missing", CTAURL: NewOnboardingHref(t.ExternalID.String()), NeedsDefaultConnection: true,
 		Sentence: "No provider connection yet, so no operation can start.", CTALabel: "Connect this tenant",
 	}
 	if len(connections) == 0 {
+		if !may(domain.StepCreateConnection) {
+			s.CTALabel, s.Sentence = "", s.Sentence+" A manager of the workspace can create one."
+		}
 		return s
 	}
 	shown := connections[0]
@@ -63,11 +67,8 @@ func PresentSummary(t projections.Tenant, connections []projections.Connection, 
 	for _, c := range connections {
 		if t.DefaultConnection != nil && c.Number == *t.DefaultConnection {
 			shown, s.State, s.NeedsDefaultConnection = c, "default_configured", false
-			s.Sentence = connectionSentence(c, now)
 			s.CTAURL, s.CTALabel = ConnectionHref(c.Number), "Open connection"
-			if stopped(c, now) == "" && c.State().Severity() == domain.SeverityNone && c.Enabled && c.Consent == domain.ConsentIsGiven {
-				s.CTAURL, s.CTALabel = "/admin/t/"+t.ExternalID.String()+"/start", "Start operation"
-			}
+			s.standing(t, c, may, now)
 		}
 	}
 	state := canonicalState(shown)
@@ -75,44 +76,51 @@ func PresentSummary(t projections.Tenant, connections []projections.Connection, 
 	return s
 }
 
-// stopped says what keeps every operation from starting whatever was verified; "" when nothing does.
-func stopped(c projections.Connection, now time.Time) string {
-	e := ExpiryOf(c)
-	switch {
-	case !c.Enabled:
-		return c.DisplayName + " is disabled, so no operation can start."
-	case c.State().Hold.Active(now):
-		return c.DisplayName + " is on hold, so no operation can start."
-	case e != nil && e.Days(now) == 0:
-		return "The credential of " + c.DisplayName + " has expired, so no operation can start."
+// standing says how the default connection stands: what keeps everything from starting, else what may keep some operations.
+func (s *TenantProviderSummary) standing(t projections.Tenant, c projections.Connection, may func(domain.NextStepAction) bool, now time.Time) {
+	situation := projections.TenantSituation{Tenant: t, Connection: &c}.Situation()
+	d := domain.Obstacle(situation, now)
+	switch state := situation.Connection; {
+	case d.Outcome == domain.IsBlocked:
+		s.obstacle(d, t, c, may, now)
+	case len(state.MissingPermissions()) > 0:
+		s.Sentence = c.DisplayName + " is verified, but " + count(len(state.MissingPermissions()), "permission is", "permissions are") + " missing, so not every operation can start."
+	case len(state.RefusedPermissions()) > 0:
+		s.Sentence = c.DisplayName + " is verified, but " + count(len(state.RefusedPermissions()), "permission was", "permissions were") + " refused, so not every operation can start."
+	case state.Severity() != domain.SeverityNone:
+		s.Sentence = c.DisplayName + " is verified only in part, so nothing that writes can start."
+	default:
+		s.Sentence = c.DisplayName + " is verified and ready."
+		s.CTAURL, s.CTALabel = "/admin/t/"+t.ExternalID.String()+"/start", "Start operation"
 	}
-	return ""
 }
 
-func connectionSentence(c projections.Connection, now time.Time) string {
-	if why := stopped(c, now); why != "" {
-		return why
+// obstacle words what keeps everything from starting, and where it is removed.
+func (s *TenantProviderSummary) obstacle(d domain.Decision, t projections.Tenant, c projections.Connection, may func(domain.NextStepAction) bool, now time.Time) {
+	s.Sentence = strings.TrimSuffix(domain.ReasonFor(d.Reason).Short, ".")
+	switch d.Reason {
+	case domain.ReasonTenantOnHold:
+		release := ReleaseHref(t.ExternalID.String())
+		if s.Sentence = t.Name + " is on hold"; !t.State().Hold.Active(now) {
+			s.Sentence, release = c.DisplayName+" is on hold", s.CTAURL+"/changes/release"
+		}
+		if may(domain.StepReleaseHold) {
+			s.CTAURL, s.CTALabel = release, "Release hold"
+		}
+	case domain.ReasonProviderConnectionReviewRequired:
+		s.CTALabel = "Review connection"
 	}
-	switch {
-	case c.Consent != domain.ConsentIsGiven:
-		return c.DisplayName + " lacks the customer's consent."
-	case c.Verification == domain.VerificationHealthy:
-		return c.DisplayName + " is verified and ready."
-	case c.Verification == domain.VerificationDegraded:
-		return c.DisplayName + " works, with some permissions missing."
-	case c.Verification == domain.VerificationPending:
-		return c.DisplayName + " is being verified."
+	if d.Facts.Rule <= 5 {
+		s.Sentence += ", so no operation can start."
+	} else {
+		s.Sentence += ", so nothing but a check can start."
 	}
-	return c.DisplayName + " is not verified."
 }
 
-// PresentTenantRow is a tenant as a line of a list, as it stands now; href overrides where it leads.
-func PresentTenantRow(t projections.Tenant, connections []projections.Connection, href string, now time.Time) TenantRow {
-	summary := PresentSummary(t, connections, now)
+// PresentTenantRow is a tenant as a line of a list, as it stands now.
+func PresentTenantRow(t projections.Tenant, connections []projections.Connection, may func(domain.NextStepAction) bool, now time.Time) TenantRow {
+	summary := PresentSummary(t, connections, may, now)
 	row := TenantRow{Label: t.Name, Domain: t.Domain, Href: TenantHref(t.ExternalID.String()), Summary: summary.State}
-	if href != "" {
-		row.Href = href
-	}
 	if summary.CanonicalState != nil {
 		a := summary.CanonicalState.Axes()
 		row.Axes = &a

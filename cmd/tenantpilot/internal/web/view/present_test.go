@@ -2,6 +2,7 @@ package view_test
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -110,6 +111,127 @@ func TestTheThreeStatesOfACancel(t *testing.T) {
 				t.Errorf("%s: the button is %+v", name, b)
 			}
 		}
+	}
+}
+
+// TestWizardStatus: a run's two axes in the four words of the wizard.
+func TestWizardStatus(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		status  domain.ExecutionStatus
+		outcome domain.RunOutcome
+		want    string
+	}{
+		{"", "", ""},
+		{domain.Queued, "", "queued"},
+		{domain.Running, "", "running"},
+		{domain.WaitingApproval, "", "running"},
+		{domain.Completed, domain.Succeeded, "succeeded"},
+		{domain.Completed, domain.PartiallySucceeded, "succeeded"},
+		{domain.Completed, domain.Failed, "failed"},
+		{domain.Completed, domain.BlockedRun, "failed"},
+		{domain.Completed, domain.Cancelled, "failed"},
+		{domain.Completed, "", "failed"},
+	} {
+		var status *domain.ExecutionStatus
+		var outcome *domain.RunOutcome
+		if tc.status != "" {
+			status = &tc.status
+		}
+		if tc.outcome != "" {
+			outcome = &tc.outcome
+		}
+		if got := view.WizardStatus(status, outcome); got != tc.want {
+			t.Errorf("%s %s is %q, want %q", tc.status, tc.outcome, got, tc.want)
+		}
+		number := int64(7)
+		s := view.PresentOnboardingSession(projections.OnboardingRow{
+			Onboarding:     projections.Onboarding{CheckOutcome: new(domain.Accepted), CheckAt: new(time.Now()), CheckRun: &number},
+			CheckRunStatus: status, CheckRunOutcome: outcome,
+			Operations: []projections.OnboardingOperationRow{{Operation: domain.OpGroupsSync, State: projections.BootstrapAdmitted, RunNumber: &number, RunStatus: status, RunOutcome: outcome}},
+		})
+		if s.Verification.Status != tc.want || s.Operations[0].Status != tc.want {
+			t.Errorf("%s %s in a session: %+v, %+v", tc.status, tc.outcome, s.Verification, s.Operations)
+		}
+	}
+}
+
+// TestASummaryWithoutADefault: where connections are there and none is the default, the one thing to do is to choose it. No command leads there,
+// the first connection being the default and none ever taken away; read models that follow the log one by one pass through it.
+func TestASummaryWithoutADefault(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 14, 0, 0, 0, time.UTC)
+	all := func(domain.NextStepAction) bool { return true }
+	tenant := projections.Tenant{ExternalID: uuid.New(), Name: "Contoso"}
+	connections := []projections.Connection{
+		{Number: 12, Provider: "microsoft", DisplayName: "First", Enabled: true, Consent: domain.ConsentUnknown, Verification: domain.VerificationUnknown},
+		{Number: 13, Provider: "microsoft", DisplayName: "Second"},
+	}
+	gone := int64(99)
+	for name, def := range map[string]*int64{"no default": nil, "a default that is not to be seen": &gone} {
+		tenant.DefaultConnection = def
+		s := view.PresentSummary(tenant, connections, all, now)
+		if s.State != "configured" || !s.NeedsDefaultConnection || s.CTAURL != view.ConnectionHref(12) || s.CTALabel != "Choose the default" ||
+			s.Sentence != "A provider connection exists, but none is the tenant's default." || view.String(s.DisplayName) != "First" || s.CanonicalState == nil {
+			t.Errorf("%s: %+v", name, s)
+		}
+		if row := view.PresentTenantRow(tenant, connections, all, now); row.Summary != "configured" || row.Axes == nil {
+			t.Errorf("%s: %+v", name, row)
+		}
+	}
+	for _, may := range []bool{true, false} {
+		s := view.PresentSummary(tenant, nil, func(domain.NextStepAction) bool { return may }, now)
+		if s.State != "missing" || s.CanonicalState != nil || (s.CTALabel == "") == may || strings.Contains(s.Sentence, "A manager of the workspace") == may {
+			t.Errorf("without a connection, who may create one (%v): %+v", may, s)
+		}
+	}
+}
+
+// TestWhatIsGrantedBeyondNeed: the advisor names each permission that no operation needs with the tenants that have granted it all the same, and
+// each that is needed with those that have not; a tenant that was never checked says nothing.
+func TestWhatIsGrantedBeyondNeed(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 14, 0, 0, 0, time.UTC)
+	var needed []string
+	for _, n := range domain.PermissionNeeds() {
+		needed = append(needed, n.Permission)
+	}
+	situation := func(name string, granted ...string) projections.TenantSituation {
+		s := projections.TenantSituation{Tenant: projections.Tenant{ExternalID: uuid.New(), Name: name}, Connection: &projections.Connection{Granted: granted}}
+		if granted != nil {
+			s.Connection.LastCheckedAt = &now
+		}
+		return s
+	}
+	m := view.PresentReadiness(view.ReadinessFacts{Now: now, Can: func(domain.Capability) bool { return true }, Situations: []projections.TenantSituation{
+		situation("Just enough", needed...),
+		situation("Too much", append([]string{"Mail.Read", "Files.ReadWrite.All"}, needed...)...),
+		situation("Too little and too much", append([]string{"Mail.Read"}, needed[1:]...)...),
+		situation("Never checked"),
+	}})
+	got := map[string]view.PermissionAdvice{}
+	for _, a := range m.Advice {
+		got[a.Permission] = a
+	}
+	if len(got) != len(needed)+2 || len(m.Advice) != len(got) {
+		t.Errorf("advice on %d permissions, want the %d needed and two more: %+v", len(m.Advice), len(needed), m.Advice)
+	}
+	for permission, want := range map[string]struct {
+		granted         int
+		missing, beyond []string
+	}{
+		needed[0]:             {2, []string{"Too little and too much"}, []string{}},
+		needed[1]:             {3, []string{}, []string{}},
+		"Mail.Read":           {2, []string{}, []string{"Too much", "Too little and too much"}},
+		"Files.ReadWrite.All": {1, []string{}, []string{"Too much"}},
+	} {
+		a := got[permission]
+		if a.Granted != want.granted || !slices.Equal(a.MissingIn, want.missing) || !slices.Equal(a.BeyondIn, want.beyond) || (len(a.Declared) == 0) == slices.Contains(needed, permission) {
+			t.Errorf("%s: %+v, want %+v", permission, a, want)
+		}
+	}
+	if a := got[needed[0]]; a.Checked != 3 {
+		t.Errorf("%d connections were checked, want 3", a.Checked)
 	}
 }
 

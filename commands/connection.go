@@ -236,18 +236,17 @@ func (h *Handler) RequestConsent(ctx context.Context, c RequestConsent) (int64, 
 	return h.onConsent(ctx, c.Actor, c.Connection, "console.consent", domain.ProviderConnection.RequestConsent)
 }
 
-// FinishConsent records what the provider's callback said: a grant, or the reason why there is none.
+// FinishConsent records what the provider's callback said.
 type FinishConsent struct {
 	Actor      domain.Actor
 	Connection int64
-	Refusal    domain.ReasonCode // "" is a grant
-	Directory  string            // that the answer named, not to be trusted
+	domain.ConsentAnswer
 }
 
 // FinishConsent carries a FinishConsent out and returns the receipt's seq (0 when nothing changed).
 func (h *Handler) FinishConsent(ctx context.Context, c FinishConsent) (int64, error) {
 	return h.onConsent(ctx, c.Actor, c.Connection, "consent.callback", func(conn domain.ProviderConnection) ([]domain.Event, error) {
-		return conn.FinishConsent(c.Refusal, c.Directory)
+		return conn.FinishConsent(c.ConsentAnswer)
 	})
 }
 

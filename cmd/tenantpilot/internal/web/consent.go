@@ -157,7 +157,7 @@ func (s *Server) makeConsentLink(r request, c projections.Connection, t projecti
 		return view.Consent{}, err
 	}
 	state, expires, err := s.Consents.Issue(r.Context(), consent.Request{
-		Session: session, Workspace: c.Workspace, Person: r.actor().Ref.ID, Connection: c.Number, Directory: t.ExternalID, Next: next,
+		Session: session, Workspace: c.Workspace, Person: r.actor().Ref.ID, Connection: c.Number, Directory: t.ExternalID, App: c.AppID, Next: next,
 	})
 	if err != nil {
 		return view.Consent{}, err
@@ -215,8 +215,12 @@ func (s *Server) consentCallback(r request) (answer, error) {
 		refusal = domain.ReasonTenantTargetMismatch
 	}
 	seq, err := s.Commands.FinishConsent(r.Context(), commands.FinishConsent{
-		Actor: r.actor(), Connection: asked.Connection, Refusal: refusal, Directory: directory,
+		Actor: r.actor(), Connection: asked.Connection,
+		ConsentAnswer: domain.ConsentAnswer{App: asked.App, Refusal: refusal, Directory: directory},
 	})
+	if refused, ok := domain.AsRefusal(err); ok && refused.Code == string(domain.ReasonConsentStateInvalid) { // it has another application now
+		return s.consentIgnored(r, consent.ErrInvalid), s.recordIgnored(r, asked, query.Get("state"))
+	}
 	if err != nil {
 		return answer{}, err
 	}

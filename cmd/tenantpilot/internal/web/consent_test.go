@@ -256,6 +256,41 @@ func TestConsentAnswersThatAreNotListenedTo(t *testing.T) {
 	}
 }
 
+// TestConsentForAnotherApplication: a link is for the application that the connection had when it was made. What comes back after it was changed
+// is an answer to a link that is over, a grant and a refusal alike, until somebody asks for consent to the new one.
+func TestConsentForAnotherApplication(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	b := c.browser(t, "manager")
+	for _, more := range []url.Values{{"admin_consent": {"True"}, "tenant": {c.contoso.ExternalID.String()}}, {"error": {"access_denied"}}} {
+		more.Set("state", c.ask(t, b, c.conn, "").Get("state"))
+		must(t, c.commands.ChangeConnection(t.Context(), commands.ChangeConnection{
+			Actor: domain.SystemActor(c.ours), Connection: c.conn.Number, DisplayName: "Other", Type: "dedicated", AppID: uuid.NewString(),
+		}))
+		before := c.count(t, `select count(*) from events`)
+		res := b.send(t, "GET", callback(more))
+		if res.status != http.StatusBadRequest || !strings.Contains(res.text(), "no longer valid") || !strings.Contains(res.text(), "consent_state_invalid") {
+			t.Errorf("%v: %d %s", more, res.status, clip(res.body))
+		}
+		if conn := c.now(t); conn.Consent != domain.ConsentUnknown || conn.Scope.Held() {
+			t.Errorf("%v: consent is %s, scope %+v", more, conn.Consent, conn.Scope)
+		}
+		if n := c.count(t, `select count(*) from events`); n != before+1 {
+			t.Errorf("%v: %d events were recorded, want that it was ignored", more, n-before)
+		}
+	}
+	if n := c.count(t, `select count(*) from events where name = 'ConsentAnswerIgnored' and stream = $1 and payload->>'reason' = 'consent_state_invalid'`, c.conn.ID); n != 2 {
+		t.Errorf("%d of 2 answers are in the history", n)
+	}
+	c.settle(t)
+	res := b.send(t, "GET", callback(url.Values{
+		"state": {c.ask(t, b, c.now(t), "").Get("state")}, "admin_consent": {"True"}, "tenant": {c.contoso.ExternalID.String()},
+	}))
+	if res.status != http.StatusSeeOther || c.now(t).Consent != domain.ConsentIsGiven {
+		t.Errorf("a link for the new one: %d, consent %s", res.status, c.now(t).Consent)
+	}
+}
+
 // TestConsentForPrograms: a program gets a link and how consent stands, as JSON. No browser's answer to the link counts, not even of the same
 // person: a check finds out.
 func TestConsentForPrograms(t *testing.T) {

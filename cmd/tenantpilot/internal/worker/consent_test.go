@@ -16,7 +16,9 @@ import (
 func (tn tenant) consented() uuid.UUID {
 	tn.w.t.Helper()
 	ctx := tn.w.t.Context()
-	_, err := tn.w.commands.FinishConsent(ctx, commands.FinishConsent{Actor: tn.w.owner, Connection: tn.conn})
+	_, err := tn.w.commands.FinishConsent(ctx, commands.FinishConsent{
+		Actor: tn.w.owner, Connection: tn.conn, ConsentAnswer: domain.ConsentAnswer{App: tn.app},
+	})
 	tn.w.must(err)
 	return tn.accepted(domain.OpConnectionCheck)
 }
@@ -66,7 +68,9 @@ func TestWhatMovesTheWindowOfAFreshConsent(t *testing.T) {
 	answered := func(tn tenant) {
 		t.Helper()
 		w.must(w.commands.HoldConnection(ctx, commands.HoldConnection{Actor: w.owner, Connection: tn.conn, Reason: "not yet"}))
-		_, err := w.commands.FinishConsent(ctx, commands.FinishConsent{Actor: w.owner, Connection: tn.conn})
+		_, err := w.commands.FinishConsent(ctx, commands.FinishConsent{
+			Actor: w.owner, Connection: tn.conn, ConsentAnswer: domain.ConsentAnswer{App: tn.app},
+		})
 		w.must(err)
 		w.must(w.commands.IgnoreConsentAnswer(ctx, commands.IgnoreConsentAnswer{
 			Workspace: w.owner.Workspace, Connection: tn.conn, State: uuid.New(),

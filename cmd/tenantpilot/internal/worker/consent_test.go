@@ -12,7 +12,7 @@ import (
 	"tenantpilot/domain"
 )
 
-// consented records the provider's grant and starts the check that proves it.
+// consented records the provider's grant, with the check that proves it.
 func (tn tenant) consented() uuid.UUID {
 	tn.w.t.Helper()
 	ctx := tn.w.t.Context()
@@ -20,7 +20,7 @@ func (tn tenant) consented() uuid.UUID {
 		Actor: tn.w.owner, Connection: tn.conn, ConsentAnswer: domain.ConsentAnswer{App: tn.app},
 	})
 	tn.w.must(err)
-	return tn.accepted(domain.OpConnectionCheck)
+	return tn.connection().Scope.Run
 }
 
 // accept is the administrator's click on the simulated consent page.

@@ -36,22 +36,8 @@ func (h *Handler) Reserve(ctx context.Context, c Reserve) (domain.Reservation, i
 		if err != nil {
 			return err
 		}
-		stream := domain.ReservationStream(s.Connection.ID)
-		queue, _, err := eventstore.Load[domain.Reservations](ctx, u, stream)
-		if err != nil {
-			return err
-		}
-		stands, events, err := queue.Reserve(r.Decision, domain.Reservation{
-			ID: uuid.Must(uuid.NewV7()), Operation: a.Operation.Type, Identity: r.Identity, Tenant: s.Tenant.ID,
-			Connection: s.Connection.Number, Inputs: a.Inputs, Reconsent: a.Reconsent, Initiator: a.Actor, Surface: a.Surface,
-			Trigger: a.Trigger, Holder: r.RunNumber, Until: at.Add(domain.ReservationTime),
-		}, at)
-		if err != nil {
-			return err
-		}
-		reserved = stands
-		u.Append(stream, append(queue.Expire(at), events...)...)
-		return nil
+		reserved, err = reserve(ctx, u, s, a, r)
+		return err
 	})
 	if err != nil {
 		return domain.Reservation{}, 0, err
@@ -60,6 +46,25 @@ func (h *Handler) Reserve(ctx context.Context, c Reserve) (domain.Reservation, i
 		return h.reservedBefore(ctx, c, receipt)
 	}
 	return reserved, receipt.Seq, nil
+}
+
+// reserve appends that an attempt which the gate did not accept waits for its turn, and answers the reservation that stands afterwards.
+func reserve(ctx context.Context, u *eventstore.Unit, s domain.Situation, a domain.Attempt, r StartResult) (domain.Reservation, error) {
+	stream := domain.ReservationStream(s.Connection.ID)
+	queue, _, err := eventstore.Load[domain.Reservations](ctx, u, stream)
+	if err != nil {
+		return domain.Reservation{}, err
+	}
+	stands, events, err := queue.Reserve(r.Decision, domain.Reservation{
+		ID: uuid.Must(uuid.NewV7()), Operation: a.Operation.Type, Identity: r.Identity, Tenant: s.Tenant.ID,
+		Connection: s.Connection.Number, Inputs: a.Inputs, Reconsent: a.Reconsent, Initiator: a.Actor, Surface: a.Surface,
+		Trigger: a.Trigger, Holder: r.RunNumber, Until: a.At.Add(domain.ReservationTime),
+	}, a.At)
+	if err != nil {
+		return domain.Reservation{}, err
+	}
+	u.Append(stream, append(queue.Expire(a.At), events...)...)
+	return stands, nil
 }
 
 // reservedBefore finds the reservation that a repeated request had made.
@@ -204,15 +209,10 @@ func (h *Handler) admit(
 	if err != nil || r.Waits(s.Connection, result.Decision) {
 		return result, nil, err
 	}
-	if result.Outcome == domain.Accepted {
-		if a.RunNumber, err = h.runs.next(ctx); err != nil {
-			return result, nil, err
-		}
-		a.Run = uuid.Must(uuid.NewV7())
-		result.Run, result.RunNumber = result.RunStream(a), a.RunNumber
+	if err := h.record(ctx, u, s, a, &result); err != nil {
+		return result, nil, err
 	}
-	u.Apply(result.Changes(s, a))
-	ends := r.Admit(result.Decision, a.RunNumber)
+	ends := r.Admit(result.Decision, result.RunNumber)
 	if r.Session == uuid.Nil {
 		return result, ends, nil
 	}

@@ -83,6 +83,11 @@ func (h *Handler) startIn(ctx context.Context, u *eventstore.Unit, c Start, at t
 	if err != nil {
 		return err
 	}
+	return h.record(ctx, u, s, a, r)
+}
+
+// record appends the gate's answer to an attempt; one that is accepted gets its run.
+func (h *Handler) record(ctx context.Context, u *eventstore.Unit, s domain.Situation, a domain.Attempt, r *StartResult) (err error) {
 	if r.Outcome == domain.Accepted {
 		if a.RunNumber, err = h.runs.next(ctx); err != nil {
 			return err

@@ -6,7 +6,14 @@ func TestConsentIsAskedForAndAnswered(t *testing.T) {
 	t.Parallel()
 	ask := func(c ProviderConnection) ([]Event, error) { return c.RequestConsent() }
 	finish := func(refusal ReasonCode) func(ProviderConnection) ([]Event, error) {
-		return func(c ProviderConnection) ([]Event, error) { return c.FinishConsent(refusal, "elsewhere") }
+		return func(c ProviderConnection) ([]Event, error) {
+			return c.FinishConsent(ConsentAnswer{App: c.AppID, Refusal: refusal, Directory: "elsewhere"})
+		}
+	}
+	another := func(refusal ReasonCode) func(ProviderConnection) ([]Event, error) {
+		return func(c ProviderConnection) ([]Event, error) {
+			return c.FinishConsent(ConsentAnswer{App: "another", Refusal: refusal})
+		}
 	}
 	fresh := given()[:1]
 	runScenarios(t, []scenario[ProviderConnection]{
@@ -35,6 +42,8 @@ func TestConsentIsAskedForAndAnswered(t *testing.T) {
 			name: "consent still missing", given: given(ConsentFailed{}), when: finish(ReasonProviderConsentMissing),
 			then: []Event{ConsentRequested{ReasonProviderConsentMissing}},
 		},
+		{name: "granted to another application", given: given(ConsentRequested{}), when: another(""), refused: "consent_state_invalid"},
+		{name: "declined for another application", given: given(), when: another(ReasonProviderConsentDenied), refused: "consent_state_invalid"},
 		{name: "an answer about nothing", when: finish(""), refused: "not_found"},
 	})
 }

@@ -470,7 +470,7 @@ var reasonTable = []Reason{
 	{
 		Code: ReasonConsentStateInvalid, Family: FamilyConsent, Blocking: true,
 		Short:   "The consent link is no longer valid.",
-		Message: "The link was already used, is older than 15 minutes, or belongs to another session. Nothing was changed.",
+		Message: "The link was already used, is older than 15 minutes, belongs to another session, or was made for another application. Nothing was changed.",
 		NextSteps: []NextStep{
 			{"Request admin consent", "Create a new consent link.", hrefConsent, StepConsent},
 		},

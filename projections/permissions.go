@@ -13,14 +13,20 @@ import (
 	"tenantpilot/domain"
 )
 
+// consentMoves are the events that say how consent stands. An answer that was not listened to says nothing about it.
+var consentMoves = []string{
+	domain.ConsentRequested{}.EventName(), domain.ConsentGranted{}.EventName(), domain.ConsentFailed{}.EventName(), domain.ConsentRevoked{}.EventName(),
+}
+
 // ConsentAnsweredAt is when the provider last answered with a grant for a connection; zero when what is known of its consent comes from
-// elsewhere or is a refusal. It reads the log itself, which is never behind.
+// elsewhere or is a refusal. It reads the log itself, which is never behind. A change of the app ends a consent without an event of its own:
+// the answer is about the connection's consent only where that is granted now.
 func ConsentAnsweredAt(ctx context.Context, pool *pgxpool.Pool, connection uuid.UUID) (time.Time, error) {
 	var at time.Time
 	err := pool.QueryRow(ctx, `select recorded_at from (
-			select name, payload, recorded_at from events where stream = $1 and name like 'Consent%' order by version desc limit 1
+			select name, payload, recorded_at from events where stream = $1 and name = any($4) order by version desc limit 1
 		) newest where name = $2 and payload ->> 'evidence' = $3`,
-		connection, domain.ConsentGranted{}.EventName(), domain.EvidenceCallback).Scan(&at)
+		connection, domain.ConsentGranted{}.EventName(), domain.EvidenceCallback, consentMoves).Scan(&at)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return time.Time{}, nil
 	}

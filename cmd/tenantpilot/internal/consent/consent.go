@@ -1,8 +1,8 @@
 // Package consent keeps the states of admin consent links: random texts that travel to Microsoft and back, so that an answer can be told
 // from one that somebody made up.
 //
-// A state is 256 random bits, handed out once and stored as a hash. It is good for 15 minutes, for one answer, and for the session that
-// asked. What the answer says is recorded elsewhere, as an event; losing a row here loses a link, nothing else.
+// A state is 256 random bits, handed out once and stored as a hash. It is good for 15 minutes, for one answer, for the session that
+// asked and for the application that it asked for. What the answer says is recorded elsewhere, as an event; losing a row here loses a link, nothing else.
 package consent
 
 import (
@@ -32,6 +32,7 @@ type Request struct {
 	Person     uuid.UUID
 	Connection int64
 	Directory  uuid.UUID // the customer's directory, which has to answer
+	App        string    // the application that consent is asked for
 	Next       string    // local page to come back to
 }
 
@@ -70,9 +71,9 @@ func (s *Store) Issue(ctx context.Context, r Request) (state string, expires tim
 	expires = now.Add(Lifetime)
 	_, err = s.pool.Exec(ctx, `
 		with old as (delete from consent_requests where expires_at < $9)
-		insert into consent_requests (hash, session, workspace, person, connection, directory, next, requested_at, expires_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $10)`,
-		digest(state), r.Session, r.Workspace, r.Person, r.Connection, r.Directory, r.Next, now, now.Add(-kept), expires)
+		insert into consent_requests (hash, session, workspace, person, connection, directory, next, requested_at, expires_at, app)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $10, $11)`,
+		digest(state), r.Session, r.Workspace, r.Person, r.Connection, r.Directory, r.Next, now, now.Add(-kept), expires, r.App)
 	if err != nil {
 		return "", time.Time{}, fmt.Errorf("issue consent state: %w", err)
 	}
@@ -86,8 +87,8 @@ func (s *Store) Burn(ctx context.Context, state, session string) (Request, error
 	err := s.pool.QueryRow(ctx, `
 		update consent_requests set answered_at = $3, elsewhere = session <> $2
 		where hash = $1 and answered_at is null and expires_at > $3
-		returning session, workspace, person, connection, directory, next`, digest(state), session, s.now()).
-		Scan(&r.Session, &r.Workspace, &r.Person, &r.Connection, &r.Directory, &r.Next)
+		returning session, workspace, person, connection, directory, app, next`, digest(state), session, s.now()).
+		Scan(&r.Session, &r.Workspace, &r.Person, &r.Connection, &r.Directory, &r.App, &r.Next)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return s.spent(ctx, state)
@@ -102,8 +103,8 @@ func (s *Store) Burn(ctx context.Context, state, session string) (Request, error
 // spent is what was asked with a state that is used up or over, with ErrInvalid; nothing but the error when there never was one.
 func (s *Store) spent(ctx context.Context, state string) (Request, error) {
 	var r Request
-	err := s.pool.QueryRow(ctx, `select session, workspace, person, connection, directory, next from consent_requests where hash = $1`, digest(state)).
-		Scan(&r.Session, &r.Workspace, &r.Person, &r.Connection, &r.Directory, &r.Next)
+	err := s.pool.QueryRow(ctx, `select session, workspace, person, connection, directory, app, next from consent_requests where hash = $1`, digest(state)).
+		Scan(&r.Session, &r.Workspace, &r.Person, &r.Connection, &r.Directory, &r.App, &r.Next)
 	if err != nil && !errors.Is(err, pgx.ErrNoRows) {
 		return Request{}, fmt.Errorf("read consent state: %w", err)
 	}

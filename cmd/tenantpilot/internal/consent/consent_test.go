@@ -23,7 +23,7 @@ func (c *clock) now() time.Time { return c.at }
 
 func asking() consent.Request {
 	return consent.Request{
-		Session: "session-hash", Workspace: uuid.New(), Person: uuid.New(), Connection: 7, Directory: uuid.New(), Next: "/admin/tenants",
+		Session: "session-hash", Workspace: uuid.New(), Person: uuid.New(), Connection: 7, Directory: uuid.New(), App: "app-a", Next: "/admin/tenants",
 	}
 }
 

@@ -136,6 +136,9 @@ func (s *Server) connectionFacts(r request, c projections.Connection, t projecti
 	if f.History, err = s.Read.ConnectionHistory(r.Context(), c, historyLimit); err != nil {
 		return f, err
 	}
+	if f.Unchecked, err = s.uncheckedConsent(r, c, t, f.History); err != nil {
+		return f, err
+	}
 	of := projections.RunFilter{Tenant: t.ID, Connection: []projections.Match{{Values: []string{view.Number(c.Number)}}}, Limit: 8}
 	if f.Runs, _, _, err = s.Read.ListRuns(r.Context(), r.actor(), of); err != nil {
 		return f, err

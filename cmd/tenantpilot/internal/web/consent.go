@@ -43,10 +43,40 @@ func (s *Server) consentPage(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	history, err := s.Read.ConnectionHistory(r.Context(), c, historyLimit)
+	if err != nil {
+		return answer{}, err
+	}
+	unchecked, err := s.uncheckedConsent(r, c, t, history)
+	if err != nil {
+		return answer{}, err
+	}
+	p.Uncheck(unchecked)
 	if next := auth.LocalPath(r.URL.Query().Get("next")); next != "/" {
 		p.Next, p.Here = next, p.Here+"?next="+url.QueryEscape(next)
 	}
 	return consentAnswer(p, c, t), nil
+}
+
+// uncheckedConsent is what there is to say about consent that was given and not checked; nil where there is nothing to say.
+func (s *Server) uncheckedConsent(
+	r request, c projections.Connection, t projections.Tenant, history []projections.TimelineEvent,
+) (*view.UncheckedFacts, error) {
+	if !view.ConsentUnchecked(c, history) {
+		return nil, nil
+	}
+	waiting, err := s.Read.Waiting(r.Context(), r.actor(), t.ID, c.Number)
+	if err != nil {
+		return nil, err
+	}
+	result, err := s.Commands.Forecast(r.Context(), commands.Start{
+		Actor: domain.SystemActor(c.Workspace), Operation: domain.OpConnectionCheck, Connection: c.Number,
+	})
+	if err != nil {
+		return nil, err
+	}
+	facts, err := s.startFacts(r, result)
+	return &view.UncheckedFacts{StartFacts: facts, Waiting: waiting}, err
 }
 
 func consentAnswer(p view.Consent, c projections.Connection, t projections.Tenant) answer {
@@ -111,7 +141,7 @@ func (s *Server) requestConsent(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if err := r.actor().Authorize(c.Workspace, c.Tenant, domain.CapProviderManage); err != nil {
+	if err := r.actor().Authorize(c.Workspace, c.Tenant, domain.CapProviderManage); err != nil { // the command asks for the right to check besides
 		return answer{}, err
 	}
 	var form url.Values
@@ -157,7 +187,7 @@ func (s *Server) makeConsentLink(r request, c projections.Connection, t projecti
 		return view.Consent{}, err
 	}
 	state, expires, err := s.Consents.Issue(r.Context(), consent.Request{
-		Session: session, Workspace: c.Workspace, Person: r.actor().Ref.ID, Connection: c.Number, Directory: t.ExternalID, Next: next,
+		Session: session, Workspace: c.Workspace, Person: r.actor().Ref.ID, Connection: c.Number, Directory: t.ExternalID, App: c.AppID, Next: next,
 	})
 	if err != nil {
 		return view.Consent{}, err
@@ -194,42 +224,39 @@ func (s *Server) callbackURL(r *http.Request) string {
 }
 
 // consentCallback is where the provider sends the administrator's browser. What it says is a claim: the state decides whether it is listened
-// to, the directory has to be the expected one, and a grant is believed only after the check that is queued here.
+// to, the directory has to be the expected one, and a grant is believed only after the check that is recorded with it. From the moment at which
+// the state is used up it does not matter whether the browser still waits. A crash between that and the record loses the answer: the link is
+// used, nothing else has changed, and "I already consented, re-check" finds out.
 func (s *Server) consentCallback(r request) (answer, error) {
 	query := r.URL.Query()
 	if s.Consents == nil || query.Get("state") == "" {
-		return s.consentIgnored(r, consent.ErrInvalid), nil
+		return s.consentIgnored(r, consent.Request{}, consent.ErrInvalid), nil
 	}
-	asked, err := s.Consents.Burn(r.Context(), query.Get("state"), r.viewer.Session())
+	ctx := context.WithoutCancel(r.Context())
+	asked, err := s.Consents.Burn(ctx, query.Get("state"), r.viewer.Session())
 	if err == nil && r.actor().Workspace != asked.Workspace { // another one was chosen meanwhile
 		err = consent.ErrElsewhere
 	}
+	var seq int64
+	var given domain.ConsentAnswer
+	if err == nil {
+		given = s.readConsent(query, asked)
+		seq, err = s.Commands.FinishConsent(ctx, commands.FinishConsent{
+			Actor: r.actor(), Connection: asked.Connection, State: consent.Name(query.Get("state")), ConsentAnswer: given,
+		})
+	}
+	if refused, ok := domain.AsRefusal(err); ok && refused.Code == string(domain.ReasonConsentStateInvalid) { // it has another application now
+		err = consent.ErrInvalid
+	}
 	if errors.Is(err, consent.ErrInvalid) || errors.Is(err, consent.ErrElsewhere) {
-		return s.consentIgnored(r, err), s.recordIgnored(r, asked, query.Get("state"))
+		return s.consentIgnored(r, asked, err), s.recordIgnored(ctx, asked, query.Get("state"))
 	}
 	if err != nil {
 		return answer{}, err
 	}
-	directory, refusal := s.Provider.ReadConsentAnswer(query)
-	if refusal == "" && directory != strings.ToLower(asked.Directory.String()) {
-		refusal = domain.ReasonTenantTargetMismatch
-	}
-	seq, err := s.Commands.FinishConsent(r.Context(), commands.FinishConsent{
-		Actor: r.actor(), Connection: asked.Connection, Refusal: refusal, Directory: directory,
-	})
-	if err != nil {
-		return answer{}, err
-	}
-	s.Log.Info("consent answered", "connection", asked.Connection, "refusal", string(refusal), "request_id", requestIDOf(r.Context()))
-	if refusal == domain.ReasonTenantTargetMismatch {
-		return consentFromElsewhere(asked, directory), nil
-	}
-	if refusal == "" {
-		checked, err := s.queueCheck(r.Context(), r.actor(), asked.Connection)
-		if err != nil {
-			return answer{}, err
-		}
-		seq = max(seq, checked)
+	s.Log.Info("consent answered", "connection", asked.Connection, "refusal", string(given.Refusal), "request_id", requestIDOf(r.Context()))
+	if given.Refusal == domain.ReasonTenantTargetMismatch {
+		return consentFromElsewhere(asked, given.Directory), nil
 	}
 	if _, err := s.Read.AwaitConnections(r.Context(), seq, 2*time.Second); err != nil {
 		return answer{}, err
@@ -237,12 +264,22 @@ func (s *Server) consentCallback(r request) (answer, error) {
 	return answer{redirect: asked.Next}, nil
 }
 
+// readConsent is what the provider answered to what was asked. Another directory's answer is none to it.
+func (s *Server) readConsent(query url.Values, asked consent.Request) domain.ConsentAnswer {
+	given := domain.ConsentAnswer{App: asked.App}
+	given.Directory, given.Refusal = s.Provider.ReadConsentAnswer(query)
+	if given.Granted() && given.Directory != strings.ToLower(asked.Directory.String()) {
+		given.Refusal = domain.ReasonTenantTargetMismatch
+	}
+	return given
+}
+
 // recordIgnored leaves the answer in the connection's history, once for each link. A state that was never handed out has no history.
-func (s *Server) recordIgnored(r request, asked consent.Request, state string) error {
+func (s *Server) recordIgnored(ctx context.Context, asked consent.Request, state string) error {
 	if asked.Connection == 0 {
 		return nil
 	}
-	return s.Commands.IgnoreConsentAnswer(r.Context(), commands.IgnoreConsentAnswer{
+	return s.Commands.IgnoreConsentAnswer(ctx, commands.IgnoreConsentAnswer{
 		Workspace: asked.Workspace, Connection: asked.Connection, State: consent.Name(state),
 	})
 }
@@ -264,32 +301,16 @@ func consentFromElsewhere(asked consent.Request, directory string) answer {
 	}
 }
 
-// queueCheck starts the check that proves a consent. Where the connection is in use, a check of before the consent included, it waits for it
-// to be free; where something else is in the way the page of the connection says so.
-func (s *Server) queueCheck(ctx context.Context, actor domain.Actor, connection int64) (int64, error) {
-	start := commands.Start{
-		Actor: actor, Operation: domain.OpConnectionCheck, Connection: connection, Surface: "consent.callback",
-		Trigger: domain.TriggerOperator, Reconsent: true,
-	}
-	result, err := s.Commands.Start(ctx, start)
-	if err != nil || (result.Outcome != domain.Deduped && result.Outcome != domain.Busy) {
-		return result.Seq, err
-	}
-	_, seq, err := s.Commands.Reserve(ctx, commands.Reserve{Start: start})
-	if refusal, ok := domain.AsRefusal(err); ok && refusal.Kind == domain.Conflict { // it has just become free
-		result, err = s.Commands.Start(ctx, start)
-		seq = result.Seq
-	}
-	return seq, err
-}
-
 // consentIgnored is what a browser sees whose answer is not listened to. An administrator of the customer, who opened the link that was sent
 // to them, ends here: they are told that their part is done.
-func (s *Server) consentIgnored(r request, why error) answer {
+func (s *Server) consentIgnored(r request, asked consent.Request, why error) answer {
 	shown := view.ConsentAnswer{
 		Tone: view.Warning, Icon: "triangle-alert", Title: "This consent link is no longer valid", Text: "Nothing was recorded.",
-		Code:  string(domain.ReasonConsentStateInvalid),
-		Steps: []string{"The link was already used, is older than 15 minutes, or was never made here.", "Make a new link on the page of the connection."},
+		Code: string(domain.ReasonConsentStateInvalid),
+		Steps: []string{
+			"The link was already used, is older than 15 minutes, was made for another application, or was never made here.",
+			"If you accepted: \"I already consented, re-check\" on the page of the connection's consent finds out. Else make a new link there.",
+		},
 	}
 	if errors.Is(why, consent.ErrElsewhere) {
 		shown.Tone, shown.Icon = view.Neutral, "info"
@@ -300,7 +321,10 @@ func (s *Server) consentIgnored(r request, why error) answer {
 		}
 	}
 	s.Log.Warn("consent answer ignored", "why", why.Error(), "request_id", requestIDOf(r.Context()))
-	if r.viewer.Name != "" {
+	switch session := r.viewer.Session(); {
+	case session != "" && session == asked.Session:
+		shown.Link = &view.Link{Label: "Go back", Href: asked.Next}
+	case r.viewer.Name != "":
 		shown.Link = &view.Link{Label: "Go to tenants", Href: "/admin/tenants"}
 	}
 	return answer{

@@ -40,6 +40,7 @@ var granted = []string{"GroupMember.Read.All", "RoleManagement.Read.Directory", 
 // console is the whole console over HTTP, on a database of its own with the read models running. There are two workspaces: ours, with two
 // tenants, and theirs, with one.
 type console struct {
+	db       *pgtest.DB
 	pool     *pgxpool.Pool
 	store    *eventstore.Store
 	commands *commands.Handler
@@ -119,7 +120,7 @@ func newConsoleFor(t testing.TB, ways auth.Config, change func(*web.Config)) *co
 	cfg, err := pgxpool.ParseConfig(db.AppURL)
 	must(t, err)
 	cfg.MaxConns = 24
-	c := &console{ours: uuid.New(), theirs: uuid.New(), people: map[string]uuid.UUID{}, metrics: prometheus.NewRegistry(), logs: &logs{}, contract: loadContract(t), vault: &vault{secrets: map[string]string{}}}
+	c := &console{db: db, ours: uuid.New(), theirs: uuid.New(), people: map[string]uuid.UUID{}, metrics: prometheus.NewRegistry(), logs: &logs{}, contract: loadContract(t), vault: &vault{secrets: map[string]string{}}}
 	c.pool, err = pgxpool.NewWithConfig(t.Context(), cfg)
 	must(t, err)
 	t.Cleanup(c.pool.Close)

@@ -70,7 +70,9 @@ func (x *execution) checkUntilSpread(ctx context.Context, conn graph.Connection)
 // of the time that the provider's own answer is, counted from now.
 func (x *execution) freshConsent(ctx context.Context) (given time.Time, window time.Duration, err error) {
 	window = x.worker.cfg.ConsentWindow
-	given, err = projections.ConsentAnsweredAt(ctx, x.worker.store.Pool(), x.begun.Connection.ID)
+	if x.begun.Connection.Consent == domain.ConsentIsGiven {
+		given, err = projections.ConsentAnsweredAt(ctx, x.worker.store.Pool(), x.begun.Connection.ID)
+	}
 	if err == nil && x.begun.Run.Reconsent && given.Before(time.Now().Add(-window)) {
 		given, window = time.Now(), window/10
 	}

@@ -12,13 +12,15 @@ import (
 	"tenantpilot/domain"
 )
 
-// consented records the provider's grant and starts the check that proves it.
+// consented records the provider's grant, with the check that proves it.
 func (tn tenant) consented() uuid.UUID {
 	tn.w.t.Helper()
 	ctx := tn.w.t.Context()
-	_, err := tn.w.commands.FinishConsent(ctx, commands.FinishConsent{Actor: tn.w.owner, Connection: tn.conn})
+	_, err := tn.w.commands.FinishConsent(ctx, commands.FinishConsent{
+		Actor: tn.w.owner, Connection: tn.conn, ConsentAnswer: domain.ConsentAnswer{App: tn.app},
+	})
 	tn.w.must(err)
-	return tn.accepted(domain.OpConnectionCheck)
+	return tn.connection().Scope.Run
 }
 
 // accept is the administrator's click on the simulated consent page.
@@ -53,6 +55,48 @@ func TestAFreshConsentMaySpread(t *testing.T) {
 		if _, revoked := e.(domain.ConsentRevoked); revoked {
 			t.Error("the consent was recorded as revoked meanwhile")
 		}
+	}
+}
+
+// TestWhatMovesTheWindowOfAFreshConsent: an answer that is not listened to, a reloaded page say, takes nothing from the time in which a consent
+// may spread; another app has no consent that could.
+func TestWhatMovesTheWindowOfAFreshConsent(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, graphsim.Config{ConsentSpread: 3})
+	w.work(worker.Config{ConsentPause: 50 * time.Millisecond, ConsentWindow: 15 * time.Second})
+	ctx := t.Context()
+	answered := func(tn tenant) {
+		t.Helper()
+		w.must(w.commands.HoldConnection(ctx, commands.HoldConnection{Actor: w.owner, Connection: tn.conn, Reason: "not yet"}))
+		_, err := w.commands.FinishConsent(ctx, commands.FinishConsent{
+			Actor: w.owner, Connection: tn.conn, ConsentAnswer: domain.ConsentAnswer{App: tn.app},
+		})
+		w.must(err)
+		w.must(w.commands.IgnoreConsentAnswer(ctx, commands.IgnoreConsentAnswer{
+			Workspace: w.owner.Workspace, Connection: tn.conn, State: uuid.New(),
+		}))
+		w.must(w.commands.ReleaseConnection(ctx, commands.ReleaseConnection{Actor: w.owner, Connection: tn.conn, Reason: "now"}))
+	}
+	tn := w.unverified(graphsim.Tenant{Scenario: "consent_spreading"})
+	tn.accept()
+	answered(tn)
+	wantEnd(t, w.ended(tn.accepted(domain.OpConnectionCheck)), domain.Succeeded, "")
+	if c := tn.connection(); c.Consent != domain.ConsentIsGiven || c.Verification != domain.VerificationHealthy {
+		t.Errorf("after an ignored answer: consent %s, verification %s %s", c.Consent, c.Verification, c.VerificationReason)
+	}
+
+	moved := w.unverified(graphsim.Tenant{Scenario: "consent_required"})
+	answered(moved)
+	w.must(w.commands.ChangeConnection(ctx, commands.ChangeConnection{
+		Actor: w.owner, Connection: moved.conn, DisplayName: "Dedicated", Type: "dedicated", AppID: moved.app,
+	}))
+	w.must(w.commands.RotateCredential(ctx, commands.RotateCredential{
+		Actor: w.owner, Connection: moved.conn, Credential: domain.Credential{Kind: "secret", Fingerprint: "f2"},
+	}))
+	began := time.Now()
+	wantEnd(t, w.ended(moved.accepted(domain.OpConnectionCheck)), domain.Succeeded, "")
+	if took := time.Since(began); took > 10*time.Second || moved.connection().Consent != domain.ConsentRequired {
+		t.Errorf("another app's consent is %s after %s", moved.connection().Consent, took)
 	}
 }
 

@@ -106,7 +106,7 @@ func stripTitle(p view.StripPiece) string {
 func fieldID(pointer string) string { return "field" + slug(pointer) }
 
 func bannerRole(b view.Banner) string {
-	if b.Tone == view.Positive {
+	if b.Tone == view.Positive || b.Tone == view.Wait {
 		return "status"
 	}
 	return "alert"

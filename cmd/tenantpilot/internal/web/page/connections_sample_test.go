@@ -21,6 +21,7 @@ func connectionSamples() map[string]templ.Component {
 	filtered.Empty = &view.Empty{Icon: "funnel-x", Title: "No connections match this filter", Text: "6 without it.", Actions: []view.Button{{Label: "Clear filters", Href: "?"}}}
 	checking := sampleConnection()
 	checking.ActiveCheck, checking.Banner = &view.Link{Label: "run 4718", Href: "/admin/operations/4718"}, nil
+	checking.Unchecked = nil
 	checking.Buttons = []view.Button{{Label: "Refresh", Icon: "refresh-cw", Href: "?"}}
 	return map[string]templ.Component{
 		"connections":          page.ConnectionsPage(list, sampleConnections()),
@@ -40,6 +41,12 @@ func connectionSamples() map[string]templ.Component {
 		"connection-hold": page.ConfirmationPage(one, view.Confirmation{
 			Title: "Hold Contoso platform?", Text: "Nothing starts on it until the hold ends or is released.", Action: "/x", Cancel: "/y", Submit: "Hold", Variant: "destructive", Reason: true, Until: true,
 			ReasonValue: "Key ceremony", Errors: []view.FieldError{{Pointer: "/until", Message: "The hold would have ended already. Choose a later time."}},
+		}),
+		"consent-unchecked": page.ConsentPage(one, view.Consent{
+			Now: now, Connection: view.Link{Label: "Contoso platform"}, Tenant: tenantLink(0), Directory: "11111111-2222-3333-4444-555555555555", AppID: "app",
+			Axes: view.Axes{Lifecycle: "enabled", Consent: "granted", Verification: "unknown"}, Sentence: "Consent was given, but it has not been checked.",
+			Unchecked:   &view.Banner{Text: "The check waits until run 4718 has ended.", Tone: view.Wait, Icon: "hourglass", Buttons: []view.Button{{Label: "View run 4718", Href: "/x"}}},
+			RequestHref: "/x", Here: "/y", Sent: &view.ConsentSent{By: "Kim Larsen", At: ago(time.Minute), Expires: now.Add(14 * time.Minute), State: "answered"},
 		}),
 		"directory":        page.SystemDirectoryPage(system, sampleDirectory()),
 		"directory-tenant": page.SystemTenantPage(system, sampleSystemTenant()),
@@ -132,7 +139,11 @@ func sampleConnection() view.ConnectionPage {
 	}
 	return view.ConnectionPage{
 		Now: now, ID: 70, Name: "Contoso platform", Kind: "microsoft, platform, the tenant's default", Tenant: tenantLink(0), Axes: three,
-		Banner:  &view.Banner{Text: "The credential was saved and will not be shown again. The verification was reset to unknown.", Tone: view.Warning, Icon: "info", Buttons: []view.Button{check}},
+		Banner: &view.Banner{Text: "The credential was saved and will not be shown again. The verification was reset to unknown.", Tone: view.Warning, Icon: "info", Buttons: []view.Button{check}},
+		Unchecked: &view.Banner{
+			Text: "Consent was given, but it has not been checked. The connection is on hold: Key ceremony.", Tone: view.Warning, Icon: "triangle-alert",
+			Buttons: []view.Button{{Label: "Release hold", Icon: "play", Href: "/x", Variant: "primary", Dialog: true}},
+		},
 		Notices: []view.Notice{{Icon: "circle-pause", Tone: view.Stop, Text: "On hold: Key ceremony", Until: now.Add(3 * time.Hour)}},
 		Buttons: []view.Button{
 			{Label: "Start verification", Icon: "play", Href: "/x", Post: true, Variant: "primary"},

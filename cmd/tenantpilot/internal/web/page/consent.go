@@ -34,11 +34,14 @@ func consentSentIcon(state string) string {
 	return "clock"
 }
 
-func consentSentText(s view.ConsentSent) string {
-	switch s.State {
+func consentSentText(c view.Consent) string {
+	switch c.Sent.State {
 	case "open":
 		return "Waiting for an answer to the newest link, which works until"
 	case "answered":
+		if c.Axes.Consent == "unknown" || c.Axes.Consent == "required" {
+			return "The newest link was answered, but no consent is recorded. If it was given, a check finds out."
+		}
 		return "The newest link was answered."
 	case "elsewhere":
 		return "The newest link was answered in another browser, which proves nothing yet. Check the connection to find out."

@@ -61,6 +61,8 @@ type ConnectionPage struct {
 	Tenant Link
 	// Banner is said once after something was done here.
 	Banner *Banner
+	// Unchecked says that consent was given and not checked.
+	Unchecked *Banner
 	// Notices stand above everything: a hold, an open review.
 	Notices []Notice
 	Axes    Axes

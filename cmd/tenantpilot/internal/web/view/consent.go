@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -35,6 +37,8 @@ type Consent struct {
 	Sent *ConsentSent
 	// SentAbove says that the page tells about it elsewhere, where it moves by itself.
 	SentAbove bool
+	// Unchecked says why consent that was given has not been checked, and the one thing to do; nil when there is nothing to say.
+	Unchecked *Banner
 	// Recheck says "I already consented"; nil where the viewer may not, or while a check runs.
 	Recheck *Button
 	// Running is the check that runs now.
@@ -104,7 +108,7 @@ func PresentConsent(c projections.Connection, t projections.Tenant, can func(dom
 			Granted: slices.Contains(c.Granted, need.Permission),
 		})
 	}
-	if can(domain.CapProviderManage) {
+	if can(domain.CapProviderManage) && can(domain.CapProviderVerify) {
 		p.RequestHref = ConsentHref(c.Number) + "/request"
 	}
 	switch {
@@ -132,6 +136,107 @@ func consentSentence(c domain.ConsentState) string {
 		return "An administrator of the customer has to consent before operations can run."
 	}
 	return "It is not known whether the customer has consented."
+}
+
+// ConsentUnchecked says whether the last word on a connection's consent is the provider's grant and no check has looked at it: none that began
+// after it has found anything, and none runs. history is the connection's, newest first.
+func ConsentUnchecked(c projections.Connection, history []projections.TimelineEvent) bool {
+	if c.Consent != domain.ConsentIsGiven || c.ScopeRunNumber != nil && c.ScopeOperation == domain.OpConnectionCheck {
+		return false
+	}
+	found := map[uuid.UUID]bool{}
+	for _, e := range history {
+		data, err := domain.Decode(e.Name, e.Payload)
+		if err != nil {
+			continue
+		}
+		switch d := data.(type) {
+		case domain.VerificationRecorded:
+			found[d.Run] = !d.CheckedAt.IsZero()
+		case domain.VerificationStarted:
+			if found[d.Run] {
+				return false
+			}
+		case domain.ConsentGranted:
+			return d.Evidence == domain.EvidenceCallback && !found[uuid.Nil] // what is found by hand has no run
+		}
+	}
+	return false
+}
+
+const consentUnchecked = "Consent was given, but it has not been checked."
+
+// Uncheck makes the page say that the consent has not been checked. The button that checks stands in for the one that says it again.
+func (p *Consent) Uncheck(f *UncheckedFacts) {
+	if f != nil {
+		p.Sentence, p.Unchecked, p.Recheck = consentUnchecked, f.present(p.Recheck), nil
+	}
+}
+
+// remedies are what is done on a connection's own pages about what keeps its check from starting.
+var remedies = map[domain.ReasonCode]struct {
+	Button
+	needs domain.NextStepAction
+}{
+	domain.ReasonTenantOnHold:                     {Button{Label: "Release hold", Icon: "play", Href: "/changes/release", Dialog: true}, domain.StepReleaseHold},
+	domain.ReasonProviderConnectionReviewRequired: {Button{Label: "Complete review", Icon: "list-checks", Href: "/changes/review", Dialog: true}, domain.StepReview},
+	domain.ReasonProviderConnectionDisabled:       {Button{Label: "Enable", Icon: "power", Href: "/changes/enable", Dialog: true}, domain.StepEnable},
+	domain.ReasonProviderCredentialMissing:        {Button{Label: "Set credential", Icon: "key-round", Href: "/credential"}, domain.StepRotateCredential},
+	domain.ReasonProviderCredentialExpired:        {Button{Label: "Rotate credential", Icon: "key-round", Href: "/credential"}, domain.StepRotateCredential},
+}
+
+// UncheckedFacts are what there is to say about consent that was given and not checked: what the gate would answer to the check now, and what
+// waits for the connection.
+type UncheckedFacts struct {
+	StartFacts
+	Waiting []projections.WaitingStart
+}
+
+// present says why it has not been checked, and the one thing to do about it. check is the button that starts a check; nil where the viewer may not.
+func (f UncheckedFacts) present(check *Button) *Banner {
+	for _, w := range f.Waiting {
+		if w.Operation == domain.OpConnectionCheck {
+			run := strconv.FormatInt(w.Holder, 10)
+			return &Banner{
+				Tone: Wait, Icon: "hourglass", Text: "The check waits until run " + run + " has ended.",
+				Buttons: []Button{{Label: "View run " + run, Href: RunHref(w.Holder)}},
+			}
+		}
+	}
+	b := &Banner{Tone: Warning, Icon: "triangle-alert", Text: "A check finds out whether it has arrived."}
+	if f.Outcome == domain.IsBlocked {
+		b.Text, check = domain.ReasonFor(f.Reason).Short, f.remedy()
+		switch hold := f.Connection.Hold; {
+		case f.Tenant.Hold.Active(f.Now):
+			b.Text = "The tenant is on hold: " + f.Tenant.Hold.Reason + "."
+		case hold.Active(f.Now):
+			b.Text = "The connection is on hold: " + hold.Reason + "."
+		}
+	}
+	if check == nil {
+		b.Text += " This takes a right that you do not have."
+		return b
+	}
+	fix := *check
+	fix.Variant, fix.Key = "primary", ""
+	if fix.Post {
+		fix.Label = "Check now"
+	}
+	b.Buttons = []Button{fix}
+	return b
+}
+
+// remedy is where what is in the way can be removed; nil for who may not.
+func (f UncheckedFacts) remedy() *Button {
+	if f.Tenant.Hold.Active(f.Now) {
+		return &Button{Label: "Open the tenant", Icon: "building-2", Href: TenantHref(f.Tenant.ExternalID.String())}
+	}
+	r, known := remedies[f.Reason]
+	if !known || !f.May(r.needs) {
+		return nil
+	}
+	r.Href = ConnectionHref(f.Connection.Number) + r.Href
+	return &r.Button
 }
 
 // PresentConsentLink is a link with the e-mail that it can be sent in.

@@ -342,6 +342,7 @@ type ConnectionFacts struct {
 	Runs       []projections.RunLine
 	Readiness  []Readiness
 	Exercises  []projections.Exercise // what its permissions were used for
+	Unchecked  *UncheckedFacts        // of consent that was given and not checked
 	Done       string                 // what was just done here, a key of banners
 	AttemptID  string                 // of the check that a press would start
 	Now        time.Time
@@ -362,6 +363,10 @@ func PresentConnectionPage(f ConnectionFacts) ConnectionPage {
 		p.Kind += ", the tenant's default"
 	}
 	p.Banner, p.Notices = f.banner(), f.notices()
+	if f.Unchecked != nil {
+		p.Unchecked = f.Unchecked.present(f.startCheck(""))
+		p.Unchecked.Text = consentUnchecked + " " + p.Unchecked.Text
+	}
 	p.Buttons = f.buttons(row.IsDefault)
 	if f.checking() {
 		p.ActiveCheck = &Link{"run " + strconv.FormatInt(*c.ScopeRunNumber, 10), RunHref(*c.ScopeRunNumber)}

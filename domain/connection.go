@@ -70,6 +70,24 @@ type Credential struct {
 	ExpiresAt   time.Time `json:"expiresAt,omitzero"`
 }
 
+// EndingBy is the credential with the end that a person gave for it; zero leaves what it says by itself. A certificate says it: an earlier end
+// may stand, as a reminder to replace it in time, a later one would only hide the real one.
+func (c Credential) EndingBy(given, at time.Time) (Credential, error) {
+	certificate := c.Kind == "certificate" && !c.ExpiresAt.IsZero()
+	switch end := c.ExpiresAt.UTC().Format(time.DateOnly); {
+	case certificate && !c.ExpiresAt.After(at):
+		return c, InvalidField("/secret", "expired", "This certificate ended on "+end+". Use one that is still good.")
+	case given.IsZero():
+		return c, nil
+	case !given.After(at):
+		return c, InvalidField("/expiresAt", "past", "It would have expired already. Give the date until which it is good.")
+	case certificate && given.After(c.ExpiresAt):
+		return c, InvalidField("/expiresAt", "after_certificate", "The certificate is known to end on "+end+". Give an earlier date, or none.")
+	}
+	c.ExpiresAt = given.UTC()
+	return c, nil
+}
+
 // ScopeHolder is the active run that holds the protected scope.
 type ScopeHolder struct {
 	Run       uuid.UUID     `json:"run"`

@@ -178,11 +178,10 @@ func (s *seeder) credential(ctx context.Context, h *commands.Handler, actor doma
 	if err != nil {
 		return err
 	}
-	known, err := s.secrets.Put(ctx, conn, "secret", demoSecret)
+	known, err := s.secrets.Put(ctx, conn, "secret", demoSecret, expires.Truncate(time.Hour))
 	if err != nil {
 		return err
 	}
-	known.ExpiresAt = expires.Truncate(time.Hour)
 	return h.RotateCredential(ctx, commands.RotateCredential{Actor: actor, Connection: t.conn, Credential: known})
 }
 

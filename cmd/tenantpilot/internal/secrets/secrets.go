@@ -130,10 +130,13 @@ func bound(workspace, tenant uuid.UUID, connection int64) []byte {
 	return []byte(workspace.String() + "|" + tenant.String() + "|" + strconv.FormatInt(connection, 10))
 }
 
-// Put seals a credential of a connection and returns what may be known about it: kind, fingerprint, and for a certificate when it expires.
-// What cannot be one is refused as invalid input. The connection goes on with what it has until an event names the fingerprint.
-func (s *Store) Put(ctx context.Context, c domain.ProviderConnection, kind, secret string) (domain.Credential, error) {
+// Put seals a credential of a connection and returns what may be known about it: kind, fingerprint, and when it expires: what
+// the caller was told, if anything, and for a certificate no later than it says. What cannot be one is refused as invalid input. The connection goes on with what it has until an event names the fingerprint.
+func (s *Store) Put(ctx context.Context, c domain.ProviderConnection, kind, secret string, expires time.Time) (domain.Credential, error) {
 	known, err := inspect(kind, secret)
+	if err == nil {
+		known, err = known.EndingBy(expires, time.Now())
+	}
 	if err != nil {
 		return domain.Credential{}, err
 	}

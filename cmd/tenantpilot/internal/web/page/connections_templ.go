@@ -2850,7 +2850,7 @@ func credentialFields(f view.CredentialForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = formField("/expiresAt", "expiresAt", "Expires on", "date", f.Expires, "As Entra shows it; the connection warns 30 days before.", false, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formField("/expiresAt", "expiresAt", "Expires on", "date", f.Expires, "As Entra shows it; the connection warns 30 days before. A certificate says it by itself: leave it empty.", false, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -297,19 +297,16 @@ func CredentialLine(c projections.Connection, history []projections.TimelineEven
 	return text + ", expires in " + ExpiryOf(c).Short(now)
 }
 
-// PresentCredentialForm is the form of a connection's credential: what is known about it, and nothing of it.
+// PresentCredentialForm is the form of a connection's credential: what is known about it, and nothing of it. Its expiry is not
+// filled in: sent along, it would become the next credential's.
 func PresentCredentialForm(c projections.Connection, history []projections.TimelineEvent, now time.Time) CredentialForm {
-	f := CredentialForm{
+	return CredentialForm{
 		Now: now, Name: c.DisplayName, Action: ConnectionHref(c.Number) + "/credential", Cancel: ConnectionHref(c.Number),
 		Stored: CredentialLine(c, history, now),
 		Kinds: []OptionChoice{
 			{Value: "secret", Label: "Client secret"}, {Value: "certificate", Label: "Certificate"}, {Value: "federated", Label: "Federated credential"},
 		},
 	}
-	if c.CredentialExpiresAt != nil {
-		f.Expires = c.CredentialExpiresAt.UTC().Format(time.DateOnly)
-	}
-	return f
 }
 
 var credentialKinds = map[string]string{"secret": "client secret", "certificate": "certificate", "federated": "federated credential"}

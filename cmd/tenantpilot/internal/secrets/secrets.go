@@ -140,8 +140,8 @@ func (s *Store) Put(ctx context.Context, c domain.ProviderConnection, kind, secr
 	if err != nil {
 		return domain.Credential{}, err
 	}
-	if kind == "federated" {
-		return known, nil // nothing to seal: the trust is in the app registration
+	if kind == domain.CredentialFederated || kind == domain.CredentialPlatform {
+		return known, nil // nothing to seal: the trust is in the app registration, the secret in the workers' configuration
 	}
 	k, err := s.refreshed()
 	if err != nil {
@@ -186,9 +186,12 @@ func (s *Store) Get(ctx context.Context, c domain.ProviderConnection) (string, e
 func inspect(kind, secret string) (domain.Credential, error) {
 	known := domain.Credential{Kind: kind, Fingerprint: strings.ReplaceAll(uuid.NewString(), "-", "")[:16]}
 	switch kind {
-	case "federated":
+	case domain.CredentialFederated, domain.CredentialPlatform:
+		if secret != "" {
+			return known, domain.InvalidField("/secret", "superfluous", "A credential of this kind has no secret here. Leave it empty, or choose another kind.")
+		}
 		return known, nil
-	case "secret":
+	case domain.CredentialSecret:
 		switch {
 		case secret == "":
 			return known, domain.InvalidField("/secret", "required", "Enter the secret.")
@@ -196,10 +199,10 @@ func inspect(kind, secret string) (domain.Credential, error) {
 			return known, domain.InvalidField("/secret", "malformed", "A client secret is one line. For a certificate choose that kind.")
 		}
 		return known, nil
-	case "certificate":
+	case domain.CredentialCertificate:
 		return certificate(known, secret)
 	}
-	return known, domain.InvalidField("/kind", "unknown_kind", "The kind is secret, certificate or federated.")
+	return known, domain.InvalidField("/kind", "unknown_kind", "The kind is secret, certificate, federated or platform.")
 }
 
 func certificate(known domain.Credential, secret string) (domain.Credential, error) {

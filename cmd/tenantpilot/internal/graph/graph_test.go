@@ -305,9 +305,8 @@ func TestRoleDefinitions(t *testing.T) {
 
 func wanted() CheckOptions {
 	return CheckOptions{
-		Call:     Call{RunID: run, Granted: graphsim.DefaultPermissions()},
-		Required: []string{permGroupMember, permRoleDefinitions},
-		Optional: []string{"DeviceManagementConfiguration.Read.All"},
+		Call:   Call{RunID: run, Granted: graphsim.DefaultPermissions()},
+		Wanted: []string{permGroupMember, permRoleDefinitions, "DeviceManagementConfiguration.Read.All"},
 	}
 }
 
@@ -337,7 +336,7 @@ func TestCheckConnectionByScenario(t *testing.T) {
 		{"app_not_installed", false, CheckBlocked, "provider_app_not_installed"},
 		{"app_disabled", true, CheckBlocked, "provider_app_disabled"},
 		{"verification_blocked", true, CheckBlocked, "provider_blocked_by_tenant_policy"},
-		{"permission_missing", true, CheckBlocked, "provider_permission_missing"},
+		{"permission_missing", true, CheckDegraded, "provider_permission_missing"},
 		{"license_missing", true, CheckDegraded, "provider_license_missing"},
 		{"other_directory", true, CheckBlocked, "tenant_target_mismatch"},
 		{"unavailable", true, CheckError, "provider_unavailable"},

@@ -36,7 +36,7 @@ func (h *Handler) CreateConnection(ctx context.Context, c CreateConnection) (dom
 		if err := c.Actor.Authorize(t.Workspace, t.ID, domain.CapProviderManage); err != nil {
 			return err
 		}
-		conn, err = addConnection(u, t, domain.ProviderConnectionCreated{
+		conn, err = h.addConnection(u, t, domain.ProviderConnectionCreated{
 			Number: number, DisplayName: c.DisplayName, ConnectionType: c.ConnectionType, AppID: h.appOf(c.ConnectionType, c.AppID),
 			MigrationReviewRequired: c.MigrationReviewRequired,
 		})
@@ -56,14 +56,21 @@ func (h *Handler) appOf(connectionType, named string) string {
 	return named
 }
 
-// addConnection appends a connection of a tenant, as its default when it has none.
-func addConnection(u *eventstore.Unit, t domain.Tenant, n domain.ProviderConnectionCreated) (domain.ProviderConnection, error) {
+// addConnection appends a connection of a tenant, as its default when it has none. One with our own application needs no credential of its own.
+func (h *Handler) addConnection(u *eventstore.Unit, t domain.Tenant, n domain.ProviderConnectionCreated) (domain.ProviderConnection, error) {
 	n.Connection, n.Workspace, n.Tenant, n.Provider = domain.ConnectionStream(n.Number), t.Workspace, t.ID, "microsoft"
 	events, err := domain.CreateConnection(domain.ProviderConnection{}, n)
 	if err != nil {
 		return domain.ProviderConnection{}, err
 	}
 	conn := domain.Fold(domain.ProviderConnection{}, events...)
+	if conn.OfPlatform(h.PlatformApp) {
+		ours, err := conn.TakePlatformCredential(h.PlatformApp)
+		if err != nil {
+			return domain.ProviderConnection{}, err
+		}
+		events, conn = append(events, ours...), domain.Fold(conn, ours...)
+	}
 	u.Append(conn.ID, events...)
 	if t.DefaultConnection == 0 {
 		chosen, err := t.ChooseDefault(conn)
@@ -107,7 +114,13 @@ func (h *Handler) ChangeConnection(ctx context.Context, c ChangeConnection) erro
 		if c.IfMatch != "" && c.IfMatch != conn.SettingsTag() {
 			return nil, domain.ErrStale()
 		}
-		return conn.Change(domain.ConnectionChanged{DisplayName: c.DisplayName, ConnectionType: c.Type, AppID: h.appOf(c.Type, c.AppID)})
+		events, err := conn.Change(domain.ConnectionChanged{DisplayName: c.DisplayName, ConnectionType: c.Type, AppID: h.appOf(c.Type, c.AppID)})
+		changed := domain.Fold(conn, events...)
+		if err != nil || changed.Credential.Kind != "" || !changed.OfPlatform(h.PlatformApp) {
+			return events, err
+		}
+		ours, err := changed.TakePlatformCredential(h.PlatformApp)
+		return append(events, ours...), err
 	})
 }
 
@@ -196,7 +209,7 @@ func (h *Handler) Connection(ctx context.Context, actor domain.Actor, number int
 }
 
 // RotateCredential records that another credential is in use. The secret itself goes to the vault beforehand; here are only its
-// fingerprint and its expiry.
+// fingerprint and its expiry. Of kind platform it is our own application's.
 type RotateCredential struct {
 	Actor      domain.Actor
 	Connection int64
@@ -206,6 +219,9 @@ type RotateCredential struct {
 // RotateCredential carries a RotateCredential out.
 func (h *Handler) RotateCredential(ctx context.Context, c RotateCredential) error {
 	return h.onConnection(ctx, c.Actor, c.Connection, func(conn domain.ProviderConnection, _ time.Time) ([]domain.Event, error) {
+		if c.Credential.Kind == domain.CredentialPlatform {
+			return conn.TakePlatformCredential(h.PlatformApp)
+		}
 		return conn.RotateCredential(c.Credential)
 	})
 }

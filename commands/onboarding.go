@@ -202,7 +202,7 @@ func (h *Handler) CreateOnboardingConnection(ctx context.Context, c CreateOnboar
 		if err != nil {
 			return err
 		}
-		conn, err := addConnection(u, t, domain.ProviderConnectionCreated{
+		conn, err := h.addConnection(u, t, domain.ProviderConnectionCreated{
 			Number: number, DisplayName: c.DisplayName, ConnectionType: c.ConnectionType, AppID: h.appOf(c.ConnectionType, c.AppID),
 		})
 		if err != nil {

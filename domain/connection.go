@@ -63,11 +63,37 @@ type ProviderConnection struct {
 	Scope                   ScopeHolder // zero when free
 }
 
+// The kinds of credential. Of the first two the secret is kept sealed; of the others nothing is kept.
+const (
+	CredentialSecret      = "secret"
+	CredentialCertificate = "certificate"
+	CredentialFederated   = "federated" // the workers' identity on the platform that they run on
+	CredentialPlatform    = "platform"  // the operator's own, in the workers' configuration
+)
+
 // Credential says what is known about a credential without holding it.
 type Credential struct {
-	Kind        string    `json:"kind"` // "secret", "certificate", "federated"
+	Kind        string    `json:"kind"`
 	Fingerprint string    `json:"fingerprint"`
 	ExpiresAt   time.Time `json:"expiresAt,omitzero"`
+}
+
+// EndingBy is the credential with the end that a person gave for it; zero leaves what it says by itself. A certificate says it: an earlier end
+// may stand, as a reminder to replace it in time, a later one would only hide the real one.
+func (c Credential) EndingBy(given, at time.Time) (Credential, error) {
+	certificate := c.Kind == CredentialCertificate && !c.ExpiresAt.IsZero()
+	switch end := c.ExpiresAt.UTC().Format(time.DateOnly); {
+	case certificate && !c.ExpiresAt.After(at):
+		return c, InvalidField("/secret", "expired", "This certificate ended on "+end+". Use one that is still good.")
+	case given.IsZero():
+		return c, nil
+	case !given.After(at):
+		return c, InvalidField("/expiresAt", "past", "It would have expired already. Give the date until which it is good.")
+	case certificate && given.After(c.ExpiresAt):
+		return c, InvalidField("/expiresAt", "after_certificate", "The certificate is known to end on "+end+". Give an earlier date, or none.")
+	}
+	c.ExpiresAt = given.UTC()
+	return c, nil
 }
 
 // ScopeHolder is the active run that holds the protected scope.
@@ -221,6 +247,25 @@ func (c ProviderConnection) RotateCredential(cred Credential) ([]Event, error) {
 	}
 	cred.ExpiresAt = cred.ExpiresAt.UTC()
 	return []Event{CredentialRotated{cred}}, nil
+}
+
+// OfPlatform says whether the connection uses the operator's own application, whose id is app; "" is none.
+func (c ProviderConnection) OfPlatform(app string) bool {
+	return app != "" && c.ConnectionType == "platform" && c.AppID == app
+}
+
+// TakePlatformCredential records that the connection signs in with the credential of the operator's own application, app. For one with another
+// application that would be somebody else's secret: it is refused.
+func (c ProviderConnection) TakePlatformCredential(app string) ([]Event, error) {
+	switch {
+	case !c.Exists():
+		return nil, ErrNotFound()
+	case !c.OfPlatform(app):
+		return nil, InvalidField("/kind", "not_the_platforms_app", "Only a connection of type platform with the platform's own application uses its credential.")
+	case c.Credential.Kind == CredentialPlatform:
+		return nil, nil
+	}
+	return c.RotateCredential(Credential{Kind: CredentialPlatform, Fingerprint: CredentialPlatform})
 }
 
 // RecordConsent writes the consent axis. A grant makes the verification pending on the next check.

@@ -346,3 +346,39 @@ func TestCompleteMigrationReview(t *testing.T) {
 		{name: "no connection", when: ProviderConnection.CompleteMigrationReview, refused: "not_found"},
 	})
 }
+
+// TestACertificateSaysWhenItEnds: a date given by hand can bring its end forward, never put it off.
+func TestACertificateSaysWhenItEnds(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
+	end := now.AddDate(1, 0, 0)
+	certificate, secret := Credential{Kind: "certificate", Fingerprint: "c", ExpiresAt: end}, Credential{Kind: "secret", Fingerprint: "s"}
+	for name, tc := range map[string]struct {
+		c         Credential
+		given, at time.Time
+		want      time.Time
+		refused   string // field and code
+	}{
+		"a certificate by itself":                {certificate, time.Time{}, now, end, ""},
+		"an earlier date":                        {certificate, now.AddDate(0, 1, 0), now, now.AddDate(0, 1, 0), ""},
+		"its own end":                            {certificate, end, now, end, ""},
+		"a later date":                           {certificate, end.Add(time.Second), now, time.Time{}, "/expiresAt after_certificate"},
+		"a date that has passed":                 {certificate, now, now, time.Time{}, "/expiresAt past"},
+		"a certificate that ended":               {certificate, time.Time{}, end, time.Time{}, "/secret expired"},
+		"a certificate that ended, a later date": {certificate, end.AddDate(1, 0, 0), end, time.Time{}, "/secret expired"},
+		"a secret says nothing":                  {secret, time.Time{}, now, time.Time{}, ""},
+		"a secret with a date":                   {secret, end, now, end, ""},
+		"a secret that ended":                    {secret, now.Add(-time.Hour), now, time.Time{}, "/expiresAt past"},
+	} {
+		got, err := tc.c.EndingBy(tc.given, tc.at)
+		refusal, refused := AsRefusal(err)
+		switch {
+		case refused != (tc.refused != ""):
+			t.Errorf("%s: %v, %v", name, got, err)
+		case refused && refusal.Fields[0].Pointer+" "+refusal.Fields[0].Code != tc.refused:
+			t.Errorf("%s is refused with %+v, want %s", name, refusal, tc.refused)
+		case !refused && !got.ExpiresAt.Equal(tc.want):
+			t.Errorf("%s ends %s, want %s", name, got.ExpiresAt, tc.want)
+		}
+	}
+}

@@ -359,7 +359,7 @@ var reasonTable = []Reason{
 	{
 		Code: ReasonProviderCredentialMissing, Family: FamilyCredential, Blocking: true,
 		Short:   "The connection has no credential.",
-		Message: "No client secret or certificate is stored for this connection, so we cannot sign in to the tenant. Add a credential.",
+		Message: "There is nothing to sign in to the tenant with: no client secret or certificate is stored for this connection, or the workers lack the token file or platform secret that it uses. Add a credential.",
 		NextSteps: []NextStep{
 			{"Add credential", "Store a client secret for the connection's application.", hrefConnectionEdit, StepRotateCredential},
 			{"Ask a workspace owner", "Credentials need the right to manage connections.", "", StepContactOwner},

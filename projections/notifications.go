@@ -135,8 +135,8 @@ func noticeOf(e Event, accepted map[uuid.UUID]domain.RunAccepted) (notice, bool)
 	return n, true
 }
 
-// expiryNotices tells the managers and owners who see a tenant that a credential of it comes near its end. A credential that many connections
-// share is told of once for each threshold: the id says so.
+// expiryNotices tells the members who manage connections and see a tenant that a credential of it comes near its end. A credential that many
+// connections share is told of once for each threshold: the id says so.
 func expiryNotices(ctx context.Context, tx pgx.Tx, events []Event) ([]notice, error) {
 	var notices []notice
 	for _, e := range events {
@@ -144,14 +144,9 @@ func expiryNotices(ctx context.Context, tx pgx.Tx, events []Event) ([]notice, er
 		if !ok {
 			continue
 		}
-		rows, err := tx.Query(ctx, `select person from members where workspace = $1 and role = any($2) and (tenants is null or $3 = any(tenants))`,
-			e.Workspace, []domain.Role{domain.RoleManager, domain.RoleOwner}, d.Tenant)
+		managers, err := connectionManagers(ctx, tx, e.Workspace, d.Tenant)
 		if err != nil {
-			return nil, fmt.Errorf("find managers: %w", err)
-		}
-		managers, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		if err != nil {
-			return nil, fmt.Errorf("find managers: %w", err)
+			return nil, err
 		}
 		for _, person := range managers {
 			about := fmt.Sprintf("expiry/%s/%s/%d/%d", e.Workspace, d.Credential.Fingerprint, d.Credential.ExpiresAt.Unix(), d.Days)
@@ -162,6 +157,33 @@ func expiryNotices(ctx context.Context, tx pgx.Tx, events []Event) ([]notice, er
 		}
 	}
 	return notices, nil
+}
+
+// connectionManagers are the members of a workspace who may manage connections, by their role's capabilities, and see a tenant.
+func connectionManagers(ctx context.Context, tx pgx.Tx, workspace, tenant uuid.UUID) ([]uuid.UUID, error) {
+	rows, err := tx.Query(ctx, `select m.person, m.role, r.capabilities, m.tenants, m.groups, m.except_tenants, m.except_groups, t.groups
+		from members m
+		left join roles r on r.workspace = m.workspace and r.role = m.role
+		left join tenants t on t.tenant = $2
+		where m.workspace = $1 and m.role <> ''`, workspace, tenant)
+	if err != nil {
+		return nil, fmt.Errorf("find managers: %w", err)
+	}
+	var managers []uuid.UUID
+	var person uuid.UUID
+	var actor domain.Actor
+	var scope domain.Scope
+	var groups []string
+	into := []any{&person, &actor.Role, &actor.Capabilities, &scope.Tenants, &scope.Groups, &scope.ExceptTenants, &scope.ExceptGroups, &groups}
+	if _, err := pgx.ForEachRow(rows, into, func() error {
+		if actor.May(domain.CapProviderManage) && scope.Includes(tenant, groups) {
+			managers = append(managers, person)
+		}
+		return nil
+	}); err != nil {
+		return nil, fmt.Errorf("find managers: %w", err)
+	}
+	return managers, nil
 }
 
 // DeliverNotification handles a message of eventstore.TopicNotifications: it writes the row in the transaction that acknowledges it.

@@ -38,6 +38,7 @@ type options struct {
 	graphURL       string
 	platformSecret string
 	platformApp    string         // id of the application that the secret is of
+	tokenFile      string         // in which the platform that we run on keeps the token of our workload identity
 	logKey         *evidence.Key  // signs the log's heads; nil: they are not signed
 	keyset         secrets.Source // seals credentials; nil: none can be set
 	demo           bool
@@ -143,28 +144,36 @@ func (a *app) runWorker(ctx context.Context) error {
 }
 
 func (a *app) credentials() credentials {
-	return credentials{sealed: a.secrets, platform: graph.NewSecret(a.options.platformSecret)}
+	return credentials{
+		sealed: a.secrets, platform: graph.NewSecret(a.options.platformSecret), platformApp: a.options.platformApp, token: graph.NewTokenFile(a.options.tokenFile),
+	}
 }
 
-// credentials finds what a connection signs in with: the sealed credential that its events name, else, for a connection of type "platform",
-// the secret of the platform's app that this process was started with.
+// credentials finds what a connection signs in with: what its events say and nothing else.
 type credentials struct {
-	sealed   *secrets.Store
-	platform graph.Secret
+	sealed      *secrets.Store
+	platform    graph.Secret
+	platformApp string
+	token       graph.Secret
 }
 
 // For implements worker.Credentials.
 func (c credentials) For(ctx context.Context, conn domain.ProviderConnection) (graph.Secret, error) {
-	if c.sealed != nil {
-		secret, err := c.sealed.Get(ctx, conn)
-		if !errors.Is(err, secrets.ErrNone) {
-			return graph.NewSecret(secret), err
-		}
+	switch kind := conn.Credential.Kind; {
+	case kind == domain.CredentialFederated:
+		return c.token, nil
+	case kind == domain.CredentialPlatform && conn.OfPlatform(c.platformApp):
+		return c.platform, nil
+	case kind == domain.CredentialPlatform:
+		return graph.Secret{}, nil // the platform has another application by now
+	case c.sealed == nil:
+		return graph.Secret{}, fmt.Errorf("connection %d: this process has no keyset", conn.Number)
 	}
-	if conn.ConnectionType != "platform" || c.platform == graph.NewSecret("") {
-		return graph.Secret{}, fmt.Errorf("connection %d: %w", conn.Number, secrets.ErrNone)
+	secret, err := c.sealed.Get(ctx, conn)
+	if errors.Is(err, secrets.ErrNone) {
+		return graph.Secret{}, nil
 	}
-	return c.platform, nil
+	return graph.NewSecret(secret), err
 }
 
 // evidence makes proofs and packs against heads of this app's key.

@@ -31,11 +31,13 @@ type config struct {
 	// LoginURL and GraphURL replace Microsoft's endpoints, for a simulator. Both or neither.
 	LoginURL string `env:"LOGIN_URL"`
 	GraphURL string `env:"GRAPH_URL"`
-	// PlatformSecret is the client secret of the platform's multi-tenant app, which connections of type "platform" sign in with.
+	// PlatformSecret is the client secret of the platform's multi-tenant app, which connections with that app sign in with.
 	PlatformSecret string `env:"PLATFORM_SECRET"`
 	// PlatformApp is that app's id: connections of type "platform" that name none use it.
 	PlatformApp        string `env:"PLATFORM_APP_ID"`
 	PlatformSecretFile string `env:"PLATFORM_SECRET_FILE,file"`
+	// FederatedTokenFile is where the platform that the workers run on keeps the token of their identity: federated credentials sign in with it.
+	FederatedTokenFile string `env:"FEDERATED_TOKEN_FILE"`
 	// LogKey is the secret key that signs the log's heads, as `tenantpilot keys new-log` writes it. It must not be kept in the database.
 	LogKey     string `env:"LOG_KEY"`
 	LogKeyFile string `env:"LOG_KEY_FILE,file"`

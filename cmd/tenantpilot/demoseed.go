@@ -178,11 +178,11 @@ func (s *seeder) credential(ctx context.Context, h *commands.Handler, actor doma
 	if err != nil {
 		return err
 	}
-	known, err := s.secrets.Put(ctx, conn, "secret", demoSecret)
+	known, err := s.secrets.Put(ctx, conn, "secret", demoSecret, time.Time{})
 	if err != nil {
 		return err
 	}
-	known.ExpiresAt = expires.Truncate(time.Hour)
+	known.ExpiresAt = expires.Truncate(time.Hour) // also one that has passed: Put would refuse it
 	return h.RotateCredential(ctx, commands.RotateCredential{Actor: actor, Connection: t.conn, Credential: known})
 }
 

@@ -41,7 +41,7 @@ func newStronghold(t *testing.T, credentials int) *stronghold {
 	store := s.open(t)
 	for n := range credentials {
 		c := domain.ProviderConnection{Number: int64(n + 1), Workspace: uuid.New(), Tenant: uuid.New()}
-		c.Credential, err = store.Put(t.Context(), c, "secret", fmt.Sprintf("secret-%d", c.Number))
+		c.Credential, err = store.Put(t.Context(), c, "secret", fmt.Sprintf("secret-%d", c.Number), time.Time{})
 		must(t, err)
 		_, err = s.pool.Exec(t.Context(), `insert into provider_connections (number, stream, workspace, tenant, provider, display_name, connection_type, app_id,
 			is_enabled, consent_status, verification_status, credential_fingerprint, version, position)

@@ -134,6 +134,9 @@ func TestOnboardingInTheBrowser(t *testing.T) {
 
 	title("2. Provider connection")
 	look("connection")
+	k.to(`[name=connection_type]`) // with the platform's own, which the demo has, there is no credential to enter
+	tab.Run(chromedp.KeyEvent("d"))
+	tab.Until(`document.querySelector("[name=connection_type]").value === "dedicated"`)
 	k.fill(`[name=app_id]`, demoApp)
 	browsertest.Eval[bool](tab, `{ // a nervous finger
 		const form = document.querySelector("form[data-continue]");

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -255,15 +254,18 @@ func connectionsRotate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if !slices.Contains([]string{"secret", "certificate", "federated"}, kind) {
-				return usage(fmt.Errorf("--kind %q is none of secret, certificate and federated", kind))
-			}
-			secret, err := readSecret(file, os.Stdin)
-			if err != nil {
-				return usage(err)
-			}
-			if secret == "" && kind != "federated" {
-				return usage(errors.New("the credential is empty: give it in --secret-file or on standard input"))
+			var secret string
+			switch kind {
+			case "federated", "platform":
+			case "secret", "certificate":
+				if secret, err = readSecret(file, os.Stdin); err != nil {
+					return usage(err)
+				}
+				if secret == "" {
+					return usage(errors.New("the credential is empty: give it in --secret-file or on standard input"))
+				}
+			default:
+				return usage(fmt.Errorf("--kind %q is none of secret, certificate, federated and platform", kind))
 			}
 			body := map[string]string{"kind": kind, "secret": secret, "expiresAt": expires}
 			var c view.ConnectionDetail
@@ -276,7 +278,7 @@ func connectionsRotate() *cobra.Command {
 			})
 		})
 	f := cmd.Flags()
-	f.StringVar(&kind, "kind", "secret", "secret, certificate (PEM with its private key) or federated")
+	f.StringVar(&kind, "kind", "secret", "secret, certificate (PEM with its private key), federated (the workers' token file) or platform (the platform's own)")
 	f.StringVar(&file, "secret-file", "", "file with the credential (default: standard input)")
 	f.StringVar(&expires, "expires", "", "when it expires, as 2027-01-31; a certificate says it by itself")
 	return cmd

@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"tenantpilot/cmd/tenantpilot/internal/graph/graphsim"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
@@ -38,6 +39,10 @@ func TestOperatorScripts(t *testing.T) {
 			t.Errorf("stop: %v", err)
 		}
 	})
+	certificate, _, err := graphsim.NewCertificate(time.Now().AddDate(1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script/operator",
 		Setup: func(env *testscript.Env) error {
@@ -48,6 +53,9 @@ func TestOperatorScripts(t *testing.T) {
 			env.Setenv("GRAPH", f.GraphURL)
 			env.Setenv("SECRET", demoSecret)
 			env.Setenv("APP", demoApp)
+			if err := os.WriteFile(filepath.Join(env.WorkDir, "certificate.pem"), []byte(certificate), 0o600); err != nil {
+				return err
+			}
 			tokens := map[string]string{"readonly": f.tokenOf("readonly"), "operator": f.tokenOf("operator")}
 			for _, u := range f.Users {
 				if u.Workspace == demoOther {

@@ -17,6 +17,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -352,7 +353,7 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 		s.plant("database password", password)
 	}
 	s.app, err = newApp(t.Context(), options{
-		databaseURL: db.AppURL, loginURL: graphURL, graphURL: graphURL, platformSecret: platform, keyset: secrets.Fixed(keyset), logKey: key,
+		databaseURL: db.AppURL, loginURL: graphURL, graphURL: graphURL, platformSecret: platform, platformApp: uuid.NewString(), tokenFile: filepath.Join(t.TempDir(), "token"), keyset: secrets.Fixed(keyset), logKey: key,
 		lazyDisk: true, log: slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
@@ -405,7 +406,7 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	}
 	for _, name := range []string{
 		"sign-in link", "session cookie", "API token", "client secret", "refused client secret", "access token", "consent state", "invitation link",
-		"keyset", "log key", "platform secret", "somebody's password", "wrong token", "wrong cookie", "wrong link",
+		"keyset", "log key", "platform secret", "private key", "federated token", "somebody's password", "wrong token", "wrong cookie", "wrong link",
 	} {
 		if len(s.secrets[name]) == 0 {
 			t.Errorf("the session had no %s", name)
@@ -583,6 +584,8 @@ func (s *session) live(sim *graphsim.Server, tenant domain.Tenant) {
 	sim.RevokeTokens(directory)
 	s.scenario(sim, directory, graphsim.ScenarioWrongSecret)
 	failed, _ := s.start(tenant.ExternalID, "provider.connection.check", `{"targetContext":{"reconsent":true}}`)
+
+	s.kinds(sim, tenant.Workspace)
 
 	// Strangers with something that is no key.
 	stray := map[string]string{"wrong token": "tp_" + drawn("stray"), "wrong cookie": drawn("cookie"), "wrong link": strings.ReplaceAll(drawn("link"), "/", "_")}

@@ -59,7 +59,8 @@ func workCommand() *cobra.Command {
 		Long: `Execute accepted runs against Microsoft Graph, and keep the read models. Start as many as you like, on as many machines.
 
 The database is TENANTPILOT_DATABASE_URL (the application's role), or else the running demo's. TENANTPILOT_PLATFORM_SECRET is the
-platform app's client secret; TENANTPILOT_LOGIN_URL and TENANTPILOT_GRAPH_URL point at a simulator.`,
+client secret of the platform's app, TENANTPILOT_PLATFORM_APP_ID; TENANTPILOT_FEDERATED_TOKEN_FILE has the token that federated credentials
+sign in with; TENANTPILOT_LOGIN_URL and TENANTPILOT_GRAPH_URL point at a simulator.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withApp(cmd.Context(), dataDir, func(ctx context.Context, a *app, _ config) error {
 				g, ctx := errgroup.WithContext(ctx)
@@ -91,6 +92,7 @@ func withAppOf(ctx context.Context, dataDir string, change func(*config), do fun
 	}
 	o := options{
 		databaseURL: url, ownerURL: cfg.OwnerDatabaseURL, loginURL: cfg.LoginURL, graphURL: cfg.GraphURL, platformSecret: cfg.PlatformSecret, platformApp: cfg.PlatformApp, behindTLS: cfg.BehindTLS,
+		tokenFile: cfg.FederatedTokenFile,
 		publicURL: cfg.PublicURL, keyset: cfg.keysetSource(), breakGlass: cfg.BreakGlass, log: newLog(slog.LevelInfo),
 	}
 	if o.oidc, err = cfg.oidc(); err != nil {

@@ -15,9 +15,9 @@ import (
 type CheckOptions struct {
 	Call
 
-	// Required permissions are those of the enabled operations: lacking one blocks. Optional ones are
-	// wanted too: lacking one degrades. What the check itself reads need not be listed.
-	Required, Optional []string
+	// Wanted are the permissions of the operations that can be started: lacking one degrades, because the
+	// others go on. What the check itself reads need not be listed: lacking that blocks.
+	Wanted []string
 }
 
 // CheckState is what a check found, in the words of the verification axis.
@@ -94,7 +94,7 @@ func (c *Client) CheckConnection(ctx context.Context, conn Connection, opts Chec
 		return CheckResult{}, err
 	}
 	k.result.ClockSkew = k.skew
-	k.result.State, k.result.Reason = Judge(k.result, opts.Required, opts.Optional, k.call.Granted)
+	k.result.State, k.result.Reason = Judge(k.result, k.call.Granted)
 	return k.result, nil
 }
 
@@ -296,8 +296,7 @@ func (k *check) probes(ctx context.Context) error {
 
 // wanted lists the permissions asked for, each once, sorted.
 func (k *check) wanted() []string {
-	all := slices.Concat(k.opts.Required, k.opts.Optional)
-	slices.Sort(all)
+	all := slices.Sorted(slices.Values(k.opts.Wanted))
 	return slices.Compact(all)
 }
 
@@ -343,32 +342,26 @@ func permissionRefused(err error) bool {
 // recorded as granted before, which decides between "denied" and "missing" where the tenant refuses even
 // the check's own reads.
 //
-// Healthy needs sign-in, the expected directory, every required permission and every probe. An optional
-// permission, a licence or a service that is absent degrades. A refusal that somebody has to act on
-// blocks, and so does a required permission. A failure of ours or of the service is an error.
-func Judge(r CheckResult, required, optional, recorded []string) (CheckState, domain.ReasonCode) {
+// Healthy needs sign-in, the expected directory, every permission asked for and every probe. A permission
+// that only some operations need, a licence or a service that is absent degrades: the gate refuses those
+// operations by themselves. A permission that the check needs blocks, for without it nothing is known and
+// nothing may start; so does a refusal that somebody has to act on. A failure of ours or of the service is
+// an error.
+func Judge(r CheckResult, recorded []string) (CheckState, domain.ReasonCode) {
 	if r.Failure != nil {
 		return judgeFailure(r.Failure.Code), r.Failure.Code
 	}
 	if r.TenantID == "" || r.ServicePrincipalID == "" || !r.GrantsReadable {
 		return CheckBlocked, refusalOfOwnReads(r, recorded)
 	}
-	if len(r.Granted) == 0 && len(required) > 0 {
-		return CheckBlocked, domain.ReasonProviderConsentMissing
-	}
-	in := func(found, asked []string) bool {
-		return slices.ContainsFunc(found, func(p string) bool { return slices.Contains(asked, p) })
-	}
 	switch {
-	case in(r.Missing, required):
-		return CheckBlocked, domain.ReasonProviderPermissionMissing
-	case in(r.Refused, required):
-		return CheckBlocked, domain.ReasonProviderPermissionDenied
+	case len(r.Granted) == 0:
+		return CheckBlocked, domain.ReasonProviderConsentMissing
 	case len(r.Unlicensed) > 0:
 		return CheckDegraded, domain.ReasonProviderLicenseMissing
-	case in(r.Missing, optional):
+	case len(r.Missing) > 0:
 		return CheckDegraded, domain.ReasonProviderPermissionMissing
-	case in(r.Refused, optional):
+	case len(r.Refused) > 0:
 		return CheckDegraded, domain.ReasonProviderPermissionDenied
 	}
 	return CheckHealthy, ""

@@ -234,12 +234,10 @@ func TestJudge(t *testing.T) {
 		reason   domain.ReasonCode
 	}{
 		{"all fine", fine, nil, CheckHealthy, ""},
-		{"required missing", with(func(r *CheckResult) { r.Missing = []string{"A"} }), nil, CheckBlocked, "provider_permission_missing"},
-		{"required refused", with(func(r *CheckResult) { r.Refused = []string{"A"} }), nil, CheckBlocked, "provider_permission_denied"},
-		{"missing is named before refused", with(func(r *CheckResult) { r.Missing, r.Refused = []string{"B"}, []string{"A"} }), nil, CheckBlocked, "provider_permission_missing"},
-		{"optional missing", with(func(r *CheckResult) { r.Missing = []string{"C"} }), nil, CheckDegraded, "provider_permission_missing"},
-		{"optional refused", with(func(r *CheckResult) { r.Refused = []string{"C"} }), nil, CheckDegraded, "provider_permission_denied"},
-		{"required permission unlicensed", with(func(r *CheckResult) { r.Unlicensed = []string{"A"} }), nil, CheckDegraded, "provider_license_missing"},
+		{"missing is named before refused", with(func(r *CheckResult) { r.Missing, r.Refused = []string{"B"}, []string{"A"} }), nil, CheckDegraded, "provider_permission_missing"},
+		{"one missing", with(func(r *CheckResult) { r.Missing = []string{"C"} }), nil, CheckDegraded, "provider_permission_missing"},
+		{"one refused", with(func(r *CheckResult) { r.Refused = []string{"C"} }), nil, CheckDegraded, "provider_permission_denied"},
+		{"one unlicensed", with(func(r *CheckResult) { r.Unlicensed = []string{"A"} }), nil, CheckDegraded, "provider_license_missing"},
 		{"no grants at all", with(func(r *CheckResult) { r.Granted = nil }), nil, CheckBlocked, "provider_consent_missing"},
 		{"directory unreadable, never granted", with(func(r *CheckResult) { r.TenantID = "" }), nil, CheckBlocked, "provider_permission_missing"},
 		{"directory unreadable, recorded as granted", with(func(r *CheckResult) { r.TenantID = "" }), []string{permDirectory}, CheckBlocked, "provider_permission_denied"},
@@ -258,7 +256,7 @@ func TestJudge(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			state, reason := Judge(c.in, []string{"A", "B"}, []string{"C"}, c.recorded)
+			state, reason := Judge(c.in, c.recorded)
 			if state != c.state || reason != c.reason {
 				t.Errorf("got %s %q, want %s %q", state, reason, c.state, c.reason)
 			}

@@ -70,7 +70,7 @@ type Connection struct {
 	EntraTenantID string // directory id, a GUID; "common" and domain names are refused
 	AppID         string // application (client) id
 	Cloud         Cloud  // empty means CloudGlobal
-	Credential    Secret // client secret, or a certificate with its private key as PEM
+	Credential    Secret // client secret, certificate with its private key as PEM, or token file
 
 	// CredentialVersion is any text that changes when the credential does. Tokens of one version are
 	// never used for another.
@@ -220,7 +220,7 @@ func (c Connection) check() *Error {
 	case !guid.MatchString(c.AppID):
 		return &Error{Code: domain.ReasonProviderAppMisconfigured, Diagnostics: Diagnostics{"detail": "application id is not a GUID"}}
 	case c.Credential.empty():
-		return &Error{Code: domain.ReasonProviderCredentialMissing, Diagnostics: Diagnostics{"detail": "no client secret"}}
+		return &Error{Code: domain.ReasonProviderCredentialMissing, Diagnostics: Diagnostics{"detail": "nothing to sign in with"}}
 	case !c.Cloud.known():
 		return &Error{Code: domain.ReasonProviderWrongCloud, Diagnostics: Diagnostics{"detail": "unknown cloud"}}
 	}
@@ -292,14 +292,18 @@ func (c *Client) graphRoot(cloud Cloud) string {
 
 // Secret holds a credential and prints as "[redacted]" through fmt, JSON, text and slog. Only the
 // sign-in request in this package reads its value.
-type Secret struct{ value string }
+type Secret struct{ value, file string }
 
-// NewSecret wraps a credential.
-func NewSecret(value string) Secret { return Secret{value} }
+// NewSecret wraps a client secret, or a certificate with its private key as PEM.
+func NewSecret(value string) Secret { return Secret{value: value} }
+
+// NewTokenFile names the file in which the platform that we run on keeps the assertion of our workload identity. It is read at each sign-in,
+// because it is replaced from time to time; an empty name is no credential.
+func NewTokenFile(name string) Secret { return Secret{file: name} }
 
 const redacted = "[redacted]"
 
-func (s Secret) empty() bool { return s.value == "" }
+func (s Secret) empty() bool { return s == Secret{} }
 
 // String, GoString, Format, MarshalJSON, MarshalText and LogValue never show the value.
 func (s Secret) String() string { return redacted }

@@ -3,6 +3,7 @@ package graph
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -303,9 +305,8 @@ func TestRoleDefinitions(t *testing.T) {
 
 func wanted() CheckOptions {
 	return CheckOptions{
-		Call:     Call{RunID: run, Granted: graphsim.DefaultPermissions()},
-		Required: []string{permGroupMember, permRoleDefinitions},
-		Optional: []string{"DeviceManagementConfiguration.Read.All"},
+		Call:   Call{RunID: run, Granted: graphsim.DefaultPermissions()},
+		Wanted: []string{permGroupMember, permRoleDefinitions, "DeviceManagementConfiguration.Read.All"},
 	}
 }
 
@@ -335,7 +336,7 @@ func TestCheckConnectionByScenario(t *testing.T) {
 		{"app_not_installed", false, CheckBlocked, "provider_app_not_installed"},
 		{"app_disabled", true, CheckBlocked, "provider_app_disabled"},
 		{"verification_blocked", true, CheckBlocked, "provider_blocked_by_tenant_policy"},
-		{"permission_missing", true, CheckBlocked, "provider_permission_missing"},
+		{"permission_missing", true, CheckDegraded, "provider_permission_missing"},
 		{"license_missing", true, CheckDegraded, "provider_license_missing"},
 		{"other_directory", true, CheckBlocked, "tenant_target_mismatch"},
 		{"unavailable", true, CheckError, "provider_unavailable"},
@@ -665,6 +666,107 @@ func TestListingIsBounded(t *testing.T) {
 	if got := b.sim.Effects().Tenants[tenantID].Pages; got != 3 {
 		t.Errorf("%d pages read, want 3", got)
 	}
+}
+
+// TestEveryKindOfCredentialSignsIn is each kind over TLS, as with Microsoft, and over plain HTTP, as with the simulator: a key stays here, the
+// provider gets an assertion. What it does not accept ends with the reason of its answer.
+func TestEveryKindOfCredentialSignsIn(t *testing.T) {
+	t.Parallel()
+	good, trusted := newCertificate(t)
+	other, _ := newCertificate(t)
+	file := func(text string) Secret {
+		name := filepath.Join(t.TempDir(), "token")
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return NewTokenFile(name)
+	}
+	assertion := graphsim.NewAssertion("workload", time.Now().Add(time.Hour))
+	for name, c := range map[string]struct {
+		credential Secret
+		want       domain.ReasonCode
+		detail     string
+	}{
+		"secret":                         {NewSecret(secret), "", ""},
+		"another secret":                 {NewSecret("x"), "provider_credential_invalid", ""},
+		"certificate":                    {NewSecret(good), "", ""},
+		"a certificate that is unknown":  {NewSecret(other), "provider_credential_invalid", ""},
+		"a certificate without its key":  {NewSecret(good[:strings.Index(good, "-----BEGIN PRIVATE")]), "provider_app_misconfigured", "credential cannot be used"},
+		"token file":                     {file(assertion + "\n"), "", ""},
+		"the token of somebody else":     {file(graphsim.NewAssertion("other", time.Now().Add(time.Hour))), "provider_credential_invalid", ""},
+		"a token that has expired":       {file(graphsim.NewAssertion("workload", time.Now().Add(-time.Hour))), "platform_clock_skew", ""},
+		"what is no token":               {file(secret), "provider_auth_failed", ""},
+		"an empty token file":            {file(" "), "provider_credential_missing", "the federated token file has no token"},
+		"a token file that is not there": {NewTokenFile("/nowhere/token"), "provider_credential_missing", "the federated token file has no token"},
+		"no token file":                  {NewTokenFile(""), "provider_credential_missing", "nothing to sign in with"},
+	} {
+		for _, serve := range map[string]func(http.Handler) *httptest.Server{"TLS": httptest.NewTLSServer, "plain": httptest.NewServer} {
+			sim := graphsim.New(quick())
+			sim.AddTenant(graphsim.Tenant{ID: tenantID, Name: "x", AppID: appID, Secret: secret, Certificate: trusted, Subject: "workload"})
+			server := serve(sim)
+			var sent strings.Builder
+			wire := &watched{t: t, next: server.Client().Transport, seen: map[string]bool{}, hook: func(r *http.Request) {
+				var body bytes.Buffer
+				if r.Body != nil {
+					if _, err := body.ReadFrom(r.Body); err != nil {
+						t.Error(err)
+					}
+					r.Body = io.NopCloser(&body)
+				}
+				sent.WriteString(body.String())
+			}}
+			client, err := NewClient(Config{LoginURL: server.URL, GraphURL: server.URL, Transport: wire, Clock: newJumpClock()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn := connection()
+			conn.Credential = c.credential
+			got, err := client.CheckConnection(t.Context(), conn, wanted())
+			server.Close()
+			sim.Close()
+			if err != nil || got.Reason != c.want {
+				t.Errorf("%s at %s: %s %q (%v), err %v; want %q", name, server.URL, got.State, got.Reason, got.Failure, err, c.want)
+			}
+			if c.detail != "" && (got.Failure == nil || got.Failure.Diagnostics["detail"] != c.detail) {
+				t.Errorf("%s at %s: failed with %v, want the detail %q", name, server.URL, got.Failure, c.detail)
+			}
+			if strings.Contains(sent.String(), "PRIVATE") || strings.HasPrefix(c.credential.value, "---") && strings.Contains(sent.String(), "client_secret") {
+				t.Errorf("%s at %s: a key was sent", name, server.URL)
+			}
+			if shown := fmt.Sprintf("%+v %v %v", got, got.Failure, conn); strings.Contains(shown, assertion[:40]) || strings.Contains(shown, "PRIVATE") {
+				t.Errorf("%s is shown: %s", name, shown)
+			}
+		}
+	}
+}
+
+// TestTheTokenFileIsReadAtEachSignIn: the platform replaces it, and a run may be longer than its token is good.
+func TestTheTokenFileIsReadAtEachSignIn(t *testing.T) {
+	t.Parallel()
+	b := scenario(t, "healthy", Config{})
+	name := filepath.Join(t.TempDir(), "token")
+	b.conn.Credential = NewTokenFile(name)
+	for i, want := range []domain.ReasonCode{"", "platform_clock_skew", ""} {
+		until := time.Now().Add(time.Hour)
+		if want != "" {
+			until = time.Now().Add(-time.Hour)
+		}
+		if err := os.WriteFile(name, []byte(graphsim.NewAssertion("workload", until)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := b.CheckConnection(t.Context(), b.conn, wanted()); err != nil || got.Reason != want {
+			t.Errorf("sign-in %d: %q, %v; want %q", i+1, got.Reason, err, want)
+		}
+	}
+}
+
+func newCertificate(t *testing.T) (withKey string, trusted *x509.Certificate) {
+	t.Helper()
+	withKey, trusted, err := graphsim.NewCertificate(time.Now().Add(48 * time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return withKey, trusted
 }
 
 // TestAzidentityPath runs the production credential against the simulator over TLS.
@@ -1092,7 +1194,7 @@ func TestPriorityIsSentOnlyWhenAsked(t *testing.T) {
 	for _, want := range []Priority{PriorityNormal, PriorityHigh, PriorityLow} {
 		b := scenario(t, "healthy", Config{})
 		b.wire.hook = func(r *http.Request) {
-			if got := r.Header.Get("x-ms-throttle-priority"); r.Method == http.MethodGet && got != string(want) {
+			if got := r.Header.Get("x-ms-throttle-priority"); len(contractsOf(r)) > 0 && got != string(want) {
 				t.Errorf("priority %q, want %q", got, want)
 			}
 			if got := r.Header.Get("client-request-id"); got != run {

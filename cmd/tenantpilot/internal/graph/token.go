@@ -2,11 +2,9 @@ package graph
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -140,12 +138,10 @@ func (t *tokenCache) forget(conn Connection) {
 
 // signIn makes one attempt at a token. The retry policy around it decides about more.
 func (c *Client) signIn(ctx context.Context, o *operation) (azcore.AccessToken, error) {
-	cred, err := c.credential(o)
+	wire := &signInWire{run: o.call.RunID}
+	cred, err := c.credential(o, wire)
 	if err != nil {
-		return azcore.AccessToken{}, &Error{
-			Code: domain.ReasonProviderAppMisconfigured, Operation: operationToken,
-			Diagnostics: Diagnostics{"detail": "credential cannot be used"},
-		}
+		return azcore.AccessToken{}, err
 	}
 	token, err := cred.GetToken(ctx, policy.TokenRequestOptions{Scopes: []string{o.root() + "/.default"}})
 	if err == nil {
@@ -154,104 +150,85 @@ func (c *Client) signIn(ctx context.Context, o *operation) (azcore.AccessToken, 
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return azcore.AccessToken{}, ctx.Err()
 	}
+	if wire.failure != nil {
+		err = wire.failure
+	}
 	return azcore.AccessToken{}, c.tokenError(err, o)
 }
 
-// credential speaks to the sign-in service through azidentity. azidentity insists on https, so a plain
-// HTTP simulator on loopback is asked by the few lines of plainCredential instead.
-func (c *Client) credential(o *operation) (azcore.TokenCredential, error) {
-	root := c.loginRoot(o.conn.Cloud)
-	wire := c.wire(root, maxTokenBytes)
-	if strings.HasPrefix(root, "http://") {
-		return plainCredential{root: root, conn: o.conn, run: o.call.RunID, http: wire, clock: c.clock}, nil
-	}
+// credential speaks to the sign-in service through azidentity: with a secret, with an assertion that it signs with a certificate's key, or with
+// the assertion that the token file has at this moment. A key never leaves the process.
+func (c *Client) credential(o *operation, wire *signInWire) (azcore.TokenCredential, error) {
+	_, host, _ := strings.Cut(c.loginRoot(o.conn.Cloud), "://")
+	client := c.wire(c.loginRoot(o.conn.Cloud), maxTokenBytes)
+	wire.root, wire.next = c.loginRoot(o.conn.Cloud), client.Transport
+	client.Transport = wire
 	options := azcore.ClientOptions{
-		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: root + "/"}, Transport: wire, Retry: policy.RetryOptions{MaxRetries: -1},
+		Cloud: cloud.Configuration{ActiveDirectoryAuthorityHost: "https://" + host + "/"}, Transport: client, Retry: policy.RetryOptions{MaxRetries: -1},
 	}
-	// Instance discovery would ask the public cloud about every authority.
-	if value := o.conn.Credential.value; strings.HasPrefix(value, "-----BEGIN ") {
+	cred, err := newCredential(o.conn, options)
+	var ours *Error
+	if err == nil || errors.As(err, &ours) {
+		return cred, err
+	}
+	return nil, &Error{
+		Code: domain.ReasonProviderAppMisconfigured, Operation: operationToken, Diagnostics: Diagnostics{"detail": "credential cannot be used"},
+	}
+}
+
+// newCredential turns instance discovery off: it would ask the public cloud about every authority.
+func newCredential(conn Connection, options azcore.ClientOptions) (azcore.TokenCredential, error) {
+	switch value := conn.Credential.value; {
+	case conn.Credential.file != "":
+		assertion, err := os.ReadFile(conn.Credential.file)
+		if text := strings.TrimSpace(string(assertion)); err == nil && text != "" {
+			return azidentity.NewClientAssertionCredential(conn.EntraTenantID, conn.AppID, func(context.Context) (string, error) { return text, nil },
+				&azidentity.ClientAssertionCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+		}
+		return nil, &Error{
+			Code: domain.ReasonProviderCredentialMissing, Operation: operationToken, Diagnostics: Diagnostics{"detail": "the federated token file has no token"},
+		}
+	case strings.HasPrefix(value, "-----BEGIN "):
 		chain, key, err := azidentity.ParseCertificates([]byte(value), nil)
 		if err != nil {
 			return nil, err
 		}
-		return azidentity.NewClientCertificateCredential(o.conn.EntraTenantID, o.conn.AppID, chain, key,
+		return azidentity.NewClientCertificateCredential(conn.EntraTenantID, conn.AppID, chain, key,
 			&azidentity.ClientCertificateCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
+	default:
+		return azidentity.NewClientSecretCredential(conn.EntraTenantID, conn.AppID, value,
+			&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
 	}
-	return azidentity.NewClientSecretCredential(o.conn.EntraTenantID, o.conn.AppID, o.conn.Credential.value,
-		&azidentity.ClientSecretCredentialOptions{ClientOptions: options, DisableInstanceDiscovery: true})
 }
 
-// plainCredential is the client credentials grant (RFC 6749, 4.4) over loopback HTTP.
-type plainCredential struct {
-	root  string
-	conn  Connection
-	run   string
-	http  *http.Client
-	clock Clock
+// signInWire is the wire of one sign-in. It names the run, keeps what failed on the way, which azidentity only tells as text, and lets azidentity,
+// which speaks https alone, speak to a simulator on loopback: what is for its https goes to its http, with the header of a TLS proxy.
+type signInWire struct {
+	root, run string
+	next      http.RoundTripper
+	failure   error
 }
 
-// GetToken implements azcore.TokenCredential. Refusals come as *tokenRefusal.
-func (p plainCredential) GetToken(ctx context.Context, opts policy.TokenRequestOptions) (azcore.AccessToken, error) {
-	form := url.Values{
-		"grant_type": {"client_credentials"}, "client_id": {p.conn.AppID},
-		"client_secret": {p.conn.Credential.value}, "scope": {strings.Join(opts.Scopes, " ")},
+// RoundTrip implements http.RoundTripper.
+func (w *signInWire) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(req.Context())
+	if runIDShape.MatchString(w.run) {
+		req.Header.Set("client-request-id", w.run)
 	}
-	address := p.root + "/" + url.PathEscape(p.conn.EntraTenantID) + "/oauth2/v2.0/token"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, strings.NewReader(form.Encode()))
-	if err != nil {
-		return azcore.AccessToken{}, err
+	if strings.HasPrefix(w.root, "http://") && req.URL.Scheme == "https" {
+		req.URL.Scheme = "http"
+		req.Header.Set("X-Forwarded-Proto", "https")
 	}
-	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	if runIDShape.MatchString(p.run) {
-		req.Header.Set("client-request-id", p.run)
-	}
-	resp, err := p.http.Do(req)
-	if err != nil {
-		return azcore.AccessToken{}, err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		return azcore.AccessToken{}, err
-	}
-	return readToken(resp, body, p.clock.Now())
+	resp, err := w.next.RoundTrip(req)
+	w.failure = err
+	return resp, err
 }
 
-func readToken(resp *http.Response, body []byte, now time.Time) (azcore.AccessToken, error) {
-	if resp.StatusCode != http.StatusOK {
-		return azcore.AccessToken{}, &tokenRefusal{readTokenAnswer(resp.StatusCode, body), resp.Header}
-	}
-	var token struct {
-		AccessToken string `json:"access_token"`
-		ExpiresIn   int64  `json:"expires_in"`
-	}
-	if err := json.Unmarshal(body, &token); err != nil || token.AccessToken == "" || token.ExpiresIn <= 0 {
-		return azcore.AccessToken{}, invalidResponse(operationToken, "sign-in answered without a token")
-	}
-	return azcore.AccessToken{
-		Token: token.AccessToken, ExpiresOn: now.Add(time.Duration(token.ExpiresIn) * time.Second).UTC(),
-	}, nil
-}
-
-// tokenRefusal is an error answer of the sign-in service on the plain path.
-type tokenRefusal struct {
-	answer TokenAnswer
-	header http.Header
-}
-
-func (*tokenRefusal) Error() string { return "graph: sign-in refused" }
-
-// tokenError turns what either credential answers into an *Error. The description in the answer can
-// name tenants, applications and people: it is not looked at.
+// tokenError turns what azidentity answers into an *Error. The description in the answer can name tenants, applications and people: it is not
+// looked at.
 func (c *Client) tokenError(err error, o *operation) *Error {
-	var ours *Error
-	var refused *tokenRefusal
 	var failed *azidentity.AuthenticationFailedError
 	switch {
-	case errors.As(err, &ours):
-		return ours
-	case errors.As(err, &refused):
-		return c.refusedToken(refused.answer, refused.header, o)
 	case errors.As(err, &failed) && failed.RawResponse != nil && failed.RawResponse.StatusCode != http.StatusOK:
 		body, err := runtime.Payload(failed.RawResponse)
 		if err != nil {

@@ -159,6 +159,9 @@ func ofConnection(e domain.Event) string {
 		}
 		return "Lifted the connection's hold."
 	case domain.CredentialRotated:
+		if e.Credential.Kind == domain.CredentialPlatform {
+			return "Put the platform's own credential into use; the verification starts over."
+		}
 		text := fmt.Sprintf("Put another credential into use, a %s with fingerprint %s", e.Credential.Kind, e.Credential.Fingerprint)
 		if !e.Credential.ExpiresAt.IsZero() {
 			text += ", valid until " + Instant(e.Credential.ExpiresAt)

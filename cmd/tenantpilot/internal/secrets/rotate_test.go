@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -41,7 +42,7 @@ func (s *safe) put(t *testing.T) {
 	t.Helper()
 	c := domain.ProviderConnection{Number: int64(len(s.kept) + 1), Workspace: uuid.New(), Tenant: uuid.New()}
 	var err error
-	c.Credential, err = s.store.Put(t.Context(), c, "secret", fmt.Sprintf("secret-%d", c.Number))
+	c.Credential, err = s.store.Put(t.Context(), c, "secret", fmt.Sprintf("secret-%d", c.Number), time.Time{})
 	must(t, err)
 	_, err = s.pool.Exec(t.Context(), `insert into provider_connections (number, stream, workspace, tenant, provider, display_name, connection_type, app_id,
 		is_enabled, consent_status, verification_status, credential_fingerprint, version, position)
@@ -180,7 +181,7 @@ func TestALostKeyIsNoticed(t *testing.T) {
 	}
 	// A keyset that cannot be read seals nothing.
 	must(t, os.Remove(s.path))
-	if _, err := fresh.Put(t.Context(), s.kept[0], "secret", "x"); err == nil {
+	if _, err := fresh.Put(t.Context(), s.kept[0], "secret", "x", time.Time{}); err == nil {
 		t.Error("something is sealed with a keyset that is gone")
 	}
 }

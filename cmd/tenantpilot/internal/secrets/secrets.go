@@ -130,15 +130,18 @@ func bound(workspace, tenant uuid.UUID, connection int64) []byte {
 	return []byte(workspace.String() + "|" + tenant.String() + "|" + strconv.FormatInt(connection, 10))
 }
 
-// Put seals a credential of a connection and returns what may be known about it: kind, fingerprint, and for a certificate when it expires.
-// What cannot be one is refused as invalid input. The connection goes on with what it has until an event names the fingerprint.
-func (s *Store) Put(ctx context.Context, c domain.ProviderConnection, kind, secret string) (domain.Credential, error) {
+// Put seals a credential of a connection and returns what may be known about it: kind, fingerprint, and when it expires: what
+// the caller was told, if anything, and for a certificate no later than it says. What cannot be one is refused as invalid input. The connection goes on with what it has until an event names the fingerprint.
+func (s *Store) Put(ctx context.Context, c domain.ProviderConnection, kind, secret string, expires time.Time) (domain.Credential, error) {
 	known, err := inspect(kind, secret)
+	if err == nil {
+		known, err = known.EndingBy(expires, time.Now())
+	}
 	if err != nil {
 		return domain.Credential{}, err
 	}
-	if kind == "federated" {
-		return known, nil // nothing to seal: the trust is in the app registration
+	if kind == domain.CredentialFederated || kind == domain.CredentialPlatform {
+		return known, nil // nothing to seal: the trust is in the app registration, the secret in the workers' configuration
 	}
 	k, err := s.refreshed()
 	if err != nil {
@@ -183,9 +186,12 @@ func (s *Store) Get(ctx context.Context, c domain.ProviderConnection) (string, e
 func inspect(kind, secret string) (domain.Credential, error) {
 	known := domain.Credential{Kind: kind, Fingerprint: strings.ReplaceAll(uuid.NewString(), "-", "")[:16]}
 	switch kind {
-	case "federated":
+	case domain.CredentialFederated, domain.CredentialPlatform:
+		if secret != "" {
+			return known, domain.InvalidField("/secret", "superfluous", "A credential of this kind has no secret here. Leave it empty, or choose another kind.")
+		}
 		return known, nil
-	case "secret":
+	case domain.CredentialSecret:
 		switch {
 		case secret == "":
 			return known, domain.InvalidField("/secret", "required", "Enter the secret.")
@@ -193,10 +199,10 @@ func inspect(kind, secret string) (domain.Credential, error) {
 			return known, domain.InvalidField("/secret", "malformed", "A client secret is one line. For a certificate choose that kind.")
 		}
 		return known, nil
-	case "certificate":
+	case domain.CredentialCertificate:
 		return certificate(known, secret)
 	}
-	return known, domain.InvalidField("/kind", "unknown_kind", "The kind is secret, certificate or federated.")
+	return known, domain.InvalidField("/kind", "unknown_kind", "The kind is secret, certificate, federated or platform.")
 }
 
 func certificate(known domain.Credential, secret string) (domain.Credential, error) {

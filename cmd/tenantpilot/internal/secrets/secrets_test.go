@@ -57,12 +57,12 @@ func TestSealedAndOpened(t *testing.T) {
 	if _, err := s.Get(ctx, c); !errors.Is(err, secrets.ErrNone) {
 		t.Errorf("before: %v", err)
 	}
-	known, err := s.Put(ctx, c, "secret", secret)
+	known, err := s.Put(ctx, c, "secret", secret, time.Time{})
 	must(t, err)
 	if known.Kind != "secret" || len(known.Fingerprint) != 16 || !known.ExpiresAt.IsZero() {
 		t.Errorf("known: %+v", known)
 	}
-	again, err := s.Put(ctx, c, "secret", secret)
+	again, err := s.Put(ctx, c, "secret", secret, time.Time{})
 	must(t, err)
 	if again.Fingerprint == known.Fingerprint {
 		t.Error("the fingerprint is derived from the secret")
@@ -110,12 +110,12 @@ func TestOldCredentialsAreTakenAway(t *testing.T) {
 	s, ctx := open(t, p), t.Context()
 	c := domain.ProviderConnection{Number: 7, Workspace: uuid.New(), Tenant: uuid.New()}
 	for _, secret := range []string{"first", "second"} {
-		c.Credential, err = s.Put(ctx, c, "secret", secret)
+		c.Credential, err = s.Put(ctx, c, "secret", secret, time.Time{})
 		must(t, err)
 	}
 	_, err = owner.Exec(ctx, `update provider_credentials set created_at = created_at - interval '2 hours'`)
 	must(t, err)
-	if _, err = s.Put(ctx, c, "secret", "third"); err != nil {
+	if _, err = s.Put(ctx, c, "secret", "third", time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	var n int
@@ -128,10 +128,22 @@ func TestOldCredentialsAreTakenAway(t *testing.T) {
 	}
 }
 
+func refusedField(err error) string {
+	if refusal, ok := domain.AsRefusal(err); ok && len(refusal.Fields) == 1 {
+		return refusal.Fields[0].Pointer
+	}
+	return ""
+}
+
 func certificate(t *testing.T, key any, public any) string {
 	t.Helper()
+	return certificateUntil(t, key, public, time.Now().Add(48*time.Hour))
+}
+
+func certificateUntil(t *testing.T, key any, public any, until time.Time) string {
+	t.Helper()
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(48 * time.Hour).Truncate(time.Second),
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "app"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: until.Truncate(time.Second),
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, public, key)
 	must(t, err)
@@ -150,23 +162,37 @@ func TestWhatIsNoCredentialIsRefused(t *testing.T) {
 	ecKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
 	good := certificate(t, rsaKey, &rsaKey.PublicKey)
-	known, err := s.Put(ctx, c, "certificate", good)
+	known, err := s.Put(ctx, c, "certificate", good, time.Time{})
 	must(t, err)
 	if known.ExpiresAt.Before(time.Now().Add(47*time.Hour)) || len(known.Fingerprint) != 16 {
 		t.Errorf("certificate: %+v", known)
+	}
+	if _, err := s.Put(ctx, c, "certificate", good, known.ExpiresAt.Add(time.Hour)); refusedField(err) != "/expiresAt" {
+		t.Errorf("a certificate that is said to end later: %v", err)
+	}
+	if sooner, err := s.Put(ctx, c, "certificate", good, known.ExpiresAt.Add(-time.Hour)); err != nil || !sooner.ExpiresAt.Equal(known.ExpiresAt.Add(-time.Hour)) {
+		t.Errorf("a certificate that is said to end sooner: %v %v", sooner, err)
+	}
+	ended := certificateUntil(t, rsaKey, &rsaKey.PublicKey, time.Now().Add(-time.Minute))
+	if _, err := s.Put(ctx, c, "certificate", ended, time.Now().Add(time.Hour)); refusedField(err) != "/secret" {
+		t.Errorf("a certificate that has ended: %v", err)
+	}
+	var kept int
+	if must(t, p.QueryRow(ctx, `select count(*) from provider_credentials`).Scan(&kept)); kept != 1 {
+		t.Errorf("%d credentials are kept: what was refused is", kept)
 	}
 	c.Credential = known
 	if got, err := s.Get(ctx, c); err != nil || got != good {
 		t.Errorf("certificate: %v", err)
 	}
-	if known, err := s.Put(ctx, c, "federated", ""); err != nil || known.Fingerprint == "" {
+	if known, err := s.Put(ctx, c, "federated", "", time.Time{}); err != nil || known.Fingerprint == "" {
 		t.Errorf("federated: %v", err)
 	}
 	for name, tc := range map[string][2]string{
 		"no secret": {"secret", ""}, "lines": {"secret", "hush\nhush"}, "unknown kind": {"password", "hush"}, "no certificate": {"certificate", "hush"},
 		"certificate alone": {"certificate", good[:strings.Index(good, "-----BEGIN PRIVATE")]}, "elliptic key": {"certificate", certificate(t, ecKey, &ecKey.PublicKey)},
 	} {
-		_, err := s.Put(ctx, c, tc[0], tc[1])
+		_, err := s.Put(ctx, c, tc[0], tc[1], time.Time{})
 		if refusal, ok := domain.AsRefusal(err); !ok || refusal.Kind != domain.Invalid || strings.Contains(err.Error(), "hush") {
 			t.Errorf("%s: %v", name, err)
 		}

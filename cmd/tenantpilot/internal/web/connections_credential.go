@@ -39,10 +39,7 @@ func (s *Server) credentialPage(r request, c projections.Connection, t projectio
 		return answer{}, err
 	}
 	form := view.PresentCredentialForm(c, history, time.Now().UTC())
-	form.Kind, form.Errors = body.Kind, errs
-	if body.ExpiresAt != "" {
-		form.Expires = body.ExpiresAt
-	}
+	form.Kind, form.Expires, form.Errors = body.Kind, body.ExpiresAt, errs
 	if s.Secrets == nil {
 		form.Errors = append(form.Errors, view.FieldError{Code: "no_keyset", Message: noKeyset.Detail})
 	}
@@ -101,24 +98,19 @@ func readCredential(r request) (body credentialBody, expires time.Time, err erro
 
 func (s *Server) takeCredential(r request, c projections.Connection, body credentialBody, expires time.Time) (done string, err error) {
 	known := c.State().Credential
-	if body.Secret == "" && body.Kind == known.Kind {
-		if expires.IsZero() || expires.Equal(known.ExpiresAt) {
-			return "saved", nil
-		}
-	}
-	if !expires.IsZero() && !expires.After(time.Now()) {
-		return "", domain.InvalidField("/expiresAt", "past", "It would have expired already. Give the date until which it is good.")
-	}
-	if body.Secret != "" || body.Kind != known.Kind {
+	switch {
+	case body.Secret != "" || body.Kind != known.Kind:
 		if s.Secrets == nil {
 			return "", noKeyset
 		}
-		if known, err = s.Secrets.Put(r.Context(), c.State(), body.Kind, body.Secret); err != nil {
-			return "", err
-		}
+		known, err = s.Secrets.Put(r.Context(), c.State(), body.Kind, body.Secret, expires)
+	case expires.IsZero() || expires.Equal(known.ExpiresAt):
+		return "saved", nil
+	default:
+		known, err = known.EndingBy(expires, time.Now())
 	}
-	if !expires.IsZero() {
-		known.ExpiresAt = expires
+	if err != nil {
+		return "", err
 	}
 	return "credential", s.Commands.RotateCredential(r.Context(), commands.RotateCredential{Actor: r.actor(), Connection: c.Number, Credential: known})
 }

@@ -1115,6 +1115,10 @@ func TestRotatingACredential(t *testing.T) {
 	if o := p.send(t, "POST", groupsPath(c.contoso)).outcome(t); o.Status != "blocked" {
 		t.Errorf("a start on an unverified connection is %s", o.Status)
 	}
+	// The next credential's form does not begin with this one's expiry: sent along, it would be taken for the next one's.
+	if page := b.send(t, "GET", here).text(); !strings.Contains(page, "expires in 61 d") || !regexp.MustCompile(`name="expiresAt"[^>]* value=""`).MatchString(page) {
+		t.Errorf("the form has an expiry: %s", clip([]byte(page)))
+	}
 	// Empty keeps: nothing happens, and with another expiry the same credential.
 	before := c.fingerprint(t)
 	if c.vault.secrets[before] != hush {

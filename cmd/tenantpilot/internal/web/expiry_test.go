@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantpilot/cmd/tenantpilot/internal/graph"
 	"tenantpilot/cmd/tenantpilot/internal/worker"
 	"tenantpilot/commands"
@@ -116,5 +118,45 @@ func TestExpiringCredentials(t *testing.T) {
 	}
 	if page := b.send(t, "GET", "/admin/tenants/"+c.contoso.ExternalID.String()).text(); !strings.Contains(page, "Secret expires in 20 days") {
 		t.Error("the connection does not show the days that are left")
+	}
+}
+
+// TestWhoIsToldOfExpiringCredentials: whoever may replace one, by whatever role, and only where they see the tenant, however their scope is put.
+func TestWhoIsToldOfExpiringCredentials(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	us := domain.SystemActor(c.ours)
+	_, err := c.commands.DescribeTenant(t.Context(), commands.DescribeTenant{Actor: us, Tenant: c.contoso.ExternalID, Name: c.contoso.Name, Groups: []string{"north"}})
+	must(t, err)
+	must(t, c.commands.DefineRole(t.Context(), commands.DefineRole{Actor: us, Role: "keykeeper", Capabilities: []domain.Capability{domain.CapView, domain.CapProviderManage}}))
+	must(t, c.commands.DefineRole(t.Context(), commands.DefineRole{Actor: us, Role: "looker", Capabilities: []domain.Capability{domain.CapView}}))
+	told := map[string]int{"owner": 1, "manager": 1, "operator": 0, "readonly": 0, "stranger": 0}
+	for name, m := range map[string]struct {
+		role  domain.Role
+		scope domain.Scope
+		want  int
+	}{
+		"manager of the tenant":              {domain.RoleManager, domain.Scope{Tenants: []uuid.UUID{c.contoso.ID}}, 1},
+		"manager of another":                 {domain.RoleManager, domain.Scope{Tenants: []uuid.UUID{c.tailspn.ID}}, 0},
+		"manager of its group":               {domain.RoleManager, domain.Scope{Groups: []string{"north"}}, 1},
+		"manager of another group":           {domain.RoleManager, domain.Scope{Groups: []string{"south"}}, 0},
+		"manager of all but it":              {domain.RoleManager, domain.Scope{ExceptTenants: []uuid.UUID{c.contoso.ID}}, 0},
+		"manager of all but its group":       {domain.RoleManager, domain.Scope{ExceptGroups: []string{"north"}}, 0},
+		"custom role that manages":           {"keykeeper", domain.Scope{}, 1},
+		"custom role that manages elsewhere": {"keykeeper", domain.Scope{Tenants: []uuid.UUID{c.tailspn.ID}}, 0},
+		"custom role that looks":             {"looker", domain.Scope{}, 0},
+	} {
+		person := uuid.New()
+		must(t, c.commands.AddMember(t.Context(), commands.AddMember{Actor: us, Person: person, Role: m.role}))
+		must(t, c.commands.ScopeMember(t.Context(), commands.ScopeMember{Actor: us, Person: person, Scope: m.scope}))
+		c.people[name], told[name] = person, m.want
+	}
+	must(t, c.commands.RotateCredential(t.Context(), commands.RotateCredential{
+		Actor: us, Connection: c.conn.Number, Credential: domain.Credential{Kind: "secret", Fingerprint: "near", ExpiresAt: time.Now().Add(6 * 24 * time.Hour)},
+	}))
+	c.settle(t)
+	c.look(t, 1)
+	for name, want := range told {
+		c.notified(t, name, want)
 	}
 }

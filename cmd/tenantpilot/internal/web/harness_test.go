@@ -70,15 +70,17 @@ type vault struct {
 }
 
 // Put implements web.Secrets.
-func (v *vault) Put(_ context.Context, c domain.ProviderConnection, kind, secret string) (domain.Credential, error) {
+func (v *vault) Put(_ context.Context, c domain.ProviderConnection, kind, secret string, expires time.Time) (domain.Credential, error) {
 	v.Lock()
 	defer v.Unlock()
 	if secret == "" && kind != "federated" || strings.Contains(secret, "\n") {
 		return domain.Credential{}, domain.InvalidField("/secret", "malformed", "This is no secret.")
 	}
-	known := domain.Credential{Kind: kind, Fingerprint: fmt.Sprintf("%d-%d", c.Number, len(v.secrets))}
-	v.secrets[known.Fingerprint] = secret
-	return known, nil
+	known, err := domain.Credential{Kind: kind, Fingerprint: fmt.Sprintf("%d-%d", c.Number, len(v.secrets))}.EndingBy(expires, time.Now())
+	if err == nil {
+		v.secrets[known.Fingerprint] = secret
+	}
+	return known, err
 }
 
 type logs struct {

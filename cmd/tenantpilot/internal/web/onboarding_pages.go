@@ -259,7 +259,7 @@ func checkStep(reconsent bool) domain.OnboardingStep {
 var connectionPreparations = map[string]func(s *Server, r request, c projections.Connection) error{
 	"credential": func(s *Server, r request, c projections.Connection) error {
 		body, expires, err := readCredential(r)
-		if err == nil && body.Secret == "" && body.Kind != "federated" {
+		if err == nil && body.Secret == "" && (body.Kind == domain.CredentialSecret || body.Kind == domain.CredentialCertificate) {
 			err = domain.InvalidField("/secret", "required", "Enter the secret, or the certificate with its key.")
 		}
 		if err == nil {

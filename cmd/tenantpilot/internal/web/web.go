@@ -66,8 +66,9 @@ type Config struct {
 
 // Secrets seals the credentials of connections. What is put in never comes out on this side.
 type Secrets interface {
-	// Put seals a credential and returns what may be known about it. It is in use only when a command has recorded its fingerprint.
-	Put(ctx context.Context, c domain.ProviderConnection, kind, secret string) (domain.Credential, error)
+	// Put seals a credential and returns what may be known about it; expires is when a person says that it ends, zero if nobody did. It is in
+	// use only when a command has recorded its fingerprint.
+	Put(ctx context.Context, c domain.ProviderConnection, kind, secret string, expires time.Time) (domain.Credential, error)
 }
 
 // Keyset says which keys seal credentials, by their ids.

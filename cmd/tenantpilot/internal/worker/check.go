@@ -48,7 +48,7 @@ func (x *execution) checkUntilSpread(ctx context.Context, conn graph.Connection)
 		return graph.CheckResult{}, err
 	}
 	for pause := x.worker.cfg.ConsentPause; ; pause = min(2*pause, time.Minute) {
-		found, err := x.worker.graph.CheckConnection(ctx, conn, graph.CheckOptions{Call: x.call(ctx), Optional: wantedPermissions()})
+		found, err := x.worker.graph.CheckConnection(ctx, conn, graph.CheckOptions{Call: x.call(ctx), Wanted: wantedPermissions()})
 		if err != nil {
 			return found, err
 		}

@@ -37,7 +37,8 @@ type Config struct {
 	Log        *slog.Logger
 }
 
-// Credentials finds the secret that a connection signs in with. It is asked once per run; the secret is kept nowhere.
+// Credentials finds the secret that a connection signs in with, the zero value where there is none. It is asked once per run; the secret is kept
+// nowhere.
 type Credentials interface {
 	For(ctx context.Context, c domain.ProviderConnection) (graph.Secret, error)
 }

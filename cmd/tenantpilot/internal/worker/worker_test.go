@@ -29,6 +29,7 @@ func TestOperations(t *testing.T) {
 		"a groups sync reads all, then only changes":                     groupsSyncReadsAllThenOnlyChanges,
 		"a role definitions sync replaces the cache":                     rolesSyncReplacesTheCache,
 		"a check writes what it found to the connection":                 checkWritesWhatItFound,
+		"a missing permission stops what needs it":                       aMissingPermissionStopsWhatNeedsIt,
 		"a check finds consent revoked, and that blocks starts":          checkFindsConsentRevoked,
 		"a check that cannot finish leaves a healthy connection healthy": checkThatCannotFinish,
 		"a refusal ends the run with its reason and sanitised facts":     refusalEndsTheRun,
@@ -137,6 +138,26 @@ func rolesSyncReplacesTheCache(t *testing.T, w *world) {
 		if entry := tn.cachedBy(run, "role_definitions"); entry.Count != n {
 			t.Errorf("cached %d role definitions, want %d", entry.Count, n)
 		}
+	}
+}
+
+// aMissingPermissionStopsWhatNeedsIt: what one operation lacks degrades the connection, and keeps no other from starting; what the check itself
+// lacks blocks it.
+func aMissingPermissionStopsWhatNeedsIt(t *testing.T, w *world) {
+	tn := w.unverified(graphsim.Tenant{Scenario: "permission_missing"})
+	wantEnd(t, w.ended(tn.accepted(domain.OpConnectionCheck)), domain.Succeeded, "")
+	if c := tn.connection(); c.Verification != domain.VerificationDegraded {
+		t.Errorf("without the permission of one operation the connection is %s", c.Verification)
+	}
+	if r := tn.start(domain.OpGroupsSync); r.Outcome != domain.IsBlocked || r.Reason != domain.ReasonProviderPermissionMissing || r.Facts.Rule != 8 {
+		t.Errorf("the operation that lacks it is %s %s at step %d", r.Outcome, r.Reason, r.Facts.Rule)
+	}
+	wantEnd(t, w.ended(tn.accepted(domain.OpRoleDefinitionsSync)), domain.Succeeded, "")
+
+	tn = w.unverified(graphsim.Tenant{Permissions: []string{"Directory.Read.All", "GroupMember.Read.All", "RoleManagement.Read.Directory"}})
+	wantEnd(t, w.ended(tn.accepted(domain.OpConnectionCheck)), domain.Succeeded, "")
+	if c := tn.connection(); c.Verification != domain.VerificationBlocked || c.VerificationReason != domain.ReasonProviderPermissionMissing {
+		t.Errorf("where grants cannot be read the connection is %s %s", c.Verification, c.VerificationReason)
 	}
 }
 

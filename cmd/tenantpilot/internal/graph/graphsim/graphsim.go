@@ -12,6 +12,7 @@ package graphsim
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -84,6 +85,11 @@ type Tenant struct {
 
 	// AppID and Secret are what signs in. An empty one accepts anything that is not empty.
 	AppID, Secret string
+
+	// Certificate is what the assertions of the application are signed with, Subject the workload identity that it trusts; the zero value takes
+	// any.
+	Certificate *x509.Certificate
+	Subject     string
 
 	Scenario string // default "healthy"
 

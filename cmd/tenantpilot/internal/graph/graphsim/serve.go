@@ -69,10 +69,16 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request, args []strin
 	if user, password, ok := r.BasicAuth(); ok {
 		appID, secret = user, password
 	}
+	prove := func(t *tenant) (refusal, bool) { return t.judgeSecret(secret) }
+	if assertion := r.PostFormValue("client_assertion"); assertion != "" {
+		prove = func(t *tenant) (refusal, bool) {
+			return t.judgeAssertion(r.PostFormValue("client_assertion_type"), assertion, appID, baseURL(r)+r.URL.Path, time.Now())
+		}
+	}
 	s.mu.Lock()
 	t := s.tenants[key(args[0])]
 	s.effects.count(r, key(args[0]), func(c *Counts) { c.TokenRequests++ })
-	no, refused := t.judge(r.PostFormValue("grant_type"), appID, secret)
+	no, refused := t.judge(r.PostFormValue("grant_type"), appID, prove)
 	if refused {
 		s.effects.count(r, key(args[0]), func(c *Counts) { c.TokenRefusals++ })
 	}
@@ -87,8 +93,18 @@ func (s *Server) serveToken(w http.ResponseWriter, r *http.Request, args []strin
 	})
 }
 
-// judge says how a sign-in ends; t is nil for an unknown tenant.
-func (t *tenant) judge(grant, appID, secret string) (refusal, bool) {
+func (t *tenant) judgeSecret(secret string) (refusal, bool) {
+	switch {
+	case secret == "":
+		return missingSecret, true
+	case t.Secret != "" && secret != t.Secret:
+		return wrongSecret, true
+	}
+	return refusal{}, false
+}
+
+// judge says how a sign-in ends; t is nil for an unknown tenant. prove judges what the application proves itself with.
+func (t *tenant) judge(grant, appID string, prove func(*tenant) (refusal, bool)) (refusal, bool) {
 	switch {
 	case t == nil:
 		return unknownTenant, true
@@ -96,10 +112,11 @@ func (t *tenant) judge(grant, appID, secret string) (refusal, bool) {
 		return refusal{http.StatusBadRequest, "unsupported_grant_type", 70003, "The app requested an unsupported grant type."}, true
 	case appID == "" || t.AppID != "" && !strings.EqualFold(appID, t.AppID):
 		return unknownApp, true
-	case secret == "":
-		return missingSecret, true
-	case t.Secret != "" && secret != t.Secret:
-		return wrongSecret, true
+	}
+	if no, refused := prove(t); refused {
+		return no, refused
+	}
+	switch {
 	case t.consented && t.spread > 0:
 		t.spread--
 		return noConsent, true
@@ -352,7 +369,7 @@ func (s *Server) requestID() string {
 }
 
 func baseURL(r *http.Request) string {
-	if r.TLS != nil {
+	if r.TLS != nil || r.Header.Get("X-Forwarded-Proto") == "https" {
 		return "https://" + r.Host
 	}
 	return "http://" + r.Host

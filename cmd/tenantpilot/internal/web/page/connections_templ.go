@@ -2830,7 +2830,7 @@ func credentialFields(f view.CredentialForm) templ.Component {
 			templ_7745c5c3_Var137 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = formSelect("/kind", "kind", "Kind", "A federated credential needs no secret here: its trust is set up in the app registration. Workers of this version cannot sign in with one yet.", f.Kinds, f.Kind, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formSelect("/kind", "kind", "Kind", "A federated credential has no secret: trust the workers' identity in the app registration, and start the workers with TENANTPILOT_FEDERATED_TOKEN_FILE. The platform's own is in the workers' configuration.", f.Kinds, f.Kind, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -2885,7 +2885,7 @@ func credentialFields(f view.CredentialForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = formField("/expiresAt", "expiresAt", "Expires on", "date", f.Expires, "As Entra shows it; the connection warns 30 days before.", false, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formField("/expiresAt", "expiresAt", "Expires on", "date", f.Expires, "As Entra shows it; the connection warns 30 days before. A certificate says it by itself: leave it empty.", false, f.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -260,6 +260,8 @@ func credentialBadge(c projections.Connection, now time.Time) Badge {
 	switch {
 	case c.CredentialKind == "":
 		return Badge{Icon: "circle-dashed", Word: "None", Tone: Stop}
+	case c.CredentialExpiresAt == nil && c.CredentialKind == domain.CredentialPlatform:
+		return Badge{Icon: "key-round", Word: "Platform's", Tone: Neutral}
 	case c.CredentialExpiresAt == nil:
 		return Badge{Icon: "key-round", Word: "No expiry", Tone: Neutral}
 	case !c.CredentialExpiresAt.After(now):
@@ -289,6 +291,8 @@ func CredentialLine(c projections.Connection, history []projections.TimelineEven
 		}
 	}
 	switch {
+	case c.CredentialExpiresAt == nil && (c.CredentialKind == domain.CredentialFederated || c.CredentialKind == domain.CredentialPlatform):
+		return text // what ends is not the connection's
 	case c.CredentialExpiresAt == nil:
 		return text + ", expiry not known"
 	case !c.CredentialExpiresAt.After(now):
@@ -297,7 +301,8 @@ func CredentialLine(c projections.Connection, history []projections.TimelineEven
 	return text + ", expires in " + ExpiryOf(c).Short(now)
 }
 
-// PresentCredentialForm is the form of a connection's credential: what is known about it, and nothing of it.
+// PresentCredentialForm is the form of a connection's credential: what is known about it, and nothing of it. Its expiry is not
+// filled in: sent along, it would become the next credential's.
 func PresentCredentialForm(c projections.Connection, history []projections.TimelineEvent, now time.Time) CredentialForm {
 	f := CredentialForm{
 		Now: now, Name: c.DisplayName, Action: ConnectionHref(c.Number) + "/credential", Cancel: ConnectionHref(c.Number),
@@ -306,13 +311,15 @@ func PresentCredentialForm(c projections.Connection, history []projections.Timel
 			{Value: "secret", Label: "Client secret"}, {Value: "certificate", Label: "Certificate"}, {Value: "federated", Label: "Federated credential"},
 		},
 	}
-	if c.CredentialExpiresAt != nil {
-		f.Expires = c.CredentialExpiresAt.UTC().Format(time.DateOnly)
+	if c.ConnectionType == "platform" {
+		f.Kinds = append(f.Kinds, OptionChoice{Value: "platform", Label: "The platform's own"})
 	}
 	return f
 }
 
-var credentialKinds = map[string]string{"secret": "client secret", "certificate": "certificate", "federated": "federated credential"}
+var credentialKinds = map[string]string{
+	"secret": "client secret", "certificate": "certificate", "federated": "federated credential", "platform": "the platform's own credential",
+}
 
 func nameOrSystem(name string) string {
 	if name == "" {

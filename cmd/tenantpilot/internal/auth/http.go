@@ -22,7 +22,7 @@ func (s *Service) Authenticate(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Authorization")
 		_, withToken := bearer(r)
-		v := &visit{readOnly: withToken || isStream(r), device: deviceOf(r.UserAgent()), address: s.addressOf(r)}
+		v := &visit{readOnly: withToken || isStream(r), device: deviceOf(r.UserAgent()), address: s.AddressOf(r)}
 		ctx := context.WithValue(r.Context(), visitKey{}, v)
 		if !v.readOnly {
 			saved.ServeHTTP(w, r.WithContext(ctx))

@@ -105,6 +105,8 @@ func TestTheAddressBehindAProxy(t *testing.T) {
 		"no proxy":         {false, []string{"198.51.100.7"}, "127.0.0.1"},
 		"a proxy":          {true, []string{"198.51.100.7"}, "198.51.100.7"},
 		"what clients say": {true, []string{"10.0.0.1, 10.0.0.2", "2001:db8::7"}, "2001:db8::7"},
+		"with a port":      {true, []string{"198.51.100.7:50123"}, "198.51.100.7"},
+		"IPv6, a port":     {true, []string{"[2001:db8::7]:50123"}, "2001:db8::7"},
 		"a silent proxy":   {true, nil, "127.0.0.1"},
 		"nonsense":         {true, []string{"<script>"}, "127.0.0.1"},
 	} {

@@ -2,8 +2,8 @@ package web
 
 import (
 	"math"
-	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -94,13 +94,17 @@ func (l *limiter) sweep(now time.Time) {
 	}
 }
 
-// clientOf is the address that a request comes from: the proxy's, behind one.
-func clientOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil || host == "" {
-		return r.RemoteAddr
+// networkOf is by what strangers are told apart: the address, of IPv6 the /64, all of which one of them has.
+func networkOf(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
 	}
-	return host
+	if a = a.Unmap(); a.Is4() {
+		return a.String()
+	}
+	network, _ := a.Prefix(64) // no address of IPv6 is too short for it
+	return network.String()
 }
 
 // limit refuses requests of an actor that asks too fast, before anything is read or done for it.
@@ -109,7 +113,7 @@ func (s *Server) limit(next http.Handler) http.Handler {
 		viewer, known := auth.ViewerFrom(r.Context())
 		key := viewer.Actor.Ref.ID.String()
 		if !known {
-			key = clientOf(r)
+			key = networkOf(s.Auth.AddressOf(r))
 		}
 		if delay := s.limiter.wait(key, known, time.Now()); delay > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(delay.Seconds()))))

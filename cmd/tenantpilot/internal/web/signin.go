@@ -135,11 +135,11 @@ func (s *Server) breakGlass(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	client, email, next := clientOf(r.Request), form.Get("email"), auth.LocalPath(form.Get("next"))
+	client, email, next := s.Auth.AddressOf(r.Request), form.Get("email"), auth.LocalPath(form.Get("next"))
 	shown := s.waysIn(r, next)
 	shown.BreakGlass.Open = true
 	now := time.Now()
-	delay := s.clients.wait(client, false, now)
+	delay := s.clients.wait(networkOf(client), false, now)
 	if delay == 0 { // else one client could keep an address closed
 		delay = s.addresses.wait(auth.AddressKey(email), false, now)
 	}
@@ -170,7 +170,7 @@ func (s *Server) breakGlass(r request) (answer, error) {
 
 // keepForm keeps what a browser was about to send when its session had ended, and says which page to go to after sign-in.
 func (s *Server) keepForm(r *http.Request) string {
-	if s.keepers.wait(clientOf(r), false, time.Now()) == 0 && s.Auth.KeepForm(r) {
+	if s.keepers.wait(networkOf(s.Auth.AddressOf(r)), false, time.Now()) == 0 && s.Auth.KeepForm(r) {
 		return keptFormHref
 	}
 	from, err := url.Parse(r.Referer())

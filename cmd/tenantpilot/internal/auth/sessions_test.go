@@ -112,7 +112,7 @@ func TestTheAddressBehindAProxy(t *testing.T) {
 	} {
 		f.exec(t, `delete from sessions`)
 		service := auth.New(f.pool, auth.Config{Secure: c.secure})
-		h := service.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { must(t, service.SignIn(r, f.ada)) }))
+		h := service.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { must(t, service.SignIn(r, f.ada)) }), nil)
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
 		r.RemoteAddr, r.Header["X-Forwarded-For"] = "127.0.0.1:4711", c.forwarded
 		h.ServeHTTP(httptest.NewRecorder(), r)

@@ -1,14 +1,13 @@
 package web
 
 import (
+	"context"
 	"math"
 	"net/http"
 	"net/netip"
 	"strconv"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 )
@@ -38,30 +37,27 @@ func (l Limits) withDefaults() Limits {
 	return l
 }
 
-// limiter keeps a token bucket per actor. One that was not used for as long as it takes to fill is forgotten: it would be full.
+// limiter keeps a bucket of requests per key, which fills at a rate. One that is full is forgotten after a while.
 type limiter struct {
-	limits  Limits
+	perSecond, burst float64
+
 	mu      sync.Mutex
 	buckets map[string]*bucket
 	swept   time.Time
 }
 
 type bucket struct {
-	*rate.Limiter
-	used time.Time
+	left float64
+	at   time.Time
 }
 
-func newLimiter(l Limits) *limiter {
-	return &limiter{limits: l.withDefaults(), buckets: map[string]*bucket{}}
+func newLimiter(perSecond float64, burst int) *limiter {
+	return &limiter{perSecond: perSecond, burst: float64(burst), buckets: map[string]*bucket{}}
 }
 
-// wait says how long the actor has to wait before asking again; 0 lets the request in.
-func (l *limiter) wait(key string, known bool, now time.Time) time.Duration {
-	perSecond, burst := l.limits.PerSecond, l.limits.Burst
-	if !known {
-		perSecond, burst = l.limits.StrangersPerSecond, l.limits.StrangersBurst
-	}
-	if perSecond < 0 {
+// wait takes a request out of a key's bucket and returns 0, or says how long there is none to take; then nothing is taken.
+func (l *limiter) wait(key string, now time.Time) time.Duration {
+	if l.perSecond < 0 {
 		return 0
 	}
 	l.mu.Lock()
@@ -69,16 +65,31 @@ func (l *limiter) wait(key string, known bool, now time.Time) time.Duration {
 	l.sweep(now)
 	b := l.buckets[key]
 	if b == nil {
-		b = &bucket{Limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
+		b = &bucket{left: l.burst, at: now}
 		l.buckets[key] = b
 	}
-	b.used = now
-	r := b.ReserveN(now, 1)
-	if delay := r.DelayFrom(now); delay > 0 {
-		r.CancelAt(now) // it is not served, so it does not count
-		return delay
+	b.left = l.filled(b, now)
+	if now.After(b.at) {
+		b.at = now
 	}
+	if b.left < 1 {
+		return time.Duration((1 - b.left) / l.perSecond * float64(time.Second))
+	}
+	b.left--
 	return 0
+}
+
+// giveBack undoes a wait that took something.
+func (l *limiter) giveBack(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.buckets[key]; b != nil {
+		b.left++
+	}
+}
+
+func (l *limiter) filled(b *bucket, now time.Time) float64 {
+	return min(l.burst, b.left+l.perSecond*max(0, now.Sub(b.at).Seconds()))
 }
 
 func (l *limiter) sweep(now time.Time) {
@@ -88,7 +99,7 @@ func (l *limiter) sweep(now time.Time) {
 	}
 	l.swept = now
 	for key, b := range l.buckets {
-		if now.Sub(b.used) > forget && b.TokensAt(now) >= float64(b.Burst()) {
+		if now.Sub(b.at) > forget && l.filled(b, now) >= l.burst {
 			delete(l.buckets, key)
 		}
 	}
@@ -107,21 +118,62 @@ func networkOf(address string) string {
 	return network.String()
 }
 
+// A request comes from a stranger until it is known who asks, and finding that out costs a query. So a stranger's request is charged to its
+// network first, and given back when it is somebody's after all; who was let in a moment ago is looked up uncharged, whatever others do
+// behind the same address.
+type stranger struct {
+	network string
+	charged bool
+}
+
+type strangerKey struct{}
+
+// meet charges what may be a stranger's request, or refuses it before any credential is looked up.
+func (s *Server) meet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from := stranger{networkOf(s.Auth.AddressOf(r)), !s.Auth.Proven(r)}
+		if from.charged {
+			if delay := s.strangers.wait(from.network, time.Now()); delay > 0 {
+				s.tooFast(w, r, delay)
+				return
+			}
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), strangerKey{}, from)))
+	})
+}
+
 // limit refuses requests of an actor that asks too fast, before anything is read or done for it.
 func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var delay time.Duration
+		from, _ := r.Context().Value(strangerKey{}).(stranger)
 		viewer, known := auth.ViewerFrom(r.Context())
-		key := viewer.Actor.Ref.ID.String()
-		if !known {
-			key = networkOf(s.Auth.AddressOf(r))
+		switch {
+		case known:
+			if from.charged {
+				s.strangers.giveBack(from.network)
+			}
+			delay = s.people.wait(viewer.Actor.Ref.ID.String(), time.Now())
+		case !from.charged: // known until now
+			delay = s.strangers.wait(from.network, time.Now())
 		}
-		if delay := s.limiter.wait(key, known, time.Now()); delay > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(delay.Seconds()))))
-			s.fail(w, r, problem{
-				Status: http.StatusTooManyRequests, Code: "too_many_requests", Detail: "You ask faster than this console answers to one caller. Wait a moment.",
-			})
+		if delay > 0 {
+			s.tooFast(w, r, delay)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func (s *Server) tooFast(w http.ResponseWriter, r *http.Request, delay time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(delay.Seconds()))))
+	s.fail(w, r, problem{
+		Status: http.StatusTooManyRequests, Code: "too_many_requests", Detail: "You ask faster than this console answers to one caller. Wait a moment.",
+	})
+}
+
+// badToken answers a token that opens nothing.
+func (s *Server) badToken(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+	s.fail(w, r, problem{Status: http.StatusUnauthorized, Code: "invalid_token", Detail: "The token is wrong, has expired, or was revoked."})
 }

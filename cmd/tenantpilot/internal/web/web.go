@@ -79,7 +79,8 @@ type Server struct {
 	Config
 	router  *mux.Router
 	metrics metrics
-	limiter *limiter
+	// Requests, of people and of networks that nobody is known from.
+	people, strangers *limiter
 	// Tries of break-glass passwords by address and by client, and forms that were left behind.
 	addresses, clients, keepers *limiter
 	packing                     chan struct{} // holds one for each evidence pack that is being made
@@ -102,9 +103,11 @@ func New(c Config) (*Server, error) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) map[string]error { return nil }
 	}
+	limits := c.Limits.withDefaults()
 	s := &Server{
-		Config: c, limiter: newLimiter(c.Limits), packing: make(chan struct{}, packsAtOnce),
-		addresses: newLimiter(perAddress), clients: newLimiter(perClient), keepers: newLimiter(perKeeper),
+		Config: c, packing: make(chan struct{}, packsAtOnce),
+		people: newLimiter(limits.PerSecond, limits.Burst), strangers: newLimiter(limits.StrangersPerSecond, limits.StrangersBurst),
+		addresses: newLimiter(1.0/60, 5), clients: newLimiter(1.0/20, 10), keepers: newLimiter(1.0/10, 20),
 	}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
@@ -246,12 +249,12 @@ func (s *Server) Handler() http.Handler {
 // authenticate finds out who asks for everything but files and probes, which are the same for everybody and must not cost a query.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	limited := s.limit(s.lookOnly(next))
-	known := s.Auth.Authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	known := s.meet(s.Auth.Authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if viewer, ok := auth.ViewerFrom(r.Context()); ok {
 			r = r.WithContext(projections.WithSight(r.Context(), viewer.Actor))
 		}
 		limited.ServeHTTP(w, r)
-	}))
+	}), s.limit(http.HandlerFunc(s.badToken)).ServeHTTP))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/livez", "/readyz", "/healthz", "/metrics", "/openapi.yaml":

@@ -233,9 +233,6 @@ func (a *app) ready(ctx context.Context) map[string]error {
 	faults["projections"] = err
 	faults["parked"], faults["versions"] = a.notices(ctx, lags)
 	faults["credentials"] = a.unopenable
-	if a.draining.Err() != nil {
-		faults["draining"] = errors.New("the server is stopping")
-	}
 	return faults
 }
 

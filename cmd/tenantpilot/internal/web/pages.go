@@ -1,10 +1,12 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/a-h/templ"
@@ -304,7 +306,7 @@ func (s *Server) probes(r *mux.Router) {
 	r.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		status, body := http.StatusOK, map[string]any{"state": "ready"}
 		checks := map[string]string{}
-		for name, err := range s.Ready(r.Context()) {
+		for name, err := range s.standing.of(r.Context(), s.Ready) {
 			checks[name] = "ok"
 			if err != nil {
 				checks[name] = safeText(err)
@@ -313,11 +315,40 @@ func (s *Server) probes(r *mux.Router) {
 				status, body["state"] = http.StatusServiceUnavailable, "not_ready"
 			}
 		}
+		if s.Draining.Err() != nil { // from one moment to the next
+			checks["draining"] = "the server is stopping"
+			status, body["state"] = http.StatusServiceUnavailable, "not_ready"
+		}
 		if r.URL.Query().Has("verbose") {
 			body["checks"] = checks
 		}
 		s.writeJSON(w, status, "application/json", body)
 	}).Methods(http.MethodGet)
+}
+
+// standing is what was found out last about whether the console can work. Probes ask for it and are not limited: however many do, the database
+// is asked once a second, by one of them, while the others wait for it.
+type standing struct {
+	mu    sync.Mutex
+	at    time.Time
+	found map[string]error
+}
+
+const (
+	standsFor    = time.Second
+	standingTime = 5 * time.Second // a database that takes longer is not reachable
+)
+
+func (s *standing) of(ctx context.Context, ask func(context.Context) map[string]error) map[string]error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.at) >= standsFor {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), standingTime)
+		defer cancel()
+		s.found = ask(ctx)
+		s.at = time.Now()
+	}
+	return s.found
 }
 
 // safeText is an error's first line without what a driver may say of hosts and users.

@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,6 +62,61 @@ type aside struct{ error }
 
 func (aside) StillReady() bool { return true }
 
+// standsFor changes what Ready says, and waits until that is asked again.
+func (c *console) standsFor(t *testing.T, faults map[string]error) {
+	t.Helper()
+	c.faults.Store(&faults)
+	time.Sleep(1100 * time.Millisecond)
+}
+
+// TestProbesAskTheDatabaseOnce: however many ask whether the console can work, and whether or not they wait for the answer, it is found out once
+// a second; that it stops is said at once.
+func TestProbesAskTheDatabaseOnce(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	c := newConsoleWith(t, func(cfg *web.Config) {
+		cfg.Ready = func(ctx context.Context) map[string]error {
+			asked.Add(1)
+			time.Sleep(100 * time.Millisecond)
+			return map[string]error{"database": ctx.Err()}
+		}
+	})
+	hasty, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	nobody := &caller{c: c, client: plainClient(nil)}
+	began := time.Now()
+	var all sync.WaitGroup
+	for i := range 60 {
+		all.Go(func() {
+			ctx := t.Context()
+			if i < 10 {
+				ctx = hasty
+			}
+			req, _, err := nobody.request(ctx, "GET", "/readyz")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if res, err := nobody.client.Do(req); err == nil {
+				_ = res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					t.Errorf("a probe is %d", res.StatusCode)
+				}
+			} else if i >= 10 {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n, most := int(asked.Load()), 1+int(time.Since(began)/time.Second); n < 1 || n > most {
+		t.Errorf("60 probes within %s asked %d times", time.Since(began), n)
+	}
+	c.drain()
+	if res := nobody.send(t, "GET", "/readyz?verbose"); res.status != http.StatusServiceUnavailable {
+		t.Errorf("readyz of a server that stops: %d %s", res.status, res.body)
+	}
+}
+
 func TestProbesMetricsAndTheDocument(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
@@ -69,14 +126,14 @@ func TestProbesMetricsAndTheDocument(t *testing.T) {
 			t.Errorf("%s: %d %s", path, res.status, res.body)
 		}
 	}
-	c.faults = map[string]error{"parked": aside{errors.New("runs has 3 parked events")}}
+	c.standsFor(t, map[string]error{"parked": aside{errors.New("runs has 3 parked events")}})
 	if res := nobody.send(t, "GET", "/readyz?verbose"); res.status != http.StatusOK || !strings.Contains(res.text(), "runs has 3 parked events") {
 		t.Errorf("readyz with something to look at: %d %s", res.status, res.body)
 	}
-	c.faults = map[string]error{
+	c.standsFor(t, map[string]error{
 		"database": errors.New("failed to connect to `host=db.internal user=secret`: connection refused"), "migrations": nil,
 		"projections": errors.New("runs is 20000 events behind"),
-	}
+	})
 	if res := nobody.send(t, "GET", "/livez"); res.status != http.StatusOK {
 		t.Errorf("livez while not ready: %d", res.status)
 	}

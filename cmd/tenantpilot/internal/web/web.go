@@ -58,7 +58,7 @@ type Config struct {
 	PublicURL string
 	BehindTLS bool
 	// Ready says, by name, what is wrong; a nil error is a check that passed, and one that
-	// says StillReady is only shown. Without it the console is always ready.
+	// says StillReady is only shown. It is asked at most once a second. Without it the console is ready until it is draining.
 	Ready func(context.Context) map[string]error
 }
 
@@ -83,6 +83,7 @@ type Server struct {
 	people, strangers *limiter
 	// Tries of break-glass passwords by address and by client, and forms that were left behind.
 	addresses, clients, keepers *limiter
+	standing                    standing
 	packing                     chan struct{} // holds one for each evidence pack that is being made
 }
 

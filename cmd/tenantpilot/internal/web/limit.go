@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 )
 
@@ -19,6 +21,7 @@ type Limits struct {
 	// Strangers are addresses that nobody is signed in from: default 5 per second, 60 at once.
 	StrangersPerSecond float64
 	StrangersBurst     int
+	Streams            int // that a person keeps open at once, tokens included; default 20
 }
 
 func (l Limits) withDefaults() Limits {
@@ -33,6 +36,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.StrangersBurst == 0 {
 		l.StrangersBurst = 60
+	}
+	if l.Streams == 0 {
+		l.Streams = 20
 	}
 	return l
 }
@@ -102,6 +108,33 @@ func (l *limiter) sweep(now time.Time) {
 		if now.Sub(b.at) > forget && l.filled(b, now) >= l.burst {
 			delete(l.buckets, key)
 		}
+	}
+}
+
+// tally counts what each person has open, up to a number.
+type tally struct {
+	most int
+
+	mu   sync.Mutex
+	open map[uuid.UUID]int
+}
+
+// enter counts one more; false means that there are as many as there may be, and nothing is counted.
+func (t *tally) enter(person uuid.UUID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open[person] >= t.most {
+		return false
+	}
+	t.open[person]++
+	return true
+}
+
+func (t *tally) leave(person uuid.UUID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open[person]--; t.open[person] == 0 {
+		delete(t.open, person)
 	}
 }
 

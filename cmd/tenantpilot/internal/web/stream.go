@@ -34,6 +34,14 @@ func (s *Server) stream(read parts) http.HandlerFunc {
 			s.fail(w, httpRequest, problem{Status: http.StatusUnauthorized, Code: "not_signed_in", Detail: "Sign in first."})
 			return
 		}
+		if !s.streams.enter(viewer.Person) {
+			w.Header().Set("Retry-After", "5") // the page asks again, and is as it was meanwhile
+			s.fail(w, httpRequest, problem{
+				Status: http.StatusTooManyRequests, Code: "too_many_streams", Detail: "You have too many event streams open. Close some.",
+			})
+			return
+		}
+		defer s.streams.leave(viewer.Person)
 		r := request{httpRequest, viewer}
 		if _, _, _, err := read(r); err != nil {
 			s.fail(w, httpRequest, err)

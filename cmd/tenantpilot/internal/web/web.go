@@ -81,6 +81,7 @@ type Server struct {
 	metrics metrics
 	// Requests, of people and of networks that nobody is known from.
 	people, strangers *limiter
+	streams           *tally
 	// Tries of break-glass passwords by address and by client, and forms that were left behind.
 	addresses, clients, keepers *limiter
 	standing                    standing
@@ -108,6 +109,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		Config: c, packing: make(chan struct{}, packsAtOnce),
 		people: newLimiter(limits.PerSecond, limits.Burst), strangers: newLimiter(limits.StrangersPerSecond, limits.StrangersBurst),
+		streams:   &tally{most: limits.Streams, open: map[uuid.UUID]int{}},
 		addresses: newLimiter(1.0/60, 5), clients: newLimiter(1.0/20, 10), keepers: newLimiter(1.0/10, 20),
 	}
 	var err error

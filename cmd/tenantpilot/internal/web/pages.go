@@ -12,6 +12,7 @@ import (
 	"github.com/a-h/templ"
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
@@ -296,8 +297,15 @@ func (s *Server) signOut(r request) (answer, error) {
 	return answer{redirect: "/sign-in?signed-out"}, nil
 }
 
-// probes answer orchestrators: is the process there, can it work? No sign-in, no secrets.
-func (s *Server) probes(r *mux.Router) {
+// insider says whether somebody may see how the process is doing. What starts there are and how they end, and what the read models are
+// behind with, is about all workspaces: it is for people of the platform. The demo has nothing to hide.
+func (s *Server) insider(r *http.Request) bool {
+	viewer, _ := auth.ViewerFrom(r.Context())
+	return s.Demo || viewer.Actor.Platform
+}
+
+// probes answer orchestrators: is the process there, can it work? No sign-in, no secrets; how it is doing is for insiders.
+func (s *Server) probes(r *mux.Router, insider func(*http.Request) bool) {
 	live := func(w http.ResponseWriter, _ *http.Request) {
 		s.writeJSON(w, http.StatusOK, "application/json", map[string]string{"state": "ok"})
 	}
@@ -319,10 +327,23 @@ func (s *Server) probes(r *mux.Router) {
 			checks["draining"] = "the server is stopping"
 			status, body["state"] = http.StatusServiceUnavailable, "not_ready"
 		}
-		if r.URL.Query().Has("verbose") {
+		if r.URL.Query().Has("verbose") && insider(r) {
 			body["checks"] = checks
 		}
 		s.writeJSON(w, status, "application/json", body)
+	}).Methods(http.MethodGet)
+	if s.Metrics == nil {
+		return
+	}
+	metrics := promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})
+	r.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
+		if _, known := auth.ViewerFrom(r.Context()); insider(r) {
+			metrics.ServeHTTP(w, r)
+		} else if known {
+			s.fail(w, r, notFound())
+		} else {
+			s.askToSignIn(w, r)
+		}
 	}).Methods(http.MethodGet)
 }
 

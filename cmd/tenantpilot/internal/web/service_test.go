@@ -120,14 +120,14 @@ func TestProbesAskTheDatabaseOnce(t *testing.T) {
 func TestProbesMetricsAndTheDocument(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
-	nobody := &caller{c: c, client: plainClient(nil)}
+	nobody, platform := &caller{c: c, client: plainClient(nil)}, c.program(t, "platform")
 	for path, want := range map[string]string{"/livez": `"ok"`, "/readyz": `"ready"`, "/healthz": `"ok"`} {
 		if res := nobody.send(t, "GET", path, message{}.with("Accept", "")); res.status != http.StatusOK || !strings.Contains(res.text(), want) {
 			t.Errorf("%s: %d %s", path, res.status, res.body)
 		}
 	}
 	c.standsFor(t, map[string]error{"parked": aside{errors.New("runs has 3 parked events")}})
-	if res := nobody.send(t, "GET", "/readyz?verbose"); res.status != http.StatusOK || !strings.Contains(res.text(), "runs has 3 parked events") {
+	if res := platform.send(t, "GET", "/readyz?verbose"); res.status != http.StatusOK || !strings.Contains(res.text(), "runs has 3 parked events") {
 		t.Errorf("readyz with something to look at: %d %s", res.status, res.body)
 	}
 	c.standsFor(t, map[string]error{
@@ -140,7 +140,7 @@ func TestProbesMetricsAndTheDocument(t *testing.T) {
 	if res := nobody.send(t, "GET", "/readyz"); res.status != http.StatusServiceUnavailable || strings.Contains(res.text(), "behind") {
 		t.Errorf("readyz: %d %s", res.status, res.body)
 	}
-	res := nobody.send(t, "GET", "/readyz?verbose")
+	res := platform.send(t, "GET", "/readyz?verbose")
 	if res.status != http.StatusServiceUnavailable || !strings.Contains(res.text(), "runs is 20000 events behind") || !strings.Contains(res.text(), `"migrations":"ok"`) {
 		t.Errorf("readyz, verbose: %d %s", res.status, res.body)
 	}
@@ -162,7 +162,7 @@ func TestProbesMetricsAndTheDocument(t *testing.T) {
 	p.send(t, "GET", runPath(1_000_000))
 	l := p.listen(t, "/admin/operations/stream")
 	l.until("counters")
-	text := nobody.send(t, "GET", "/metrics").text()
+	text := platform.send(t, "GET", "/metrics").text()
 	for _, want := range []string{
 		`tenantpilot_starts_total{operation="directory_groups.sync",outcome="accepted",reason=""} 1`,
 		`tenantpilot_starts_total{operation="directory_groups.sync",outcome="deduped",reason=""} 1`,
@@ -180,6 +180,47 @@ func TestProbesMetricsAndTheDocument(t *testing.T) {
 		if strings.Contains(text, id) {
 			t.Error("the metrics name a tenant or a workspace")
 		}
+	}
+}
+
+// TestHowTheProcessIsDoing is for people of the platform, for machines at an address of their own, and in the demo for all: it is about all
+// workspaces, so no member is told, not even an owner.
+func TestHowTheProcessIsDoing(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	c.standsFor(t, map[string]error{"parked": aside{errors.New("runs has 3 parked events")}})
+	told := func(res response) bool {
+		return strings.Contains(res.text(), "parked events") || strings.Contains(res.text(), "tenantpilot_")
+	}
+	for name, want := range map[string]bool{"": false, "owner": false, "readonly": false, "nobody": false, "platform": true} {
+		callers := []*caller{c.browser(t, name), {c: c, client: plainClient(nil)}}
+		if name != "" {
+			callers[1] = c.program(t, name)
+		}
+		for _, from := range callers {
+			if res := from.send(t, "GET", "/readyz?verbose"); res.status != http.StatusOK || told(res) != want {
+				t.Errorf("readyz?verbose as %q: %d %s", name, res.status, res.body)
+			}
+			res := from.send(t, "GET", "/metrics", accept("*/*"))
+			if told(res) != want || want != (res.status == http.StatusOK) {
+				t.Errorf("metrics as %q: %d %s", name, res.status, clip(res.body))
+			}
+		}
+	}
+	demo := newConsoleWith(t, func(cfg *web.Config) { cfg.Demo = true })
+	for name, h := range map[string]http.Handler{"inside": c.web.Inside(), "demo": demo.web.Handler()} {
+		for path, want := range map[string]string{"/metrics": "tenantpilot_", "/readyz?verbose": `"checks":`, "/livez": `"ok"`, "/healthz": `"ok"`} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+			if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%s: %s is %d %s", name, path, w.Code, clip(w.Body.Bytes()))
+			}
+		}
+	}
+	w := httptest.NewRecorder()
+	c.web.Inside().ServeHTTP(w, httptest.NewRequest("GET", "/admin/operations", nil))
+	if w.Code != http.StatusNotFound {
+		t.Errorf("the console is inside, too: %d", w.Code)
 	}
 }
 

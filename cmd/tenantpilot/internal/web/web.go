@@ -19,7 +19,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/consent"
@@ -216,10 +215,7 @@ func (s *Server) routes() {
 		_, _ = w.Write(openapi)
 	}).Methods(http.MethodGet)
 	r.PathPrefix(static.Prefix).Handler(static.Handler()).Methods(http.MethodGet).Name("static")
-	s.probes(r)
-	if s.Metrics != nil {
-		r.Handle("/metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
-	}
+	s.probes(r, s.insider)
 }
 
 // methods are those that a request's address answers to.
@@ -234,6 +230,13 @@ func (s *Server) methods(r *http.Request) []string {
 		}
 	}
 	return allowed
+}
+
+// Inside is what machines ask: metrics and probes in full, without sign-in. It belongs on an address that only they reach.
+func (s *Server) Inside() http.Handler {
+	r := mux.NewRouter()
+	s.probes(r, func(*http.Request) bool { return true })
+	return requestID(s.recover(r))
 }
 
 // Handler is the console with everything around it, outermost first.
@@ -260,9 +263,14 @@ func (s *Server) authenticate(next http.Handler) http.Handler {
 	}), s.limit(http.HandlerFunc(s.badToken)).ServeHTTP))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/livez", "/readyz", "/healthz", "/metrics", "/openapi.yaml":
+		case "/livez", "/healthz", "/openapi.yaml":
 			next.ServeHTTP(w, r)
 			return
+		case "/readyz":
+			if !r.URL.Query().Has("verbose") {
+				next.ServeHTTP(w, r)
+				return
+			}
 		}
 		if strings.HasPrefix(r.URL.Path, static.Prefix) {
 			next.ServeHTTP(w, r)

@@ -22,6 +22,8 @@ type Limits struct {
 	StrangersPerSecond float64
 	StrangersBurst     int
 	Streams            int // that a person keeps open at once, tokens included; default 20
+	// Patience is how long a reader may take for 64 KiB, or for less that is sent at once; default 30 s.
+	Patience time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
@@ -39,6 +41,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Streams == 0 {
 		l.Streams = 20
+	}
+	if l.Patience == 0 {
+		l.Patience = 30 * time.Second
 	}
 	return l
 }

@@ -1,8 +1,14 @@
 package web
 
 import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/gorilla/mux"
 )
 
 // TestAnActorThatAsksTooFastWaits: a burst is let in, then the rate; others are not touched; what is refused does not count, and what is given
@@ -49,5 +55,38 @@ func TestAnActorThatAsksTooFastWaits(t *testing.T) {
 	}
 	if d := newLimiter(-1, 0).wait("ada", now); d != 0 {
 		t.Errorf("no limit waits %s", d)
+	}
+}
+
+// TestALongAnswerIsGivenTime: an answer that takes longer than a reader may take for a part of it, and than a request to arrive, is sent to its end.
+func TestALongAnswerIsGivenTime(t *testing.T) {
+	t.Parallel()
+	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler)}, router: mux.NewRouter(), patience: 400 * time.Millisecond}
+	var err error
+	if s.metrics, err = newMetrics(nil); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(s.observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 20 {
+			if _, err := w.Write(make([]byte, 3*partSize)); err != nil || r.Context().Err() != nil {
+				t.Errorf("broken off: %v, %v", err, r.Context().Err())
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})))
+	server.Config.ReadTimeout = 300 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	for range 2 { // on one connection
+		res, err := server.Client().Get(server.URL) //nolint:noctx // the test's own server
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, res.Body)
+		if err != nil || n != 60*partSize {
+			t.Errorf("%d bytes of %d arrived, %v", n, 60*partSize, err)
+		}
+		_ = res.Body.Close()
 	}
 }

@@ -1,8 +1,12 @@
 package web_test
 
 import (
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -169,5 +173,28 @@ func TestATrierOfPasswordsClosesThemForNobodyElse(t *testing.T) {
 	}
 	if got := try("203.0.113.2", "owner@example.test"); got != http.StatusSeeOther {
 		t.Errorf("somebody else behind the same proxy gets %d", got)
+	}
+}
+
+// TestWhoReadsNothingLosesTheConnection asks for much and reads none of it: the console gives up long before it has answered everything.
+func TestWhoReadsNothingLosesTheConnection(t *testing.T) {
+	t.Parallel()
+	c := newConsoleWith(t, func(cfg *web.Config) { cfg.Limits.Patience = 300 * time.Millisecond })
+	conn, err := net.Dial("tcp", c.server.Listener.Addr().String())
+	must(t, err)
+	defer func() { _ = conn.Close() }()
+	must(t, conn.(*net.TCPConn).SetReadBuffer(4<<10))
+	const requests = 500
+	_, err = io.WriteString(conn, strings.Repeat("GET /openapi.yaml HTTP/1.1\r\nHost: x\r\n\r\n", requests))
+	must(t, err)
+	time.Sleep(2 * time.Second)
+	must(t, conn.SetReadDeadline(time.Now().Add(20*time.Second)))
+	n, _ := io.Copy(io.Discard, conn) // an end or a reset
+	document := len(c.browser(t, "").send(t, "GET", "/openapi.yaml").body)
+	if most := int64(document) * requests / 2; n > most {
+		t.Errorf("after two seconds of silence %d bytes came, of %d that were asked for", n, 2*most)
+	}
+	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the connection is still there")
 	}
 }

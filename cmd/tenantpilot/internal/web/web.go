@@ -81,6 +81,7 @@ type Server struct {
 	// Requests, of people and of networks that nobody is known from.
 	people, strangers *limiter
 	streams           *tally
+	patience          time.Duration
 	// Tries of break-glass passwords by address and by client, and forms that were left behind.
 	addresses, clients, keepers *limiter
 	standing                    standing
@@ -108,7 +109,7 @@ func New(c Config) (*Server, error) {
 	s := &Server{
 		Config: c, packing: make(chan struct{}, packsAtOnce),
 		people: newLimiter(limits.PerSecond, limits.Burst), strangers: newLimiter(limits.StrangersPerSecond, limits.StrangersBurst),
-		streams:   &tally{most: limits.Streams, open: map[uuid.UUID]int{}},
+		streams: &tally{most: limits.Streams, open: map[uuid.UUID]int{}}, patience: limits.Patience,
 		addresses: newLimiter(1.0/60, 5), clients: newLimiter(1.0/20, 10), keepers: newLimiter(1.0/10, 20),
 	}
 	var err error
@@ -346,25 +347,41 @@ func (s *Server) recover(next http.Handler) http.Handler {
 	})
 }
 
-// recorder remembers the status of an answer and lets streams flush.
+// recorder remembers the status of an answer, lets streams flush, and gives the reader so long for each part of it: whoever reads nothing
+// does not keep a connection.
 type recorder struct {
 	http.ResponseWriter
-	status int
+	control  *http.ResponseController
+	patience time.Duration
+	status   int
 }
+
+// partSize is what the reader gets its time for: about 2 KB a second with the default.
+const partSize = 64 << 10
 
 func (w *recorder) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
 	}
+	w.wait()
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *recorder) Write(b []byte) (int, error) {
+func (w *recorder) Write(b []byte) (n int, err error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	return w.ResponseWriter.Write(b)
+	for {
+		w.wait()
+		k, err := w.ResponseWriter.Write(b[n:min(n+partSize, len(b))])
+		if n += k; err != nil || n == len(b) {
+			return n, err
+		}
+	}
 }
+
+// wait gives the reader time from now on.
+func (w *recorder) wait() { _ = w.control.SetWriteDeadline(time.Now().Add(w.patience)) }
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -373,7 +390,8 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		rec := &recorder{ResponseWriter: w}
+		rec := &recorder{ResponseWriter: w, control: http.NewResponseController(w), patience: s.patience}
+		rec.wait()
 		next.ServeHTTP(rec, r)
 		route := "other"
 		var match mux.RouteMatch

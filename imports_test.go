@@ -129,7 +129,6 @@ var policy = map[string]rule{
 		may: []string{
 			"domain", "commands", "projections", internal + "auth", internal + "consent", internal + "web/view", internal + "web/page",
 			internal + "web/static", "cmd/internal/evidence", mux, templ, uuid, "github.com/prometheus/client_golang", "github.com/go-json-experiment/json",
-			"golang.org/x/time",
 		},
 		why: "evidence: the shapes of proofs; go-json-experiment: strict decoding (unknown and doubled members) that names the place",
 		never: map[string]string{

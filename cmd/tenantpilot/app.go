@@ -185,8 +185,9 @@ func (a *app) evidence() evidenceSource {
 	return s
 }
 
-// serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish.
-func (a *app) serve(ctx context.Context, listener net.Listener) error {
+// serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish. On the others it tells
+// whoever asks how the process is doing.
+func (a *app) serve(ctx context.Context, listener net.Listener, inside ...net.Listener) error {
 	config := web.Config{
 		Limits: a.options.limits,
 		Read:   projections.NewConsoleReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
@@ -204,11 +205,19 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("make console: %w", err)
 	}
+	g, gctx := errgroup.WithContext(ctx)
+	a.answer(g, gctx, listener, console.Handler())
+	for _, l := range inside {
+		a.answer(g, gctx, l, console.Inside())
+	}
+	return g.Wait()
+}
+
+func (a *app) answer(g *errgroup.Group, ctx context.Context, listener net.Listener, handler http.Handler) {
 	server := &http.Server{
-		Handler: console.Handler(), ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: 60 * time.Second,
+		Handler: handler, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 15 * time.Second, IdleTimeout: 60 * time.Second,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelWarn),
 	}
-	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve: %w", err)
@@ -216,13 +225,12 @@ func (a *app) serve(ctx context.Context, listener net.Listener) error {
 		return nil
 	})
 	g.Go(func() error {
-		<-gctx.Done()
+		<-ctx.Done()
 		a.drain()
-		grace, cancel := context.WithTimeout(context.WithoutCancel(gctx), 20*time.Second)
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 		defer cancel()
 		return server.Shutdown(grace)
 	})
-	return g.Wait()
 }
 
 // ready says what keeps the app from doing its work, by name; nothing means ready.
@@ -242,9 +250,6 @@ func (a *app) ready(ctx context.Context) map[string]error {
 	faults["projections"] = err
 	faults["parked"], faults["versions"] = a.notices(ctx, lags)
 	faults["credentials"] = a.unopenable
-	if a.draining.Err() != nil {
-		faults["draining"] = errors.New("the server is stopping")
-	}
 	return faults
 }
 

@@ -24,6 +24,8 @@ type config struct {
 	OwnerDatabaseURLFile string `env:"OWNER_DATABASE_URL_FILE,file"`
 	// Listen is where serve listens.
 	Listen string `env:"LISTEN" envDefault:"127.0.0.1:8080"`
+	// MetricsListen is where serve tells machines how it is doing: /metrics and the probes, without sign-in. Empty: nowhere.
+	MetricsListen string `env:"METRICS_LISTEN"`
 	// BehindTLS says that browsers reach the console over TLS: cookies are then bound to the host and never sent in the clear.
 	BehindTLS bool `env:"BEHIND_TLS"`
 	// PublicURL is where browsers reach the console, such as https://console.example: consent is answered there. Empty: wherever they say.

@@ -51,6 +51,7 @@ type session struct {
 	t      *testing.T
 	app    *app
 	base   string
+	inside string // where metrics are
 	client *http.Client
 	token  string
 	logs   *lockedBuffer
@@ -363,11 +364,15 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	inside, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 3)
 	go func() { done <- s.app.runLog(ctx) }()
 	go func() { done <- s.app.runWorker(ctx) }()
-	go func() { done <- s.app.serve(ctx, listener) }()
+	go func() { done <- s.app.serve(ctx, listener, inside) }()
 	var once sync.Once
 	stop := func() {
 		once.Do(func() {
@@ -381,7 +386,7 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 		})
 	}
 	t.Cleanup(stop)
-	s.base = "http://" + listener.Addr().String()
+	s.base, s.inside = "http://"+listener.Addr().String(), "http://"+inside.Addr().String()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -621,12 +626,17 @@ func (s *session) live(sim *graphsim.Server, tenant domain.Tenant) {
 	for _, path := range []string{
 		"/admin/operations", "/admin/audit", "/admin/attempts", "/admin/readiness", "/admin/provider-connections", connection, connection + "/edit",
 		connection + "/credential", connection + "/consent", "/admin/tenants/" + directory, "/admin/operations/" + failed, "/admin/operations/" + hostile,
-		"/admin/settings/members", "/admin/notifications", "/metrics", "/readyz?verbose", "/admin/audit/heads",
+		"/admin/settings/members", "/admin/notifications", "/admin/audit/heads",
 		"/admin/audit/replay/connection/" + strings.TrimPrefix(connection, "/admin/provider-connections/"), "/admin/audit/replay/run/" + failed,
 		"/admin/search?q=" + failed,
 	} {
 		for _, accept := range []string{"text/html", "application/json", "text/csv"} {
 			s.do("GET "+path, "GET", path, nil, "Accept", accept)
+		}
+	}
+	for path, want := range map[string]string{"/metrics": "tenantpilot_starts_total", "/readyz?verbose": `"checks"`} {
+		if status, text := s.do("GET "+path, "GET", s.inside+path, nil); status != http.StatusOK || !strings.Contains(text, want) {
+			s.t.Errorf("%s: %d %.300s", path, status, text)
 		}
 	}
 	var last, seen int64

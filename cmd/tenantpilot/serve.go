@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -13,7 +14,7 @@ import (
 )
 
 func serveCommand() *cobra.Command {
-	var dataDir, listen string
+	var dataDir, listen, metricsListen string
 	var breakGlass bool
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Serve the console and keep the read models", Args: noArgs,
@@ -24,6 +25,9 @@ that could lose acknowledged work or whose role could change history, and says w
 
 Read models whose tables hold another version than this program's are served as they are; with TENANTPILOT_OWNER_DATABASE_URL serve
 rebuilds them while it serves, else "tenantpilot rebuild" does.
+
+--metrics-listen is for Prometheus and probes: /metrics and /readyz?verbose are answered there to whoever asks, so keep the address to
+yourself. On the console's address only people of the platform, and their tokens, get them.
 
 People sign in with the identity provider that TENANTPILOT_OIDC_ISSUER and TENANTPILOT_OIDC_CLIENT_ID name, with sign-in links, and with
 --break-glass also with the passwords that "tenantpilot breakglass" sets.`,
@@ -38,9 +42,18 @@ People sign in with the identity provider that TENANTPILOT_OIDC_ISSUER and TENAN
 					return fmt.Errorf("listen: %w", err)
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "serving http://%s\n", listener.Addr())
+				var inside []net.Listener
+				if address := cmp.Or(metricsListen, cfg.MetricsListen); address != "" {
+					l, err := net.Listen("tcp", address)
+					if err != nil {
+						return fmt.Errorf("listen for metrics: %w", err)
+					}
+					fmt.Fprintf(cmd.OutOrStdout(), "metrics at http://%s/metrics\n", l.Addr())
+					inside = append(inside, l)
+				}
 				g, ctx := errgroup.WithContext(ctx)
 				g.Go(func() error { return a.runLog(ctx) })
-				g.Go(func() error { return a.serve(ctx, listener) })
+				g.Go(func() error { return a.serve(ctx, listener, inside...) })
 				g.Go(func() error { a.rebuildStale(ctx); return nil })
 				return g.Wait()
 			})
@@ -48,6 +61,7 @@ People sign in with the identity provider that TENANTPILOT_OIDC_ISSUER and TENAN
 	}
 	cmd.Flags().BoolVar(&breakGlass, "break-glass", false, "let people sign in with break-glass accounts (also TENANTPILOT_BREAK_GLASS)")
 	cmd.Flags().StringVar(&listen, "listen", "", "address to listen on (default TENANTPILOT_LISTEN, else 127.0.0.1:8080; port 0 picks one)")
+	cmd.Flags().StringVar(&metricsListen, "metrics-listen", "", "address for /metrics and probes, such as 127.0.0.1:9090 (default TENANTPILOT_METRICS_LISTEN, else none)")
 	dataDirFlag(cmd, &dataDir)
 	return cmd
 }

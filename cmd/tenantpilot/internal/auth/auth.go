@@ -66,6 +66,7 @@ type Service struct {
 	log      *slog.Logger
 	proxied  bool // a proxy that ends TLS is in front
 	sessions *scs.SessionManager
+	proven   *proven
 
 	provider   *provider // nil without one
 	breakGlass bool
@@ -74,7 +75,7 @@ type Service struct {
 
 // New makes a service on a pool of the application's role.
 func New(pool *pgxpool.Pool, cfg Config) *Service {
-	s := &Service{pool: pool, now: cfg.Now, log: cfg.Log, proxied: cfg.Secure, sessions: scs.New()}
+	s := &Service{pool: pool, now: cfg.Now, log: cfg.Log, proxied: cfg.Secure, sessions: scs.New(), proven: &proven{}}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -152,7 +152,7 @@ func (f *fixture) routes() http.Handler {
 	private.HandleFunc("GET /live/stream", f.stream)
 	private.HandleFunc("GET /live/events", f.stream)
 	mux.Handle("/", auth.RequireSignIn(private, nil))
-	return f.auth.Protect(f.auth.Authenticate(mux), nil)
+	return f.auth.Protect(f.auth.Authenticate(mux, nil), nil)
 }
 
 // stream says who is there whenever asked to leave, until they may no longer be.
@@ -631,7 +631,7 @@ func TestTenantsOfAMembership(t *testing.T) {
 		f.member(t, f.contoso, f.ada, domain.RoleOperator, c.tenants)
 		var v auth.Viewer
 		// Not over JSON, which a test could misread: through the middleware itself.
-		h := f.auth.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { v, _ = auth.ViewerFrom(r.Context()) }))
+		h := f.auth.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { v, _ = auth.ViewerFrom(r.Context()) }), nil)
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
 		h.ServeHTTP(httptest.NewRecorder(), r)
@@ -785,7 +785,7 @@ func TestScopesAndCustomRoles(t *testing.T) {
 func (f *fixture) actor(t *testing.T, token string) domain.Actor {
 	t.Helper()
 	var v auth.Viewer
-	h := f.auth.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { v, _ = auth.ViewerFrom(r.Context()) }))
+	h := f.auth.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { v, _ = auth.ViewerFrom(r.Context()) }), nil)
 	r := httptest.NewRequestWithContext(t.Context(), "GET", "/", nil)
 	r.Header.Set("Authorization", "Bearer "+token)
 	h.ServeHTTP(httptest.NewRecorder(), r)

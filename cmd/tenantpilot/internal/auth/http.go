@@ -12,17 +12,23 @@ import (
 )
 
 // Authenticate puts the Viewer into the context of every request that has one (see ViewerFrom), and loads and saves the session. A token
-// that opens nothing is answered with 401 here, whatever session came with it; to ask for a viewer is RequireSignIn's part.
+// that opens nothing is bad's to answer, whatever session came with it; nil is a 401 problem document. To ask for a viewer is RequireSignIn's part.
 //
 // Requests with a token have no session. Event streams (GET with Accept: text/event-stream, or a path that ends in /stream) get theirs
 // for reading only and w itself, not a wrapper that waits for the session; they do not prolong it.
-func (s *Service) Authenticate(next http.Handler) http.Handler {
-	identified := s.identified(next)
+func (s *Service) Authenticate(next http.Handler, bad http.HandlerFunc) http.Handler {
+	if bad == nil {
+		bad = func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			refuse(w, r, http.StatusUnauthorized, "invalid_token", "The token is wrong, has expired, or was revoked.")
+		}
+	}
+	identified := s.identified(next, bad)
 	saved := s.sessions.LoadAndSave(identified)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Add("Vary", "Authorization")
 		_, withToken := bearer(r)
-		v := &visit{readOnly: withToken || isStream(r), device: deviceOf(r.UserAgent()), address: s.addressOf(r)}
+		v := &visit{readOnly: withToken || isStream(r), device: deviceOf(r.UserAgent()), address: s.AddressOf(r)}
 		ctx := context.WithValue(r.Context(), visitKey{}, v)
 		if !v.readOnly {
 			saved.ServeHTTP(w, r.WithContext(ctx))
@@ -42,13 +48,15 @@ func (s *Service) Authenticate(next http.Handler) http.Handler {
 	})
 }
 
-func (s *Service) identified(next http.Handler) http.Handler {
+func (s *Service) identified(next http.Handler, bad http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		v, ok, err := s.identify(r)
+		if err == nil || errors.Is(err, ErrBadToken) {
+			s.proven.set(s.shown(r), ok)
+		}
 		switch {
 		case errors.Is(err, ErrBadToken):
-			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-			refuse(w, r, http.StatusUnauthorized, "invalid_token", "The token is wrong, has expired, or was revoked.")
+			bad(w, r)
 			return
 		case err != nil:
 			s.unavailable(w, r, err)

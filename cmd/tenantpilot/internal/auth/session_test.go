@@ -31,7 +31,7 @@ func TestCookieIsBoundToTheHost(t *testing.T) {
 	service := auth.New(f.pool, auth.Config{Secure: true})
 	server := httptest.NewTLSServer(service.Authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		must(t, service.SignIn(r, f.ada))
-	})))
+	}), nil))
 	t.Cleanup(server.Close)
 	res, err := server.Client().Get(server.URL)
 	must(t, err)
@@ -306,7 +306,7 @@ func TestStreamOfARevokedTokenEnds(t *testing.T) {
 	viewer := func() (v auth.Viewer) {
 		r := httptest.NewRequestWithContext(t.Context(), "GET", "/live/stream", nil)
 		r.Header.Set("Authorization", "Bearer "+token)
-		f.auth.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { v, _ = auth.ViewerFrom(r.Context()) })).
+		f.auth.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { v, _ = auth.ViewerFrom(r.Context()) }), nil).
 			ServeHTTP(httptest.NewRecorder(), r)
 		return v
 	}()

@@ -62,15 +62,23 @@ func (s *Service) EndOtherSessions(ctx context.Context, v Viewer) (int, error) {
 	return int(done.RowsAffected()), nil
 }
 
-// addressOf is where a request comes from. Behind a proxy that ends TLS it is what that proxy has added last.
-func (s *Service) addressOf(r *http.Request) string {
+// AddressOf is where a request comes from. Behind a proxy that ends TLS it is what that proxy has added last; what else a client says of itself
+// is not believed.
+func (s *Service) AddressOf(r *http.Request) string {
 	if s.proxied {
 		hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-		if a, err := netip.ParseAddr(strings.TrimSpace(hops[len(hops)-1])); err == nil {
+		last := strings.TrimSpace(hops[len(hops)-1])
+		if a, err := netip.ParseAddr(last); err == nil {
 			return a.Unmap().String()
 		}
+		if a, err := netip.ParseAddrPort(last); err == nil { // as Azure's gateways write it
+			return a.Addr().Unmap().String()
+		}
 	}
-	host, _, _ := net.SplitHostPort(r.RemoteAddr)
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil || host == "" {
+		return r.RemoteAddr
+	}
 	return host
 }
 

@@ -105,12 +105,14 @@ func TestTheAddressBehindAProxy(t *testing.T) {
 		"no proxy":         {false, []string{"198.51.100.7"}, "127.0.0.1"},
 		"a proxy":          {true, []string{"198.51.100.7"}, "198.51.100.7"},
 		"what clients say": {true, []string{"10.0.0.1, 10.0.0.2", "2001:db8::7"}, "2001:db8::7"},
+		"with a port":      {true, []string{"198.51.100.7:50123"}, "198.51.100.7"},
+		"IPv6, a port":     {true, []string{"[2001:db8::7]:50123"}, "2001:db8::7"},
 		"a silent proxy":   {true, nil, "127.0.0.1"},
 		"nonsense":         {true, []string{"<script>"}, "127.0.0.1"},
 	} {
 		f.exec(t, `delete from sessions`)
 		service := auth.New(f.pool, auth.Config{Secure: c.secure})
-		h := service.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { must(t, service.SignIn(r, f.ada)) }))
+		h := service.Authenticate(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { must(t, service.SignIn(r, f.ada)) }), nil)
 		r := httptest.NewRequestWithContext(t.Context(), "POST", "/", nil)
 		r.RemoteAddr, r.Header["X-Forwarded-For"] = "127.0.0.1:4711", c.forwarded
 		h.ServeHTTP(httptest.NewRecorder(), r)

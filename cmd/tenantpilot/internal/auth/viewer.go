@@ -112,7 +112,7 @@ func (s *Service) stillGood(ctx context.Context, c credential) (bool, error) {
 func (s *Service) identify(r *http.Request) (Viewer, bool, error) {
 	ctx := r.Context()
 	if secret, sent := bearer(r); sent {
-		v, err := s.byToken(ctx, secret, s.addressOf(r))
+		v, err := s.byToken(ctx, secret, s.AddressOf(r))
 		return v, err == nil, err
 	}
 	person, chosen, ok := s.sessionPersonAt(ctx)

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ type console struct {
 	contract *contract
 	logs     *logs
 	drain    context.CancelFunc
-	faults   map[string]error // what Ready says; set before the first request
+	faults   atomic.Pointer[map[string]error] // what Ready says
 	vault    *vault
 
 	ours, theirs     uuid.UUID
@@ -140,7 +141,12 @@ func newConsoleFor(t testing.TB, ways auth.Config, change func(*web.Config)) *co
 		Limits: web.Limits{PerSecond: -1, StrangersPerSecond: -1}, // tests are fast callers
 		Read:   projections.NewConsoleReader(c.pool), Commands: c.commands, Auth: c.auth, Log: log, Version: "test", Metrics: c.metrics,
 		Secrets: c.vault, Provider: provider, Consents: consent.New(c.pool, nil),
-		Changed: c.store.Sequenced, Draining: draining, Ready: func(context.Context) map[string]error { return c.faults },
+		Changed: c.store.Sequenced, Draining: draining, Ready: func(context.Context) map[string]error {
+			if faults := c.faults.Load(); faults != nil {
+				return *faults
+			}
+			return nil
+		},
 	}
 	change(&config)
 	c.web, err = web.New(config)

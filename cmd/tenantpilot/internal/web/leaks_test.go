@@ -153,12 +153,12 @@ func (a *caller) read(t testing.TB, path, form string) (status int, text string)
 // views are all addresses that can be read, about one's own things and about others' and with what others' things are called in the query.
 func (m *accessMatrix) views(t *testing.T, others ...planted) []string {
 	t.Helper()
-	var paths []string
+	paths := []string{"/readyz?verbose"}
 	for i, o := range others {
 		m.objects[fmt.Sprintf("planted%d", i)] = o.values
 	}
 	for _, r := range readAccessTable(t) {
-		if r.method != http.MethodGet || strings.HasPrefix(r.path, "/static/") || strings.HasPrefix(r.path, "/sign-in/") || r.path == "/metrics" {
+		if r.method != http.MethodGet || strings.HasPrefix(r.path, "/static/") || strings.HasPrefix(r.path, "/sign-in/") {
 			continue
 		}
 		paths = append(paths, m.fill(t, r))

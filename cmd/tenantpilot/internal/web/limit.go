@@ -1,14 +1,15 @@
 package web
 
 import (
+	"context"
 	"math"
-	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
 
-	"golang.org/x/time/rate"
+	"github.com/google/uuid"
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 )
@@ -20,6 +21,9 @@ type Limits struct {
 	// Strangers are addresses that nobody is signed in from: default 5 per second, 60 at once.
 	StrangersPerSecond float64
 	StrangersBurst     int
+	Streams            int // that a person keeps open at once, tokens included; default 20
+	// Patience is how long a reader may take for 64 KiB, or for less that is sent at once; default 30 s.
+	Patience time.Duration
 }
 
 func (l Limits) withDefaults() Limits {
@@ -35,33 +39,36 @@ func (l Limits) withDefaults() Limits {
 	if l.StrangersBurst == 0 {
 		l.StrangersBurst = 60
 	}
+	if l.Streams == 0 {
+		l.Streams = 20
+	}
+	if l.Patience == 0 {
+		l.Patience = 30 * time.Second
+	}
 	return l
 }
 
-// limiter keeps a token bucket per actor. One that was not used for as long as it takes to fill is forgotten: it would be full.
+// limiter keeps a bucket of requests per key, which fills at a rate. One that is full is forgotten after a while.
 type limiter struct {
-	limits  Limits
+	perSecond, burst float64
+
 	mu      sync.Mutex
 	buckets map[string]*bucket
 	swept   time.Time
 }
 
 type bucket struct {
-	*rate.Limiter
-	used time.Time
+	left float64
+	at   time.Time
 }
 
-func newLimiter(l Limits) *limiter {
-	return &limiter{limits: l.withDefaults(), buckets: map[string]*bucket{}}
+func newLimiter(perSecond float64, burst int) *limiter {
+	return &limiter{perSecond: perSecond, burst: float64(burst), buckets: map[string]*bucket{}}
 }
 
-// wait says how long the actor has to wait before asking again; 0 lets the request in.
-func (l *limiter) wait(key string, known bool, now time.Time) time.Duration {
-	perSecond, burst := l.limits.PerSecond, l.limits.Burst
-	if !known {
-		perSecond, burst = l.limits.StrangersPerSecond, l.limits.StrangersBurst
-	}
-	if perSecond < 0 {
+// wait takes a request out of a key's bucket and returns 0, or says how long there is none to take; then nothing is taken.
+func (l *limiter) wait(key string, now time.Time) time.Duration {
+	if l.perSecond < 0 {
 		return 0
 	}
 	l.mu.Lock()
@@ -69,16 +76,31 @@ func (l *limiter) wait(key string, known bool, now time.Time) time.Duration {
 	l.sweep(now)
 	b := l.buckets[key]
 	if b == nil {
-		b = &bucket{Limiter: rate.NewLimiter(rate.Limit(perSecond), burst)}
+		b = &bucket{left: l.burst, at: now}
 		l.buckets[key] = b
 	}
-	b.used = now
-	r := b.ReserveN(now, 1)
-	if delay := r.DelayFrom(now); delay > 0 {
-		r.CancelAt(now) // it is not served, so it does not count
-		return delay
+	b.left = l.filled(b, now)
+	if now.After(b.at) {
+		b.at = now
 	}
+	if b.left < 1 {
+		return time.Duration((1 - b.left) / l.perSecond * float64(time.Second))
+	}
+	b.left--
 	return 0
+}
+
+// giveBack undoes a wait that took something.
+func (l *limiter) giveBack(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if b := l.buckets[key]; b != nil {
+		b.left++
+	}
+}
+
+func (l *limiter) filled(b *bucket, now time.Time) float64 {
+	return min(l.burst, b.left+l.perSecond*max(0, now.Sub(b.at).Seconds()))
 }
 
 func (l *limiter) sweep(now time.Time) {
@@ -88,36 +110,108 @@ func (l *limiter) sweep(now time.Time) {
 	}
 	l.swept = now
 	for key, b := range l.buckets {
-		if now.Sub(b.used) > forget && b.TokensAt(now) >= float64(b.Burst()) {
+		if now.Sub(b.at) > forget && l.filled(b, now) >= l.burst {
 			delete(l.buckets, key)
 		}
 	}
 }
 
-// clientOf is the address that a request comes from: the proxy's, behind one.
-func clientOf(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil || host == "" {
-		return r.RemoteAddr
+// tally counts what each person has open, up to a number.
+type tally struct {
+	most int
+
+	mu   sync.Mutex
+	open map[uuid.UUID]int
+}
+
+// enter counts one more; false means that there are as many as there may be, and nothing is counted.
+func (t *tally) enter(person uuid.UUID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open[person] >= t.most {
+		return false
 	}
-	return host
+	t.open[person]++
+	return true
+}
+
+func (t *tally) leave(person uuid.UUID) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open[person]--; t.open[person] == 0 {
+		delete(t.open, person)
+	}
+}
+
+// networkOf is by what strangers are told apart: the address, of IPv6 the /64, all of which one of them has.
+func networkOf(address string) string {
+	a, err := netip.ParseAddr(address)
+	if err != nil {
+		return address
+	}
+	if a = a.Unmap(); a.Is4() {
+		return a.String()
+	}
+	network, _ := a.Prefix(64) // no address of IPv6 is too short for it
+	return network.String()
+}
+
+// A request comes from a stranger until it is known who asks, and finding that out costs a query. So a stranger's request is charged to its
+// network first, and given back when it is somebody's after all; who was let in a moment ago is looked up uncharged, whatever others do
+// behind the same address.
+type stranger struct {
+	network string
+	charged bool
+}
+
+type strangerKey struct{}
+
+// meet charges what may be a stranger's request, or refuses it before any credential is looked up.
+func (s *Server) meet(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		from := stranger{networkOf(s.Auth.AddressOf(r)), !s.Auth.Proven(r)}
+		if from.charged {
+			if delay := s.strangers.wait(from.network, time.Now()); delay > 0 {
+				s.tooFast(w, r, delay)
+				return
+			}
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), strangerKey{}, from)))
+	})
 }
 
 // limit refuses requests of an actor that asks too fast, before anything is read or done for it.
 func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var delay time.Duration
+		from, _ := r.Context().Value(strangerKey{}).(stranger)
 		viewer, known := auth.ViewerFrom(r.Context())
-		key := viewer.Actor.Ref.ID.String()
-		if !known {
-			key = clientOf(r)
+		switch {
+		case known:
+			if from.charged {
+				s.strangers.giveBack(from.network)
+			}
+			delay = s.people.wait(viewer.Actor.Ref.ID.String(), time.Now())
+		case !from.charged: // known until now
+			delay = s.strangers.wait(from.network, time.Now())
 		}
-		if delay := s.limiter.wait(key, known, time.Now()); delay > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(delay.Seconds()))))
-			s.fail(w, r, problem{
-				Status: http.StatusTooManyRequests, Code: "too_many_requests", Detail: "You ask faster than this console answers to one caller. Wait a moment.",
-			})
+		if delay > 0 {
+			s.tooFast(w, r, delay)
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func (s *Server) tooFast(w http.ResponseWriter, r *http.Request, delay time.Duration) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(delay.Seconds()))))
+	s.fail(w, r, problem{
+		Status: http.StatusTooManyRequests, Code: "too_many_requests", Detail: "You ask faster than this console answers to one caller. Wait a moment.",
+	})
+}
+
+// badToken answers a token that opens nothing.
+func (s *Server) badToken(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+	s.fail(w, r, problem{Status: http.StatusUnauthorized, Code: "invalid_token", Detail: "The token is wrong, has expired, or was revoked."})
 }

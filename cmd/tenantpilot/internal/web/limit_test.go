@@ -1,39 +1,92 @@
 package web
 
 import (
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
+
+	"github.com/gorilla/mux"
 )
 
-// TestAnActorThatAsksTooFastWaits: a burst is let in, then the rate; others are not touched; and what is refused does not count.
+// TestAnActorThatAsksTooFastWaits: a burst is let in, then the rate; others are not touched; what is refused does not count, and what is given
+// back can be had again.
 func TestAnActorThatAsksTooFastWaits(t *testing.T) {
 	t.Parallel()
-	l := newLimiter(Limits{PerSecond: 2, Burst: 3, StrangersPerSecond: 1, StrangersBurst: 1})
+	l := newLimiter(2, 3)
 	now := time.Date(2026, 11, 21, 9, 0, 0, 0, time.UTC)
 	for i := range 3 {
-		if d := l.wait("ada", true, now); d != 0 {
+		if d := l.wait("ada", now); d != 0 {
 			t.Errorf("request %d of the burst waits %s", i, d)
 		}
 	}
 	for range 10 {
-		if d := l.wait("ada", true, now); d != 500*time.Millisecond {
+		if d := l.wait("ada", now); d != 500*time.Millisecond {
 			t.Errorf("after the burst: wait %s, want 500ms", d)
 		}
 	}
-	if d := l.wait("bob", true, now); d != 0 {
+	if d := l.wait("bob", now); d != 0 {
 		t.Errorf("somebody else waits %s", d)
 	}
-	if d := l.wait("ada", true, now.Add(500*time.Millisecond)); d != 0 {
+	if d := l.wait("ada", now.Add(500*time.Millisecond)); d != 0 {
 		t.Errorf("after waiting: %s", d)
 	}
-	if l.wait("10.0.0.1", false, now) != 0 || l.wait("10.0.0.1", false, now) == 0 {
-		t.Error("a stranger's burst is not one")
+	l.giveBack("ada")
+	if l.wait("ada", now.Add(500*time.Millisecond)) != 0 || l.wait("ada", now.Add(500*time.Millisecond)) == 0 {
+		t.Error("what was given back cannot be had once more")
 	}
-	l.wait("new", true, now.Add(time.Hour))
+	if d := l.wait("ada", now); d == 0 || d > 500*time.Millisecond {
+		t.Errorf("by a clock that went back: %s", d)
+	}
+	for range 9 {
+		l.giveBack("bob")
+	}
+	later := now.Add(time.Hour)
+	for range 3 {
+		l.wait("bob", later)
+	}
+	if l.wait("bob", later) == 0 {
+		t.Error("a bucket holds more than the burst")
+	}
 	if len(l.buckets) != 1 {
 		t.Errorf("%d buckets are kept after an hour, want the one in use", len(l.buckets))
 	}
-	if d := newLimiter(Limits{PerSecond: -1}).wait("ada", true, now); d != 0 {
+	if d := newLimiter(-1, 0).wait("ada", now); d != 0 {
 		t.Errorf("no limit waits %s", d)
+	}
+}
+
+// TestALongAnswerIsGivenTime: an answer that takes longer than a reader may take for a part of it, and than a request to arrive, is sent to its end.
+func TestALongAnswerIsGivenTime(t *testing.T) {
+	t.Parallel()
+	s := &Server{Config: Config{Log: slog.New(slog.DiscardHandler)}, router: mux.NewRouter(), patience: 400 * time.Millisecond}
+	var err error
+	if s.metrics, err = newMetrics(nil); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewUnstartedServer(s.observe(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for range 20 {
+			if _, err := w.Write(make([]byte, 3*partSize)); err != nil || r.Context().Err() != nil {
+				t.Errorf("broken off: %v, %v", err, r.Context().Err())
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	})))
+	server.Config.ReadTimeout = 300 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	for range 2 { // on one connection
+		res, err := server.Client().Get(server.URL) //nolint:noctx // the test's own server
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, res.Body)
+		if err != nil || n != 60*partSize {
+			t.Errorf("%d bytes of %d arrived, %v", n, 60*partSize, err)
+		}
+		_ = res.Body.Close()
 	}
 }

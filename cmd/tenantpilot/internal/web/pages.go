@@ -1,15 +1,18 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/a-h/templ"
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
@@ -294,8 +297,15 @@ func (s *Server) signOut(r request) (answer, error) {
 	return answer{redirect: "/sign-in?signed-out"}, nil
 }
 
-// probes answer orchestrators: is the process there, can it work? No sign-in, no secrets.
-func (s *Server) probes(r *mux.Router) {
+// insider says whether somebody may see how the process is doing. What starts there are and how they end, and what the read models are
+// behind with, is about all workspaces: it is for people of the platform. The demo has nothing to hide.
+func (s *Server) insider(r *http.Request) bool {
+	viewer, _ := auth.ViewerFrom(r.Context())
+	return s.Demo || viewer.Actor.Platform
+}
+
+// probes answer orchestrators: is the process there, can it work? No sign-in, no secrets; how it is doing is for insiders.
+func (s *Server) probes(r *mux.Router, insider func(*http.Request) bool) {
 	live := func(w http.ResponseWriter, _ *http.Request) {
 		s.writeJSON(w, http.StatusOK, "application/json", map[string]string{"state": "ok"})
 	}
@@ -304,7 +314,7 @@ func (s *Server) probes(r *mux.Router) {
 	r.HandleFunc("/readyz", func(w http.ResponseWriter, r *http.Request) {
 		status, body := http.StatusOK, map[string]any{"state": "ready"}
 		checks := map[string]string{}
-		for name, err := range s.Ready(r.Context()) {
+		for name, err := range s.standing.of(r.Context(), s.Ready) {
 			checks[name] = "ok"
 			if err != nil {
 				checks[name] = safeText(err)
@@ -313,11 +323,53 @@ func (s *Server) probes(r *mux.Router) {
 				status, body["state"] = http.StatusServiceUnavailable, "not_ready"
 			}
 		}
-		if r.URL.Query().Has("verbose") {
+		if s.Draining.Err() != nil { // from one moment to the next
+			checks["draining"] = "the server is stopping"
+			status, body["state"] = http.StatusServiceUnavailable, "not_ready"
+		}
+		if r.URL.Query().Has("verbose") && insider(r) {
 			body["checks"] = checks
 		}
 		s.writeJSON(w, status, "application/json", body)
 	}).Methods(http.MethodGet)
+	if s.Metrics == nil {
+		return
+	}
+	metrics := promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})
+	r.HandleFunc("/metrics", func(w http.ResponseWriter, r *http.Request) {
+		if _, known := auth.ViewerFrom(r.Context()); insider(r) {
+			metrics.ServeHTTP(w, r)
+		} else if known {
+			s.fail(w, r, notFound())
+		} else {
+			s.askToSignIn(w, r)
+		}
+	}).Methods(http.MethodGet)
+}
+
+// standing is what was found out last about whether the console can work. Probes ask for it and are not limited: however many do, the database
+// is asked once a second, by one of them, while the others wait for it.
+type standing struct {
+	mu    sync.Mutex
+	at    time.Time
+	found map[string]error
+}
+
+const (
+	standsFor    = time.Second
+	standingTime = 5 * time.Second // a database that takes longer is not reachable
+)
+
+func (s *standing) of(ctx context.Context, ask func(context.Context) map[string]error) map[string]error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.at) >= standsFor {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), standingTime)
+		defer cancel()
+		s.found = ask(ctx)
+		s.at = time.Now()
+	}
+	return s.found
 }
 
 // safeText is an error's first line without what a driver may say of hosts and users.

@@ -463,7 +463,7 @@ var codes = map[string]int{
 	"not_found": 404, "forbidden": 403, "other_tenant": 403, "cross_origin": 403, "invalid_input": 400, "malformed_body": 400, "malformed_key": 400,
 	"unknown_parameter": 400, "idempotency_key_reused": 422, "too_large": 413, "unsupported_media_type": 415, "not_acceptable": 406,
 	"method_not_allowed": 405, "invalid_token": 401, "not_signed_in": 401, "sign_in_unavailable": 503, "run_ended": 409, "not_signed": 409, "period_too_long": 400, "unavailable": 503,
-	"internal_error": 500, "no_keyset": 409, "changed_meanwhile": 412, "precondition_required": 428, "session_required": 409, "too_many_requests": 429, "consent_link_impossible": 409,
+	"internal_error": 500, "no_keyset": 409, "changed_meanwhile": 412, "precondition_required": 428, "session_required": 409, "too_many_requests": 429, "too_many_streams": 429, "consent_link_impossible": 409,
 	"preview":         403,
 	"preview_expired": 409, "preview_changed": 409,
 	"onboarding_ended": 409, "onboarding_owned_by_other": 409, "onboarding_connection_missing": 409, "onboarding_step_open": 409, "onboarding_operations_wait": 409,

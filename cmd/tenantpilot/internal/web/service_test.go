@@ -9,6 +9,8 @@ import (
 	"net/http/httptest"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,30 +62,85 @@ type aside struct{ error }
 
 func (aside) StillReady() bool { return true }
 
+// standsFor changes what Ready says, and waits until that is asked again.
+func (c *console) standsFor(t *testing.T, faults map[string]error) {
+	t.Helper()
+	c.faults.Store(&faults)
+	time.Sleep(1100 * time.Millisecond)
+}
+
+// TestProbesAskTheDatabaseOnce: however many ask whether the console can work, and whether or not they wait for the answer, it is found out once
+// a second; that it stops is said at once.
+func TestProbesAskTheDatabaseOnce(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int32
+	c := newConsoleWith(t, func(cfg *web.Config) {
+		cfg.Ready = func(ctx context.Context) map[string]error {
+			asked.Add(1)
+			time.Sleep(100 * time.Millisecond)
+			return map[string]error{"database": ctx.Err()}
+		}
+	})
+	hasty, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+	defer cancel()
+	nobody := &caller{c: c, client: plainClient(nil)}
+	began := time.Now()
+	var all sync.WaitGroup
+	for i := range 60 {
+		all.Go(func() {
+			ctx := t.Context()
+			if i < 10 {
+				ctx = hasty
+			}
+			req, _, err := nobody.request(ctx, "GET", "/readyz")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if res, err := nobody.client.Do(req); err == nil {
+				_ = res.Body.Close()
+				if res.StatusCode != http.StatusOK {
+					t.Errorf("a probe is %d", res.StatusCode)
+				}
+			} else if i >= 10 {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if n, most := int(asked.Load()), 1+int(time.Since(began)/time.Second); n < 1 || n > most {
+		t.Errorf("60 probes within %s asked %d times", time.Since(began), n)
+	}
+	c.drain()
+	if res := nobody.send(t, "GET", "/readyz?verbose"); res.status != http.StatusServiceUnavailable {
+		t.Errorf("readyz of a server that stops: %d %s", res.status, res.body)
+	}
+}
+
 func TestProbesMetricsAndTheDocument(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
-	nobody := &caller{c: c, client: plainClient(nil)}
+	nobody, platform := &caller{c: c, client: plainClient(nil)}, c.program(t, "platform")
 	for path, want := range map[string]string{"/livez": `"ok"`, "/readyz": `"ready"`, "/healthz": `"ok"`} {
 		if res := nobody.send(t, "GET", path, message{}.with("Accept", "")); res.status != http.StatusOK || !strings.Contains(res.text(), want) {
 			t.Errorf("%s: %d %s", path, res.status, res.body)
 		}
 	}
-	c.faults = map[string]error{"parked": aside{errors.New("runs has 3 parked events")}}
-	if res := nobody.send(t, "GET", "/readyz?verbose"); res.status != http.StatusOK || !strings.Contains(res.text(), "runs has 3 parked events") {
+	c.standsFor(t, map[string]error{"parked": aside{errors.New("runs has 3 parked events")}})
+	if res := platform.send(t, "GET", "/readyz?verbose"); res.status != http.StatusOK || !strings.Contains(res.text(), "runs has 3 parked events") {
 		t.Errorf("readyz with something to look at: %d %s", res.status, res.body)
 	}
-	c.faults = map[string]error{
+	c.standsFor(t, map[string]error{
 		"database": errors.New("failed to connect to `host=db.internal user=secret`: connection refused"), "migrations": nil,
 		"projections": errors.New("runs is 20000 events behind"),
-	}
+	})
 	if res := nobody.send(t, "GET", "/livez"); res.status != http.StatusOK {
 		t.Errorf("livez while not ready: %d", res.status)
 	}
 	if res := nobody.send(t, "GET", "/readyz"); res.status != http.StatusServiceUnavailable || strings.Contains(res.text(), "behind") {
 		t.Errorf("readyz: %d %s", res.status, res.body)
 	}
-	res := nobody.send(t, "GET", "/readyz?verbose")
+	res := platform.send(t, "GET", "/readyz?verbose")
 	if res.status != http.StatusServiceUnavailable || !strings.Contains(res.text(), "runs is 20000 events behind") || !strings.Contains(res.text(), `"migrations":"ok"`) {
 		t.Errorf("readyz, verbose: %d %s", res.status, res.body)
 	}
@@ -105,7 +162,7 @@ func TestProbesMetricsAndTheDocument(t *testing.T) {
 	p.send(t, "GET", runPath(1_000_000))
 	l := p.listen(t, "/admin/operations/stream")
 	l.until("counters")
-	text := nobody.send(t, "GET", "/metrics").text()
+	text := platform.send(t, "GET", "/metrics").text()
 	for _, want := range []string{
 		`tenantpilot_starts_total{operation="directory_groups.sync",outcome="accepted",reason=""} 1`,
 		`tenantpilot_starts_total{operation="directory_groups.sync",outcome="deduped",reason=""} 1`,
@@ -123,6 +180,47 @@ func TestProbesMetricsAndTheDocument(t *testing.T) {
 		if strings.Contains(text, id) {
 			t.Error("the metrics name a tenant or a workspace")
 		}
+	}
+}
+
+// TestHowTheProcessIsDoing is for people of the platform, for machines at an address of their own, and in the demo for all: it is about all
+// workspaces, so no member is told, not even an owner.
+func TestHowTheProcessIsDoing(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	c.standsFor(t, map[string]error{"parked": aside{errors.New("runs has 3 parked events")}})
+	told := func(res response) bool {
+		return strings.Contains(res.text(), "parked events") || strings.Contains(res.text(), "tenantpilot_")
+	}
+	for name, want := range map[string]bool{"": false, "owner": false, "readonly": false, "nobody": false, "platform": true} {
+		callers := []*caller{c.browser(t, name), {c: c, client: plainClient(nil)}}
+		if name != "" {
+			callers[1] = c.program(t, name)
+		}
+		for _, from := range callers {
+			if res := from.send(t, "GET", "/readyz?verbose"); res.status != http.StatusOK || told(res) != want {
+				t.Errorf("readyz?verbose as %q: %d %s", name, res.status, res.body)
+			}
+			res := from.send(t, "GET", "/metrics", accept("*/*"))
+			if told(res) != want || want != (res.status == http.StatusOK) {
+				t.Errorf("metrics as %q: %d %s", name, res.status, clip(res.body))
+			}
+		}
+	}
+	demo := newConsoleWith(t, func(cfg *web.Config) { cfg.Demo = true })
+	for name, h := range map[string]http.Handler{"inside": c.web.Inside(), "demo": demo.web.Handler()} {
+		for path, want := range map[string]string{"/metrics": "tenantpilot_", "/readyz?verbose": `"checks":`, "/livez": `"ok"`, "/healthz": `"ok"`} {
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("GET", path, nil))
+			if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), want) {
+				t.Errorf("%s: %s is %d %s", name, path, w.Code, clip(w.Body.Bytes()))
+			}
+		}
+	}
+	w := httptest.NewRecorder()
+	c.web.Inside().ServeHTTP(w, httptest.NewRequest("GET", "/admin/operations", nil))
+	if w.Code != http.StatusNotFound {
+		t.Errorf("the console is inside, too: %d", w.Code)
 	}
 }
 

@@ -23,13 +23,6 @@ const (
 	keptFormHref   = "/kept-form"
 )
 
-// How often a break-glass password may be tried, and a form be left behind. Each process counts for itself.
-var (
-	perAddress = Limits{StrangersPerSecond: 1.0 / 60, StrangersBurst: 5}
-	perClient  = Limits{StrangersPerSecond: 1.0 / 20, StrangersBurst: 10}
-	perKeeper  = Limits{StrangersPerSecond: 1.0 / 10, StrangersBurst: 20}
-)
-
 // signInRoutes come before those of links, whose addresses are of the same form.
 func (s *Server) signInRoutes(r *mux.Router) {
 	s.open(r, http.MethodGet, beginOIDCHref, s.beginOIDC)
@@ -135,13 +128,13 @@ func (s *Server) breakGlass(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	client, email, next := clientOf(r.Request), form.Get("email"), auth.LocalPath(form.Get("next"))
+	client, email, next := s.Auth.AddressOf(r.Request), form.Get("email"), auth.LocalPath(form.Get("next"))
 	shown := s.waysIn(r, next)
 	shown.BreakGlass.Open = true
 	now := time.Now()
-	delay := s.clients.wait(client, false, now)
+	delay := s.clients.wait(networkOf(client), now)
 	if delay == 0 { // else one client could keep an address closed
-		delay = s.addresses.wait(auth.AddressKey(email), false, now)
+		delay = s.addresses.wait(auth.AddressKey(email), now)
 	}
 	if delay > 0 {
 		s.Log.Warn("break-glass sign-in was tried too often", "client", client, "request_id", requestIDOf(r.Context()))
@@ -170,7 +163,7 @@ func (s *Server) breakGlass(r request) (answer, error) {
 
 // keepForm keeps what a browser was about to send when its session had ended, and says which page to go to after sign-in.
 func (s *Server) keepForm(r *http.Request) string {
-	if s.keepers.wait(clientOf(r), false, time.Now()) == 0 && s.Auth.KeepForm(r) {
+	if s.keepers.wait(networkOf(s.Auth.AddressOf(r)), time.Now()) == 0 && s.Auth.KeepForm(r) {
 		return keptFormHref
 	}
 	from, err := url.Parse(r.Referer())

@@ -22,7 +22,6 @@ const (
 	streamPace  = 500 * time.Millisecond
 	streamLook  = 5 * time.Second
 	streamAlive = 15 * time.Second
-	streamWrite = 10 * time.Second // a reader that takes longer for one update is gone
 )
 
 // stream keeps a page current: first it sends everything, since the page is as old as it took to connect, then the parts that changed, and ends when there is nothing more to say, the viewer may no longer see the
@@ -34,6 +33,14 @@ func (s *Server) stream(read parts) http.HandlerFunc {
 			s.fail(w, httpRequest, problem{Status: http.StatusUnauthorized, Code: "not_signed_in", Detail: "Sign in first."})
 			return
 		}
+		if !s.streams.enter(viewer.Person) {
+			w.Header().Set("Retry-After", "5") // the page asks again, and is as it was meanwhile
+			s.fail(w, httpRequest, problem{
+				Status: http.StatusTooManyRequests, Code: "too_many_streams", Detail: "You have too many event streams open. Close some.",
+			})
+			return
+		}
+		defer s.streams.leave(viewer.Person)
 		r := request{httpRequest, viewer}
 		if _, _, _, err := read(r); err != nil {
 			s.fail(w, httpRequest, err)
@@ -46,7 +53,6 @@ func (s *Server) stream(read parts) http.HandlerFunc {
 		h.Set("X-Accel-Buffering", "no")
 		w.WriteHeader(http.StatusOK)
 		f := &feed{server: s, w: w, control: http.NewResponseController(w), sent: map[string]uint64{}, seed: maphash.MakeSeed()}
-		defer func() { _ = f.control.SetWriteDeadline(time.Time{}) }() // the connection may be used again
 		f.run(r, read)
 	}
 }
@@ -61,7 +67,6 @@ type feed struct {
 }
 
 func (f *feed) run(r request, read parts) {
-	_ = f.control.SetReadDeadline(time.Time{})
 	if f.comment("connected") != nil {
 		return
 	}
@@ -174,7 +179,6 @@ func (f *feed) end() error {
 func (f *feed) comment(text string) error { return f.write([]byte(": " + text + "\n\n")) }
 
 func (f *feed) write(b []byte) error {
-	_ = f.control.SetWriteDeadline(time.Now().Add(streamWrite))
 	if _, err := f.w.Write(b); err != nil {
 		return fmt.Errorf("write event: %w", err)
 	}

@@ -11,6 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
+	"tenantpilot/cmd/tenantpilot/internal/browsertest"
+	"tenantpilot/cmd/tenantpilot/internal/web"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
@@ -226,6 +230,68 @@ func TestStreamsEndWithTheRightsAndWithTheServer(t *testing.T) {
 	if res := b.send(t, "GET", path, accept("text/event-stream")); res.status != http.StatusUnauthorized {
 		t.Errorf("a stream for nobody: %d", res.status)
 	}
+}
+
+// TestStreamsAreCounted: a person keeps so many streams open and no more, by whatever they are let in; others are not touched, and a stream that
+// ends makes room.
+func TestStreamsAreCounted(t *testing.T) {
+	t.Parallel()
+	c := newConsoleWith(t, func(cfg *web.Config) { cfg.Limits.Streams = 3 })
+	const path = "/admin/operations/stream"
+	b, p := c.browser(t, "operator"), c.program(t, "operator")
+	first := b.listen(t, path)
+	b.listen(t, path)
+	p.listen(t, path)
+	refused := func() response {
+		t.Helper()
+		return b.send(t, "GET", path, accept("text/event-stream"))
+	}
+	if res := refused(); res.status != http.StatusTooManyRequests || res.header.Get("Retry-After") == "" || res.problem(t).Code != "too_many_streams" {
+		t.Errorf("the fourth stream is %d: %s", res.status, res.body)
+	}
+	if res := b.send(t, "GET", "/admin/operations/999999/stream", accept("text/event-stream")); res.status != http.StatusTooManyRequests {
+		t.Errorf("the fourth stream, of something that is not there, is %d", res.status)
+	}
+	c.browser(t, "manager").listen(t, path)
+	first.close()
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		req, _, err := b.request(t.Context(), "GET", path, accept("text/event-stream"))
+		must(t, err)
+		res, err := b.client.Do(req)
+		must(t, err)
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("after one has ended: %d", res.StatusCode)
+		}
+	}
+	for range 5 { // what is refused takes no room either
+		if res := p.send(t, "GET", "/admin/operations/999999/stream", accept("text/event-stream")); res.status == http.StatusTooManyRequests {
+			time.Sleep(50 * time.Millisecond) // the one that was closed is on its way out
+		} else if res.status != http.StatusNotFound {
+			t.Errorf("a stream of what is not there is %d", res.status)
+		}
+	}
+}
+
+// TestAStreamThatWasRefusedIsAskedForAgainInTheBrowser: a page whose stream is one too many shows what it has, says so, and follows as soon as there
+// is room.
+func TestAStreamThatWasRefusedIsAskedForAgainInTheBrowser(t *testing.T) {
+	t.Parallel()
+	c := newConsoleWith(t, func(cfg *web.Config) { cfg.Limits.Streams = 1 })
+	other := c.program(t, "operator").listen(t, "/admin/operations/stream")
+	tab := browsertest.Start(t).Page(t)
+	tab.Allow("429") // the refusal is what is looked for
+	link, err := c.auth.IssueSignInLink(t.Context(), c.people["operator"], time.Hour)
+	must(t, err)
+	tab.Open(c.server.URL + link + "?next=/admin/operations")
+	tab.Run(chromedp.Click(`form button`))
+	state := func(s string) string { return `document.querySelector("#live")?.dataset.state === "` + s + `"` }
+	tab.Until(state("reconnecting"))
+	other.close()
+	tab.Until(state("live"))
 }
 
 func TestALostLeaseIsSaid(t *testing.T) {

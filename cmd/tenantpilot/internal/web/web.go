@@ -19,7 +19,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/consent"
@@ -60,7 +59,7 @@ type Config struct {
 	PublicURL string
 	BehindTLS bool
 	// Ready says, by name, what is wrong; a nil error is a check that passed, and one that
-	// says StillReady is only shown. Without it the console is always ready.
+	// says StillReady is only shown. It is asked at most once a second. Without it the console is ready until it is draining.
 	Ready func(context.Context) map[string]error
 }
 
@@ -82,9 +81,13 @@ type Server struct {
 	Config
 	router  *mux.Router
 	metrics metrics
-	limiter *limiter
+	// Requests, of people and of networks that nobody is known from.
+	people, strangers *limiter
+	streams           *tally
+	patience          time.Duration
 	// Tries of break-glass passwords by address and by client, and forms that were left behind.
 	addresses, clients, keepers *limiter
+	standing                    standing
 	packing                     chan struct{} // holds one for each evidence pack that is being made
 }
 
@@ -105,9 +108,12 @@ func New(c Config) (*Server, error) {
 	if c.Ready == nil {
 		c.Ready = func(context.Context) map[string]error { return nil }
 	}
+	limits := c.Limits.withDefaults()
 	s := &Server{
-		Config: c, limiter: newLimiter(c.Limits), packing: make(chan struct{}, packsAtOnce),
-		addresses: newLimiter(perAddress), clients: newLimiter(perClient), keepers: newLimiter(perKeeper),
+		Config: c, packing: make(chan struct{}, packsAtOnce),
+		people: newLimiter(limits.PerSecond, limits.Burst), strangers: newLimiter(limits.StrangersPerSecond, limits.StrangersBurst),
+		streams: &tally{most: limits.Streams, open: map[uuid.UUID]int{}}, patience: limits.Patience,
+		addresses: newLimiter(1.0/60, 5), clients: newLimiter(1.0/20, 10), keepers: newLimiter(1.0/10, 20),
 	}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
@@ -213,10 +219,7 @@ func (s *Server) routes() {
 		_, _ = w.Write(openapi)
 	}).Methods(http.MethodGet)
 	r.PathPrefix(static.Prefix).Handler(static.Handler()).Methods(http.MethodGet).Name("static")
-	s.probes(r)
-	if s.Metrics != nil {
-		r.Handle("/metrics", promhttp.HandlerFor(s.Metrics, promhttp.HandlerOpts{})).Methods(http.MethodGet)
-	}
+	s.probes(r, s.insider)
 }
 
 // methods are those that a request's address answers to.
@@ -231,6 +234,13 @@ func (s *Server) methods(r *http.Request) []string {
 		}
 	}
 	return allowed
+}
+
+// Inside is what machines ask: metrics and probes in full, without sign-in. It belongs on an address that only they reach.
+func (s *Server) Inside() http.Handler {
+	r := mux.NewRouter()
+	s.probes(r, func(*http.Request) bool { return true })
+	return requestID(s.recover(r))
 }
 
 // Handler is the console with everything around it, outermost first.
@@ -249,17 +259,22 @@ func (s *Server) Handler() http.Handler {
 // authenticate finds out who asks for everything but files and probes, which are the same for everybody and must not cost a query.
 func (s *Server) authenticate(next http.Handler) http.Handler {
 	limited := s.limit(s.lookOnly(next))
-	known := s.Auth.Authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	known := s.meet(s.Auth.Authenticate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if viewer, ok := auth.ViewerFrom(r.Context()); ok {
 			r = r.WithContext(projections.WithSight(r.Context(), viewer.Actor))
 		}
 		limited.ServeHTTP(w, r)
-	}))
+	}), s.limit(http.HandlerFunc(s.badToken)).ServeHTTP))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case "/livez", "/readyz", "/healthz", "/metrics", "/openapi.yaml":
+		case "/livez", "/healthz", "/openapi.yaml":
 			next.ServeHTTP(w, r)
 			return
+		case "/readyz":
+			if !r.URL.Query().Has("verbose") {
+				next.ServeHTTP(w, r)
+				return
+			}
 		}
 		if strings.HasPrefix(r.URL.Path, static.Prefix) {
 			next.ServeHTTP(w, r)
@@ -335,25 +350,41 @@ func (s *Server) recover(next http.Handler) http.Handler {
 	})
 }
 
-// recorder remembers the status of an answer and lets streams flush.
+// recorder remembers the status of an answer, lets streams flush, and gives the reader so long for each part of it: whoever reads nothing
+// does not keep a connection.
 type recorder struct {
 	http.ResponseWriter
-	status int
+	control  *http.ResponseController
+	patience time.Duration
+	status   int
 }
+
+// partSize is what the reader gets its time for: about 2 KB a second with the default.
+const partSize = 64 << 10
 
 func (w *recorder) WriteHeader(status int) {
 	if w.status == 0 {
 		w.status = status
 	}
+	w.wait()
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *recorder) Write(b []byte) (int, error) {
+func (w *recorder) Write(b []byte) (n int, err error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
-	return w.ResponseWriter.Write(b)
+	for {
+		w.wait()
+		k, err := w.ResponseWriter.Write(b[n:min(n+partSize, len(b))])
+		if n += k; err != nil || n == len(b) {
+			return n, err
+		}
+	}
 }
+
+// wait gives the reader time from now on.
+func (w *recorder) wait() { _ = w.control.SetWriteDeadline(time.Now().Add(w.patience)) }
 
 // Unwrap lets http.ResponseController reach the connection.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
@@ -362,7 +393,8 @@ func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (s *Server) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		began := time.Now()
-		rec := &recorder{ResponseWriter: w}
+		rec := &recorder{ResponseWriter: w, control: http.NewResponseController(w), patience: s.patience}
+		rec.wait()
 		next.ServeHTTP(rec, r)
 		route := "other"
 		var match mux.RouteMatch

@@ -152,6 +152,15 @@
   document.addEventListener('htmx:sse:before:connection', (e) => { if (e.detail.connection.attempt > 0) connected('reconnecting'); });
   document.addEventListener('htmx:sse:error', () => connected('reconnecting'));
   document.addEventListener('htmx:sse:close', (e) => { if (e.detail.reason !== 'removed') connected('ended'); });
+  // A stream that was refused from the start (too many are open, say) is asked for again; the page is as it was meanwhile.
+  document.addEventListener('htmx:response:error', (e) => {
+    const { sourceElement: stream, response } = e.detail.ctx;
+    if (stream?.id !== 'stream') return;
+    if (![429, 503].includes(response.status)) return connected('ended');
+    connected('reconnecting');
+    const again = () => stream.isConnected && window.htmx.ajax('GET', stream.getAttribute('hx-sse:connect'), { source: stream });
+    setTimeout(again, 1000 * (Number(response.headers.get('Retry-After')) || 5));
+  });
   document.addEventListener('htmx:sse:before:message', (e) => e.detail.waitUntil(resumed));
   document.addEventListener('toast', (e) => note(e.detail.data));
   window.addEventListener('online', show);

@@ -27,6 +27,10 @@ type fixture struct {
 	operator  domain.Actor
 	tenant    domain.Tenant
 	conn      domain.ProviderConnection
+	// What twoWorkspaces adds.
+	invited uuid.UUID
+	token   uuid.UUID
+	checked int64 // the run of a check that has found something
 }
 
 func newFixture(t testing.TB, extra ...projections.Projection) *fixture {

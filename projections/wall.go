@@ -1,6 +1,7 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/google/uuid"
@@ -26,14 +27,15 @@ func WithSight(ctx context.Context, actor domain.Actor) context.Context {
 	return context.WithValue(ctx, sightKey{}, actor)
 }
 
-// NewConsoleReader makes a reader behind the second wall: each query runs as tenantpilot_console, whose row security shows the workspace of
-// WithSight only. Without WithSight it finds nothing.
+// NewConsoleReader makes a reader behind the second wall: each statement runs as tenantpilot_console, whose row security shows the workspace of
+// WithSight only, and lets its person change what is their own. Without WithSight it finds nothing.
 func NewConsoleReader(pool *pgxpool.Pool) Reader { return Reader{walled{pool}} }
 
-// walled runs each query in a transaction of its own, together with the statement that says what may be seen: one round trip.
+// walled runs each statement in a transaction of its own, together with the one that says what may be seen: one round trip.
 type walled struct{ *pgxpool.Pool }
 
-func (w walled) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+// send sends a statement; what it answers is the next result.
+func (w walled) send(ctx context.Context, sql string, args ...any) (pgx.BatchResults, error) {
 	workspace, person, plane := "", "", ""
 	if actor, ok := ctx.Value(sightKey{}).(domain.Actor); ok {
 		if sees := sight(actor); sees != uuid.Nil {
@@ -55,12 +57,30 @@ func (w walled) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, e
 		_ = results.Close()
 		return nil, err
 	}
+	return results, nil
+}
+
+func (w walled) Query(ctx context.Context, sql string, args ...any) (pgx.Rows, error) {
+	results, err := w.send(ctx, sql, args...)
+	if err != nil {
+		return nil, err
+	}
 	rows, err := results.Query()
 	if err != nil {
 		_ = results.Close()
 		return nil, err
 	}
 	return walledRows{rows, results}, nil
+}
+
+// Exec has written when it returns no error, and nothing otherwise, unless the connection was lost meanwhile.
+func (w walled) Exec(ctx context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	results, err := w.send(ctx, sql, args...)
+	if err != nil {
+		return pgconn.CommandTag{}, err
+	}
+	tag, err := results.Exec()
+	return tag, cmp.Or(err, results.Close()) // closing commits
 }
 
 func (w walled) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {

@@ -1,6 +1,7 @@
 package projections_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"reflect"
@@ -37,10 +38,15 @@ func twoWorkspacesAt(t testing.TB, db *pgtest.DB) (ours, theirs *fixture) {
 		must(t, err)
 		must(t, f.commands.DescribePerson(ctx, commands.DescribePerson{Actor: owner, Person: f.person, Identity: commands.Identity{Name: "Kim"}}))
 		must(t, f.commands.DefineRole(ctx, commands.DefineRole{Actor: owner, Role: "night"}))
-		must(t, f.commands.InviteMember(ctx, commands.InviteMember{Actor: owner, Person: uuid.New(), Role: "night", Until: time.Now().Add(time.Hour)}))
-		_, err = f.pool.Exec(ctx, `insert into api_tokens (id, person, workspace, name, prefix, hash, created_at) values ($1, $2, $3, 'x', 'tp', $4, now())`,
-			uuid.New(), f.person, f.workspace, []byte(f.person.String()))
+		f.invited, f.token = uuid.New(), uuid.New()
+		must(t, f.commands.InviteMember(ctx, commands.InviteMember{Actor: owner, Person: f.invited, Role: "night", Until: time.Now().Add(time.Hour)}))
+		_, err = f.pool.Exec(ctx, `insert into api_tokens (id, token, person, workspace, name, prefix, hash, created_at) values ($1, $1, $2, $3, 'x', 'tp', $4, now())`,
+			f.token, f.person, f.workspace, []byte(f.person.String()))
 		must(t, err)
+		f.checked = f.finish(t, domain.OpConnectionCheck, &domain.Finding{State: domain.VerificationHealthy, Granted: []string{
+			"GroupMember.Read.All", "RoleManagement.Read.Directory",
+		}})
+		f.finish(t, domain.OpGroupsSync, nil)
 		run := f.start(t, domain.OpGroupsSync)
 		f.settleAll(t)
 		_, err = projections.Claim(ctx, f.pool, "w", time.Minute)
@@ -78,6 +84,23 @@ func twoWorkspacesAt(t testing.TB, db *pgtest.DB) (ours, theirs *fixture) {
 			t.Fatal("no notification within 15 s")
 		}
 	}
+}
+
+// finish runs an operation to its good end, with what a check has found.
+func (f *fixture) finish(t testing.TB, op domain.OperationType, finding *domain.Finding) int64 {
+	t.Helper()
+	r := f.start(t, op)
+	f.settleAll(t)
+	item, err := projections.Claim(t.Context(), f.pool, "w", time.Minute)
+	must(t, err)
+	if item == nil || item.Run != r.Run {
+		t.Fatalf("%s is %s, claimed %+v", op, r.Outcome, item)
+	}
+	claim := commands.Claim{Workspace: f.workspace, Run: r.Run, Token: item.Token, Worker: "w"}
+	_, err = f.commands.BeginRun(t.Context(), claim)
+	must(t, err)
+	must(t, f.commands.EndRun(t.Context(), claim, domain.Ending{Outcome: domain.Succeeded}, finding))
+	return r.RunNumber
 }
 
 // withoutOwner are the tables that the console reads whole: none has a word about anybody.
@@ -172,9 +195,10 @@ func TestEveryQueryStopsAtTheWall(t *testing.T) {
 	must(t, err)
 	var preview uuid.UUID
 	must(t, ours.pool.QueryRow(t.Context(), `select id from replay_previews where workspace = $1`, theirs.workspace).Scan(&preview))
-	// What this fixture has none of, or what is for platform people alone.
+	check, err := plain.RunByNumber(t.Context(), theirs.operator, theirs.checked)
+	must(t, err)
+	// What is for platform people alone.
 	nothing := map[string]bool{
-		"Unread": true, "Usually": true, "InvitationsOf": true, "HoursSince": true, "Exercises": true, "FindingOf": true,
 		"PlatformConnections": true, "PlatformTenants": true, "PlatformStanding": true, "SetAside": true,
 	}
 	session, err := plain.OnboardingOf(t.Context(), theirs.operator, theirs.tenant.ExternalID)
@@ -191,16 +215,16 @@ func TestEveryQueryStopsAtTheWall(t *testing.T) {
 		reflect.TypeFor[[]int64]():                   {[]int64{moment.Position}},
 		reflect.TypeFor[[]string]():                  {[]string{line.Identity}},
 		reflect.TypeFor[domain.Actor]():              {theirs.operator},
-		reflect.TypeFor[uuid.UUID]():                 {theirs.tenant.ID, theirs.tenant.ExternalID, line.ID, theirs.person, line.Attempt, event, view, preview, uuid.Nil},
+		reflect.TypeFor[uuid.UUID]():                 {theirs.tenant.ID, theirs.tenant.ExternalID, line.ID, theirs.person, line.Attempt, event, view, preview, theirs.invited, theirs.token, uuid.Nil},
 		reflect.TypeFor[int64]():                     {line.Number, theirs.conn.Number, session.Number, int64(0)},
 		reflect.TypeFor[domain.OperationType]():      {domain.OpGroupsSync},
 		reflect.TypeFor[time.Time]():                 {time.Now().Add(-time.Hour), time.Now().Add(time.Hour)},
 		reflect.TypeFor[int]():                       {20},
 		reflect.TypeFor[time.Duration]():             {time.Millisecond},
-		reflect.TypeFor[projections.Run]():           {line.Run},
+		reflect.TypeFor[projections.Run]():           {line.Run, check.Run},
 		reflect.TypeFor[projections.RunFilter]():     {projections.RunFilter{Limit: 20}},
 	}
-	// What is no row of anybody: how far the log is; and what writes.
+	// What is no row of anybody: how far the log is; and what writes (TestEveryChangeStopsAtTheWall).
 	exempt := map[string]bool{
 		"Lag": true, "AwaitRuns": true, "AwaitNow": true, "Behind": true, "CreateView": true, "ChangeView": true, "DeleteView": true,
 		"ChooseDefaultView": true, "AwaitConnections": true, "MarkRead": true, "KeepReplayPreview": true, "ConfirmReplayPreview": true,
@@ -240,6 +264,71 @@ func TestEveryQueryStopsAtTheWall(t *testing.T) {
 				t.Error("no call finds anything from their side: the arguments are not what this query needs")
 			}
 		})
+	}
+}
+
+// TestEveryChangeStopsAtTheWall calls what the reader changes on behalf of somebody of theirs while the wall is ours, and then while the wall is
+// theirs but somebody else's: what would be changed had the statement forgotten its filter. Nothing may be, and each changes something once
+// the wall is that person's own.
+func TestEveryChangeStopsAtTheWall(t *testing.T) {
+	t.Parallel()
+	ours, theirs := twoWorkspaces(t)
+	read, ctx := projections.NewConsoleReader(ours.pool), t.Context()
+	written := func() (all string) {
+		t.Helper()
+		must(t, ours.pool.QueryRow(ctx, `select concat((select json_agg(v order by id) from saved_views v), (select json_agg(d order by view, person) from saved_view_defaults d),
+			(select json_agg(p order by id) from replay_previews p), (select json_agg(id order by id) from notifications where read_at is not null))`).Scan(&all))
+		return all
+	}
+	var view, preview uuid.UUID
+	must(t, ours.pool.QueryRow(ctx, `select id from saved_views where workspace = $1`, theirs.workspace).Scan(&view))
+	must(t, ours.pool.QueryRow(ctx, `select id from replay_previews where workspace = $1`, theirs.workspace).Scan(&preview))
+	colleague := theirs.operator
+	colleague.Ref.ID = uuid.New()
+	for _, change := range []struct {
+		name string
+		do   func(ctx context.Context) error
+	}{
+		{"CreateView", func(ctx context.Context) error {
+			return read.CreateView(ctx, theirs.operator, "operations", projections.SavedView{ID: uuid.New(), Name: "Another"})
+		}},
+		{"ChangeView", func(ctx context.Context) error {
+			return read.ChangeView(ctx, theirs.operator, projections.SavedView{ID: view, Query: "status=queued", Shared: true})
+		}},
+		{"ChooseDefaultView, off", func(ctx context.Context) error { return read.ChooseDefaultView(ctx, theirs.operator, view, false) }},
+		{"ChooseDefaultView", func(ctx context.Context) error { return read.ChooseDefaultView(ctx, theirs.operator, view, true) }},
+		{"DeleteView", func(ctx context.Context) error { return read.DeleteView(ctx, theirs.operator, view) }},
+		{"MarkRead", func(ctx context.Context) error { return read.MarkRead(ctx, theirs.operator) }},
+		{"ConfirmReplayPreview", func(ctx context.Context) error {
+			_, err := read.ConfirmReplayPreview(ctx, theirs.operator, preview)
+			return err
+		}},
+		{"KeepReplayPreview", func(ctx context.Context) error {
+			_, err := read.KeepReplayPreview(ctx, theirs.operator, projections.ReplayPreview{ID: uuid.New()})
+			return err
+		}},
+	} {
+		before := written()
+		for who, actor := range map[string]domain.Actor{"another workspace": ours.operator, "a colleague": colleague, "nobody": {}} {
+			err := change.do(projections.WithSight(ctx, actor)) // an error is as good as no row
+			if written() != before {
+				t.Errorf("%s changes something from the side of %s (%v)", change.name, who, err)
+				before = written()
+			}
+		}
+		must(t, change.do(projections.WithSight(ctx, theirs.operator)))
+		if written() == before {
+			t.Errorf("%s changes nothing from their side: it shows nothing", change.name)
+		}
+	}
+	// And the database lets the console write nothing else.
+	rows, err := ours.pool.Query(ctx, `select c.relname || ' ' || p from pg_class c, unnest(array['insert', 'update', 'delete', 'truncate']) p
+		where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm') and (has_table_privilege('tenantpilot_console', c.oid, p)
+			or p in ('insert', 'update') and has_any_column_privilege('tenantpilot_console', c.oid, p))
+			and c.relname not in ('saved_views', 'saved_view_defaults', 'replay_previews') order by 1`)
+	must(t, err)
+	if may, err := pgx.CollectRows(rows, pgx.RowTo[string]); err != nil || !slices.Equal(may, []string{"notifications update"}) {
+		t.Errorf("the console may also %v, %v", may, err)
 	}
 }
 

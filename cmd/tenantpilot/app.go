@@ -185,9 +185,8 @@ func (a *app) evidence() evidenceSource {
 	return s
 }
 
-// serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish. On the others it tells
-// whoever asks how the process is doing.
-func (a *app) serve(ctx context.Context, listener net.Listener, inside ...net.Listener) error {
+// console says what the console is made of. It reads behind the second wall.
+func (a *app) console() web.Config {
 	config := web.Config{
 		Limits: a.options.limits,
 		Read:   projections.NewConsoleReader(a.pool), Commands: a.commands, Auth: a.auth, Log: a.log, Demo: a.options.demo, Version: version(),
@@ -201,7 +200,13 @@ func (a *app) serve(ctx context.Context, listener net.Listener, inside ...net.Li
 	if a.options.logKey != nil {
 		config.LogVerifier = a.options.logKey.Verifier()
 	}
-	console, err := web.New(config)
+	return config
+}
+
+// serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish. On the others it tells
+// whoever asks how the process is doing.
+func (a *app) serve(ctx context.Context, listener net.Listener, inside ...net.Listener) error {
+	console, err := web.New(a.console())
 	if err != nil {
 		return fmt.Errorf("make console: %w", err)
 	}

@@ -28,6 +28,8 @@ import (
 	"github.com/google/uuid"
 
 	"tenantpilot/cmd/internal/evidence"
+	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/auth/idptest"
 	"tenantpilot/cmd/tenantpilot/internal/graph/graphsim"
 	"tenantpilot/cmd/tenantpilot/internal/secrets"
 	"tenantpilot/commands"
@@ -44,6 +46,8 @@ var redactionAllowed = []struct{ secret, place, why string }{
 	{"sign-in link", "sign-in to the end", "the second link's own page, as above"},
 	{"consent state", "POST consent/request", "the page that shows the consent link, once"},
 	{"invitation link", "POST members/invite", "the page that shows the invitation's link, once"},
+	{"console token", "POST settings/tokens", "the page that shows the new token, once"},
+	{"rotated token", "POST settings/tokens/{token}/rotate", "the page that shows the new secret, once"},
 }
 
 // session is a whole life with the product, by one owner in a browser and one program, with every secret that has a part in it.
@@ -55,6 +59,7 @@ type session struct {
 	client *http.Client
 	token  string
 	logs   *lockedBuffer
+	idp    *idptest.Issuer
 
 	mu      sync.Mutex
 	secrets map[string][]string // by name
@@ -353,14 +358,19 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	if password, ok := address.User.Password(); ok {
 		s.plant("database password", password)
 	}
-	s.app, err = newApp(t.Context(), options{
-		databaseURL: db.AppURL, loginURL: graphURL, graphURL: graphURL, platformSecret: platform, platformApp: uuid.NewString(), tokenFile: filepath.Join(t.TempDir(), "token"), keyset: secrets.Fixed(keyset), logKey: key,
-		lazyDisk: true, log: slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	s.base = "http://" + listener.Addr().String()
+	s.idp = idptest.New(t)
+	s.idp.Email, s.idp.Redirect = "ada@redaction.example", s.base+"/sign-in/oidc/callback"
+	s.app, err = newApp(t.Context(), options{
+		oidc:       &auth.OIDC{Issuer: s.idp.URL, ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret, Name: "Contoso ID", Redirect: s.idp.Redirect},
+		breakGlass: true, databaseURL: db.AppURL, loginURL: graphURL, graphURL: graphURL, keyset: secrets.Fixed(keyset), logKey: key,
+		platformSecret: platform, platformApp: uuid.NewString(), tokenFile: filepath.Join(t.TempDir(), "token"),
+		lazyDisk: true, log: slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -386,7 +396,7 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 		})
 	}
 	t.Cleanup(stop)
-	s.base, s.inside = "http://"+listener.Addr().String(), "http://"+inside.Addr().String()
+	s.inside = "http://" + inside.Addr().String()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
@@ -412,6 +422,8 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	for _, name := range []string{
 		"sign-in link", "session cookie", "API token", "client secret", "refused client secret", "access token", "consent state", "invitation link",
 		"keyset", "log key", "platform secret", "private key", "federated token", "somebody's password", "wrong token", "wrong cookie", "wrong link",
+		"identity provider's client secret", "identity provider's code", "identity provider's token", "break-glass password", "wrong break-glass password",
+		"console token", "rotated token",
 	} {
 		if len(s.secrets[name]) == 0 {
 			t.Errorf("the session had no %s", name)
@@ -507,8 +519,119 @@ func (s *session) people() domain.Tenant {
 	s.do("sign-in to the end", "GET", second, nil)
 	s.do("sign-in to the end", "POST", second, url.Values{})
 	s.do("sign-out", "POST", "/sign-out", url.Values{})
+	s.otherWays(owner)
 	s.client = browser
 	return tenant
+}
+
+// otherWays signs the owner in with the identity provider and with a break-glass account, and fails to in the ways in which there is something to
+// tell: a code that was used or is none, an ID token for somebody else, a password that is wrong.
+func (s *session) otherWays(owner uuid.UUID) {
+	t := s.t
+	callback := func() string {
+		t.Helper()
+		_, text := s.do("GET /sign-in/oidc", "GET", "/sign-in/oidc?next=/", nil)
+		m := regexp.MustCompile(`Location:\[(\S+)\]`).FindStringSubmatch(text)
+		if m == nil {
+			t.Fatalf("the identity provider is not asked: %s", text)
+		}
+		res, err := s.client.Get(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		back, err := res.Location()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.plant("identity provider's code", back.Query().Get("code"))
+		return back.String()
+	}
+	good := callback()
+	if status, text := s.do("GET /sign-in/oidc/callback", "GET", good, nil); status != http.StatusSeeOther {
+		t.Fatalf("sign-in with the identity provider: %s", text)
+	}
+	s.do("GET /sign-in/oidc/callback, refused", "GET", good, nil)
+	s.do("sign-out", "POST", "/sign-out", url.Values{})
+	made := drawn("code")
+	s.plant("identity provider's code", made)
+	forged, err := url.Parse(callback())
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := forged.Query()
+	asked.Set("code", made)
+	forged.RawQuery = asked.Encode()
+	s.do("GET /sign-in/oidc/callback, refused", "GET", forged.String(), nil)
+	s.idp.Claims = func(claims map[string]any) { claims["aud"] = "somebody else" }
+	if status, text := s.do("GET /sign-in/oidc/callback, refused", "GET", callback(), nil); status == http.StatusSeeOther {
+		t.Errorf("a token for somebody else: %s", text)
+	}
+	s.plant("identity provider's client secret", idptest.ClientSecret)
+	tokens := 0
+	for _, secret := range s.idp.Secrets() {
+		s.plant("identity provider's token", secret)
+		if parts := strings.Split(secret, "."); len(parts) == 3 {
+			s.plant("identity provider's token", parts[1], parts[2])
+			tokens++
+		}
+	}
+	if tokens != 2 {
+		t.Errorf("the identity provider gave %d ID tokens, want one good and one refused", tokens)
+	}
+
+	password, wrong := drawn("glass"), drawn("wrong")
+	s.plant("break-glass password", password)
+	s.plant("wrong break-glass password", wrong)
+	if err := s.app.auth.SetBreakGlass(t.Context(), owner, password); err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range []struct {
+		place, password string
+		status          int
+	}{
+		{"POST /sign-in/break-glass, refused", wrong, http.StatusForbidden},
+		{"POST /sign-in/break-glass", password, http.StatusSeeOther},
+	} {
+		sent := url.Values{"email": {"ada@redaction.example"}, "password": {one.password}, "next": {"/"}}
+		if status, text := s.do(one.place, "POST", "/sign-in/break-glass", sent); status != one.status {
+			t.Errorf("%s: %s", one.place, text)
+		}
+	}
+	s.do("sign-out", "POST", "/sign-out", url.Values{})
+}
+
+// tokens makes a token in the console, uses it, rotates it there, and revokes it.
+func (s *session) tokens() {
+	t := s.t
+	shown := regexp.MustCompile(`tp_[A-Za-z0-9_-]{43}`)
+	use := func(secret string, want int) {
+		t.Helper()
+		if status, text := s.do("a console token", "GET", "/admin/operations", nil, "Authorization", "Bearer "+secret, "Accept", "*/*"); status != want {
+			t.Errorf("a token of the console: %s", text)
+		}
+	}
+	end := time.Now().AddDate(0, 1, 0).Format(time.DateOnly)
+	_, page := s.do("POST settings/tokens", "POST", "/admin/settings/tokens", url.Values{"name": {"CI"}, "expires": {end}, "may": {"all"}, "sees": {"all"}})
+	first := shown.FindString(page)
+	if first == "" {
+		t.Fatalf("no token: %s", page)
+	}
+	s.plant("console token", first, strings.TrimPrefix(first, "tp_"))
+	use(first, http.StatusOK)
+	path := regexp.MustCompile(`/admin/settings/tokens/[0-9a-f-]{36}`).FindString(page)
+	_, page = s.do("POST settings/tokens/{token}/rotate", "POST", path+"/rotate", url.Values{"overlap": {"24"}})
+	next := shown.FindString(page)
+	if next == "" {
+		t.Fatalf("no other secret: %s", page)
+	}
+	s.plant("rotated token", next, strings.TrimPrefix(next, "tp_"))
+	use(next, http.StatusOK)
+	if status, text := s.do("POST settings/tokens/{token}/revoke", "POST", path+"/revoke", url.Values{}); status != http.StatusSeeOther {
+		t.Errorf("revoke: %s", text)
+	}
+	use(first, http.StatusUnauthorized)
+	use(next, http.StatusUnauthorized)
 }
 
 // live is the session.
@@ -612,6 +735,8 @@ func (s *session) live(sim *graphsim.Server, tenant domain.Tenant) {
 	}
 	s.plant("invitation link", invitation[1])
 
+	s.tokens()
+
 	// Everything that can be read and taken away.
 	if err := s.app.keeper.Sign(t.Context()); err != nil {
 		t.Fatal(err)
@@ -626,7 +751,7 @@ func (s *session) live(sim *graphsim.Server, tenant domain.Tenant) {
 	for _, path := range []string{
 		"/admin/operations", "/admin/audit", "/admin/attempts", "/admin/readiness", "/admin/provider-connections", connection, connection + "/edit",
 		connection + "/credential", connection + "/consent", "/admin/tenants/" + directory, "/admin/operations/" + failed, "/admin/operations/" + hostile,
-		"/admin/settings/members", "/admin/notifications", "/admin/audit/heads",
+		"/admin/settings/members", "/admin/settings/tokens", "/admin/settings/profile", "/admin/notifications", "/admin/audit/heads",
 		"/admin/audit/replay/connection/" + strings.TrimPrefix(connection, "/admin/provider-connections/"), "/admin/audit/replay/run/" + failed,
 		"/admin/search?q=" + failed,
 	} {

@@ -16,6 +16,7 @@ import (
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/eventstore"
+	"tenantpilot/projections"
 )
 
 func tokenCommand() *cobra.Command {
@@ -34,13 +35,14 @@ revoking are events of the workspace. The database is TENANTPILOT_DATABASE_URL (
 type tokenDesk struct {
 	auth *auth.Service
 	log  *commands.Handler
+	read projections.Reader
 }
 
 func withTokens(ctx context.Context, dataDir string, do func(tokenDesk) error) error {
 	return withPool(ctx, dataDir, func(pool *pgxpool.Pool) error {
 		store := eventstore.Open(pool, eventstore.Config{})
 		defer store.Close()
-		err := do(tokenDesk{auth.New(pool, auth.Config{}), commands.New(store, nil)})
+		err := do(tokenDesk{auth.New(pool, auth.Config{}), commands.New(store, nil), projections.NewReader(pool)})
 		if refusal, ok := domain.AsRefusal(err); ok {
 			if len(refusal.Fields) > 0 {
 				return usage(errors.New(refusal.Fields[0].Message))
@@ -145,13 +147,13 @@ func tokenListCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				tokens, err := d.auth.Tokens(cmd.Context(), space, person)
+				tokens, err := d.read.Tokens(cmd.Context(), domain.SystemActor(space), person)
 				if err != nil {
 					return err
 				}
 				if asJSON {
 					if tokens == nil {
-						tokens = []auth.Token{}
+						tokens = []projections.Token{}
 					}
 					return json.NewEncoder(cmd.OutOrStdout()).Encode(tokens)
 				}
@@ -248,7 +250,11 @@ func (d tokenDesk) token(ctx context.Context, id string) (domain.Token, error) {
 	if err != nil {
 		return domain.Token{}, usage(fmt.Errorf("%s is no token's id; `tenantpilot token list` shows them", id))
 	}
-	return d.auth.TokenOf(ctx, uuid.Nil, token)
+	workspace, err := d.auth.WorkspaceOf(ctx, token)
+	if err != nil {
+		return domain.Token{}, err
+	}
+	return d.read.TokenOf(ctx, domain.SystemActor(workspace), token)
 }
 
 func oneToken(cmd *cobra.Command, args []string) error {

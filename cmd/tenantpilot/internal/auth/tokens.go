@@ -4,35 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"tenantpilot/domain"
 )
-
-// Token is an API token as it is kept.
-type Token struct {
-	domain.Token
-	OwnerName string
-	Secrets   []Secret // the newest first
-}
-
-// Secret is one secret of a token; of the secret itself nothing is kept but its first letters.
-type Secret struct {
-	Prefix   string
-	Created  time.Time
-	Expires  time.Time // zero: never
-	LastUsed time.Time // zero: never; a minute late at most
-	From     string    // where it was last used from
-	Revoked  time.Time
-}
-
-// Opens says whether the secret opens anything at a time.
-func (s Secret) Opens(now time.Time) bool {
-	return s.Revoked.IsZero() && (s.Expires.IsZero() || now.Before(s.Expires))
-}
 
 // DrawToken draws a secret and says by which first letters it is told apart.
 func DrawToken() (secret, prefix string) {
@@ -95,52 +72,15 @@ func (s *Service) onToken(ctx context.Context, token uuid.UUID, do func(pgx.Tx) 
 	})
 }
 
-// Tokens lists the tokens of a workspace, of one owner or (uuid.Nil) of all, those first that were issued last. Of those that open nothing any
-// more only the ones of the last 30 days.
-func (s *Service) Tokens(ctx context.Context, workspace, owner uuid.UUID) ([]Token, error) {
-	rows, err := s.pool.Query(ctx, `
-		select a.token, a.person, p.display_name, a.name, a.scopes, a.tenants, a.prefix, a.created_at, coalesce(a.expires_at, '0001-01-01 00:00:00+00'),
-			coalesce(a.last_used_at, '0001-01-01 00:00:00+00'), coalesce(a.last_used_from, ''), coalesce(a.revoked_at, '0001-01-01 00:00:00+00')
-		from api_tokens a join people p on p.id = a.person
-		where a.workspace = $1 and ($2::uuid = '00000000-0000-0000-0000-000000000000' or a.person = $2)
-			and coalesce(least(a.expires_at, a.revoked_at), 'infinity') > $3
-		order by max(a.created_at) over (partition by a.token) desc, a.token, a.created_at desc limit 2000`,
-		workspace, owner, s.now().Add(-30*24*time.Hour))
-	if err != nil {
-		return nil, fmt.Errorf("list tokens: %w", err)
-	}
-	var tokens []Token
-	var t Token
-	var secret Secret
-	_, err = pgx.ForEachRow(rows, []any{
-		&t.ID, &t.Owner, &t.OwnerName, &t.Name, &t.Scopes, &t.Tenants, &secret.Prefix, &secret.Created, &secret.Expires, &secret.LastUsed,
-		&secret.From, &secret.Revoked,
-	}, func() error {
-		if n := len(tokens); n == 0 || tokens[n-1].ID != t.ID {
-			t.Workspace, t.Expires, t.Revoked, t.Secrets = workspace, secret.Expires, !secret.Revoked.IsZero(), nil
-			tokens = append(tokens, t)
-		}
-		last := &tokens[len(tokens)-1]
-		last.Secrets = append(last.Secrets, secret)
-		return nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("list tokens: %w", err)
-	}
-	return tokens, nil
-}
-
-// TokenOf finds a token of a workspace (uuid.Nil: of any), also one that opens nothing any more.
-func (s *Service) TokenOf(ctx context.Context, workspace, token uuid.UUID) (domain.Token, error) {
-	t := domain.Token{ID: token, Workspace: workspace}
-	err := s.pool.QueryRow(ctx, `select person, workspace, name, scopes, tenants, bool_and(revoked_at is not null) over () from api_tokens
-		where token = $1 and workspace = coalesce($2, workspace) order by created_at desc limit 1`, token, nullable(workspace)).
-		Scan(&t.Owner, &t.Workspace, &t.Name, &t.Scopes, &t.Tenants, &t.Revoked)
+// WorkspaceOf finds the workspace that a token is for, for tools at the server: people are shown those of their own (projections.Reader).
+func (s *Service) WorkspaceOf(ctx context.Context, token uuid.UUID) (uuid.UUID, error) {
+	var workspace uuid.UUID
+	err := s.pool.QueryRow(ctx, `select workspace from api_tokens where token = $1 and workspace is not null limit 1`, token).Scan(&workspace)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return t, domain.ErrNotFound()
+		return workspace, domain.ErrNotFound()
 	}
 	if err != nil {
-		return t, fmt.Errorf("read token: %w", err)
+		return workspace, fmt.Errorf("read token: %w", err)
 	}
-	return t, nil
+	return workspace, nil
 }

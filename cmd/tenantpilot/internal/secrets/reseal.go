@@ -85,6 +85,8 @@ type stored struct {
 	Ciphertext        []byte
 }
 
+func (c stored) bound() binding { return binding{c.Workspace, c.Tenant, c.Connection, c.Fingerprint} }
+
 func (k *keys) reseal(ctx context.Context, tx pgx.Tx, after *resealed, stuck *ErrUnopenable) (done int, more bool, err error) {
 	rows, err := tx.Query(ctx, `select connection, fingerprint, workspace, tenant, ciphertext from provider_credentials
 		where substring(ciphertext from 1 for $1) <> $2 and (connection, fingerprint) > ($3, $4)
@@ -99,13 +101,12 @@ func (k *keys) reseal(ctx context.Context, tx pgx.Tx, after *resealed, stuck *Er
 	batch := &pgx.Batch{}
 	for _, c := range list {
 		*after = resealed{c.Connection, c.Fingerprint}
-		bound := bound(c.Workspace, c.Tenant, c.Connection)
-		secret, err := k.aead.Decrypt(c.Ciphertext, bound)
+		secret, err := k.open(c.Ciphertext, c.bound())
 		if err != nil {
 			stuck.add(c.Connection)
 			continue
 		}
-		sealed, err := k.aead.Encrypt(secret, bound)
+		sealed, err := k.seal(secret, c.bound())
 		if err != nil {
 			return 0, false, err
 		}
@@ -147,7 +148,7 @@ func Check(ctx context.Context, pool *pgxpool.Pool, s *Store) error {
 	_, err = pgx.ForEachRow(rows, []any{&c.Connection, &c.Fingerprint, &c.Workspace, &c.Tenant, &c.Ciphertext}, func() error {
 		if s == nil {
 			lost.add(c.Connection)
-		} else if _, err := s.open(c.Ciphertext, bound(c.Workspace, c.Tenant, c.Connection)); err != nil {
+		} else if _, err := s.open(c.Ciphertext, c.bound()); err != nil {
 			lost.add(c.Connection)
 		}
 		return nil

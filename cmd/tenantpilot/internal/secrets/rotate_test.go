@@ -1,6 +1,7 @@
 package secrets_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/tink-crypto/tink-go/v2/aead"
+	"github.com/tink-crypto/tink-go/v2/insecurecleartextkeyset"
+	"github.com/tink-crypto/tink-go/v2/keyset"
 
 	"tenantpilot/cmd/tenantpilot/internal/secrets"
 	"tenantpilot/domain"
@@ -148,6 +152,68 @@ func TestAKeysetIsRotatedWhileItIsUsed(t *testing.T) {
 	s.opens(t, running)
 	if got, keys := running.InUse(); got != primary || keys != 1 {
 		t.Errorf("in use: %d of %d keys", got, keys)
+	}
+}
+
+// sealedBefore is a secret of a connection as it was sealed before the fingerprint was bound.
+func (s *safe) sealedBefore(t *testing.T, c domain.ProviderConnection, secret string) []byte {
+	t.Helper()
+	text, err := os.ReadFile(s.path)
+	must(t, err)
+	handle, err := insecurecleartextkeyset.Read(keyset.NewJSONReader(bytes.NewReader(text)))
+	must(t, err)
+	box, err := aead.New(handle)
+	must(t, err)
+	sealed, err := box.Encrypt([]byte(secret), fmt.Appendf(nil, "%s|%s|%d", c.Workspace, c.Tenant, c.Number))
+	must(t, err)
+	return sealed
+}
+
+// TestAnOldCredentialDoesNotComeBack puts what was sealed for a connection under its next fingerprint. What was sealed before fingerprints were
+// bound opens, wherever it lies, until it is sealed anew.
+func TestAnOldCredentialDoesNotComeBack(t *testing.T) {
+	t.Parallel()
+	s := newSafe(t, 1)
+	ctx, old := t.Context(), s.kept[0]
+	next := old
+	var err error
+	next.Credential, err = s.store.Put(ctx, old, "secret", "the next", time.Time{})
+	must(t, err)
+	replace := func(c domain.ProviderConnection, by string, args ...any) {
+		t.Helper()
+		tag, err := s.pool.Exec(ctx, `update provider_credentials set ciphertext = (`+by+`) where connection = $1 and fingerprint = $2`,
+			append([]any{c.Number, c.Credential.Fingerprint}, args...)...)
+		if err != nil || tag.RowsAffected() != 1 {
+			t.Fatalf("%v, %v", tag, err)
+		}
+	}
+	is := func(what string, c domain.ProviderConnection, want string) {
+		t.Helper()
+		if got, err := s.store.Get(ctx, c); got != want || (err == nil) != (want != "") {
+			t.Errorf("%s: %q, %v", what, got, err)
+		}
+	}
+	const other = `select ciphertext from provider_credentials where connection = $1 and fingerprint = $3`
+	is("before", next, "the next")
+	replace(next, other, old.Credential.Fingerprint)
+	is("the old one in the place of the next", next, "")
+	is("the old one in its own", old, "secret-1")
+
+	replace(old, `$3`, s.sealedBefore(t, old, "secret-1"))
+	replace(next, `$3`, s.sealedBefore(t, next, "the next"))
+	is("sealed before", old, "secret-1")
+	is("sealed before", next, "the next")
+	s.rotate(t)
+	if n, err := s.store.Reseal(ctx, nil); n != 2 || err != nil {
+		t.Fatalf("sealed anew: %d, %v", n, err)
+	}
+	is("sealed anew", next, "the next")
+	replace(next, other, old.Credential.Fingerprint)
+	is("the old one, sealed anew, in the place of the next", next, "")
+	_, err = s.pool.Exec(ctx, `update provider_connections set credential_fingerprint = $1 where number = $2`, next.Credential.Fingerprint, next.Number)
+	must(t, err)
+	if err := secrets.Check(ctx, s.pool, s.store); !lost(err, 1) {
+		t.Errorf("the check at the start: %v", err)
 	}
 }
 

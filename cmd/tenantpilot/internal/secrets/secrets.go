@@ -1,7 +1,8 @@
 // Package secrets keeps the credentials of provider connections sealed in the database.
 //
-// A credential is sealed with AES-256-GCM under a keyset that is not in the database (tink), bound to workspace, tenant and connection: a row
-// that is copied to another connection does not open. It is stored under a fingerprint, which events and read models name; what is stored
+// A credential is sealed with AES-256-GCM under a keyset that is not in the database (tink), bound to workspace, tenant, connection and
+// fingerprint: what is copied to another connection does not open, nor does a connection's old credential in the place of its new one. It is
+// stored under a fingerprint, which events and read models name; what is stored
 // under one is always the same secret, sealed with this key or a newer one. The fingerprint of a secret is drawn, not derived, so that it says
 // nothing about the secret.
 //
@@ -112,9 +113,9 @@ func (s *Store) InUse() (primary uint32, opening int) {
 }
 
 // open opens what was sealed; what the keys at hand do not open may have been sealed with one that was drawn meanwhile.
-func (s *Store) open(sealed, bound []byte) ([]byte, error) {
+func (s *Store) open(sealed []byte, b binding) ([]byte, error) {
 	k := s.current()
-	secret, err := k.aead.Decrypt(sealed, bound)
+	secret, err := k.open(sealed, b)
 	if err == nil {
 		return secret, nil
 	}
@@ -122,12 +123,35 @@ func (s *Store) open(sealed, bound []byte) ([]byte, error) {
 	if failed != nil || newer == k {
 		return nil, err
 	}
-	return newer.aead.Decrypt(sealed, bound)
+	return newer.open(sealed, b)
 }
 
-// bound is what a sealed credential is tied to.
-func bound(workspace, tenant uuid.UUID, connection int64) []byte {
-	return []byte(workspace.String() + "|" + tenant.String() + "|" + strconv.FormatInt(connection, 10))
+// binding is what a sealed credential is tied to.
+type binding struct {
+	workspace, tenant uuid.UUID
+	connection        int64
+	fingerprint       string
+}
+
+func bound(c domain.ProviderConnection, fingerprint string) binding {
+	return binding{c.Workspace, c.Tenant, c.Number, fingerprint}
+}
+
+// v1 is what credentials were sealed with before there were versions: it does not know of the fingerprint. They open; sealing anew (after a
+// rotation) ties them like the others.
+func (b binding) v1() []byte {
+	return []byte(b.workspace.String() + "|" + b.tenant.String() + "|" + strconv.FormatInt(b.connection, 10))
+}
+
+func (b binding) v2() []byte { return []byte("v2|" + string(b.v1()) + "|" + b.fingerprint) }
+
+func (k *keys) seal(secret []byte, b binding) ([]byte, error) { return k.aead.Encrypt(secret, b.v2()) }
+
+func (k *keys) open(sealed []byte, b binding) ([]byte, error) {
+	if secret, err := k.aead.Decrypt(sealed, b.v2()); err == nil {
+		return secret, nil
+	}
+	return k.aead.Decrypt(sealed, b.v1())
 }
 
 // Put seals a credential of a connection and returns what may be known about it: kind, fingerprint, and when it expires: what
@@ -147,7 +171,7 @@ func (s *Store) Put(ctx context.Context, c domain.ProviderConnection, kind, secr
 	if err != nil {
 		return domain.Credential{}, err
 	}
-	sealed, err := k.aead.Encrypt([]byte(secret), bound(c.Workspace, c.Tenant, c.Number))
+	sealed, err := k.seal([]byte(secret), bound(c, known.Fingerprint))
 	if err != nil {
 		return domain.Credential{}, fmt.Errorf("seal credential: %w", err)
 	}
@@ -175,9 +199,9 @@ func (s *Store) Get(ctx context.Context, c domain.ProviderConnection) (string, e
 	case err != nil:
 		return "", fmt.Errorf("read credential: %w", err)
 	}
-	secret, err := s.open(sealed, bound(c.Workspace, c.Tenant, c.Number))
+	secret, err := s.open(sealed, bound(c, c.Credential.Fingerprint))
 	if err != nil {
-		return "", fmt.Errorf("open credential of connection %d: the keyset has no key for it, or it is another connection's", c.Number)
+		return "", fmt.Errorf("open credential of connection %d: the keyset has no key for it, or it is another connection's or an older one", c.Number)
 	}
 	return string(secret), nil
 }

@@ -21,8 +21,11 @@ import (
 	"github.com/google/uuid"
 	"github.com/gorilla/mux"
 
+	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
+	"tenantpilot/projections"
 )
 
 // accessTable declares who gets which status at which address; its head says how to read it. With -access-table the test also writes what it
@@ -31,9 +34,10 @@ const accessTable = "testdata/access.txt"
 
 var observedTable = flag.String("access-table", "", "write the observed access table to this file")
 
-// accessColumns are the people of the table, in its order. Each is asked as a program (with a token) and as a browser (with a session).
+// accessColumns are the people of the table, in its order. Each is asked as a program (with a token) and as a browser (with a session), but for
+// narrow, which is a token, and preview, which is a session.
 var accessColumns = []string{
-	"none", "readonly", "operator", "manager", "owner", "custom", "scoped", "both", "foreign", "platform", "removed",
+	"none", "readonly", "auditor", "operator", "manager", "owner", "custom", "scoped", "narrow", "preview", "both", "foreign", "platform", "removed",
 }
 
 // accessPeople are the people's names in the fixture where the table calls them something else.
@@ -88,7 +92,7 @@ func newAccessMatrix(t *testing.T) *accessMatrix {
 	t.Helper()
 	m := &accessMatrix{console: newConsole(t), objects: map[string]map[string]string{}, actors: map[string]domain.Actor{}}
 	ctx, us := t.Context(), domain.SystemActor(m.ours)
-	for _, name := range []string{"custom", "scoped", "removed"} {
+	for _, name := range []string{"custom", "scoped", "removed", "auditor", "narrow", "preview", "lapsed", "disabled"} {
 		id, err := m.auth.CreatePerson(ctx, name+"@example.test", strings.ToUpper(name[:1])+name[1:], false)
 		must(t, err)
 		m.people[name] = id
@@ -101,7 +105,13 @@ func newAccessMatrix(t *testing.T) *accessMatrix {
 	must(t, m.commands.AddMember(ctx, commands.AddMember{
 		Actor: us, Person: m.people["scoped"], Role: domain.RoleManager, Tenants: []uuid.UUID{m.tailspn.ID},
 	}))
+	must(t, m.commands.AddMember(ctx, commands.AddMember{Actor: us, Person: m.people["auditor"], Role: domain.RoleAuditor}))
 	must(t, m.commands.AddMember(ctx, commands.AddMember{Actor: us, Person: m.people["removed"], Role: domain.RoleOwner}))
+	// These may do what an owner may, and are none: the workspace has one owner, who therefore cannot be removed.
+	must(t, m.commands.DefineRole(ctx, commands.DefineRole{Actor: us, Role: "deputy", Capabilities: domain.Capabilities(domain.RoleOwner)}))
+	for _, name := range []string{"narrow", "preview", "lapsed", "disabled"} {
+		must(t, m.commands.AddMember(ctx, commands.AddMember{Actor: us, Person: m.people[name], Role: "deputy"}))
+	}
 	owner := func(workspace uuid.UUID, name string) domain.Actor {
 		return domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: m.people[name]}, Workspace: workspace, Role: domain.RoleOwner}
 	}
@@ -118,10 +128,10 @@ func newAccessMatrix(t *testing.T) *accessMatrix {
 		"code": "no_such_code", "file": "no/such.js",
 	}
 	page := (&caller{c: m.console, client: plainClient(nil)}).send(t, "GET", "/sign-in", accept("text/html")).text()
-	m.objects["-"] = map[string]string{
+	m.objects["-"] = map[string]string{}
+	m.objects["public"] = map[string]string{
 		"code": "not_found", "file": strings.TrimPrefix(regexp.MustCompile(`/static/[^"]+\.js`).FindString(page), "/static/"),
 	}
-	m.objects["link"] = map[string]string{}
 	return m
 }
 
@@ -141,11 +151,15 @@ func (m *accessMatrix) object(t *testing.T, name string, workspace uuid.UUID, te
 	view, _ := browser.saveView(t, "Shared by "+name, "outcome=failed", true)
 	connection := strconv.FormatInt(ended.Connection.Number, 10)
 	number := strconv.FormatInt(ended.RunNumber, 10)
+	preview, err := projections.NewReader(m.pool).KeepReplayPreview(ctx, actor, projections.ReplayPreview{
+		ID: uuid.New(), Items: []projections.ReplayItem{{Attempt: ended.Attempt, Identity: ended.Identity, At: time.Now()}},
+	})
+	must(t, err)
 	m.objects[name] = map[string]string{
 		"tenant": tenant.ExternalID.String(), "tenantExternalId": tenant.ExternalID.String(), "connection": connection, "record": connection,
 		"run": number, "operationRunId": number, "attempt": ended.Attempt.String(), "view": view, "workspace": workspace.String(),
 		"position": strings.TrimPrefix(m.eventOf(t, ended.Connection.ID), "/admin/audit/"), "person": person.String(), "role": role,
-		"token": m.token(t, workspace, person), "onboarding": m.onboarding(t, actor, tenant), "preview": uuid.NewString(), "session": uuid.NewString(), // a person's own, which nobody has here
+		"token": m.token(t, workspace, person), "onboarding": m.onboarding(t, actor, tenant), "preview": preview.ID.String(),
 		"system": strconv.FormatInt(tenant.Number, 10), "operation": string(domain.OpGroupsSync), "tenantNumber": strconv.FormatInt(tenant.Number, 10),
 	}
 }
@@ -185,6 +199,8 @@ func (m *accessMatrix) fill(t *testing.T, r accessRow) string {
 			name = "system"
 		case name == "session" && strings.HasPrefix(r.path, "/admin/onboarding/"):
 			name = "onboarding"
+		case name == "session":
+			return m.session(t, r.object)
 		case name == "reservation":
 			return m.reservation(t, r.object)
 		case name == "person" && strings.HasSuffix(r.path, "/withdraw"):
@@ -214,6 +230,15 @@ func (m *accessMatrix) fill(t *testing.T, r accessRow) string {
 		}
 		return value
 	})
+}
+
+// session signs an object's owner in at one more place, and names it.
+func (m *accessMatrix) session(t *testing.T, object string) (id string) {
+	t.Helper()
+	name := map[bool]string{true: "stranger", false: "owner"}[object == "theirs"]
+	m.browser(t, name)
+	must(t, m.pool.QueryRow(t.Context(), `select id from sessions where person = $1 order by since desc limit 1`, m.people[name]).Scan(&id))
+	return id
 }
 
 func (m *accessMatrix) reservation(t *testing.T, object string) string {
@@ -268,6 +293,49 @@ func endsSession(r accessRow) bool {
 	return strings.HasPrefix(r.path, "/sign-") || strings.HasPrefix(r.path, "/workspaces/")
 }
 
+// personOf is who a column's person is in the fixture; empty is nobody.
+func personOf(column string) string {
+	if name, renamed := accessPeople[column]; renamed {
+		return name
+	}
+	return column
+}
+
+// programOf is a column's program; nil where it has none.
+func (m *accessMatrix) programOf(t *testing.T, column string) *caller {
+	t.Helper()
+	switch column {
+	case "none":
+		return &caller{c: m.console, client: plainClient(nil)}
+	case "preview":
+		return nil
+	case "narrow":
+		secret, prefix := auth.DrawToken()
+		must(t, m.auth.KeepToken(t.Context(), domain.TokenIssued{
+			Token: uuid.New(), Workspace: m.ours, Owner: m.people["narrow"], Name: "narrow", Prefix: prefix,
+			Scopes: []domain.Capability{domain.CapDirectorySync}, Tenants: []uuid.UUID{m.tailspn.ID}, Expires: time.Now().Add(time.Hour),
+		}, secret))
+		return m.with(secret)
+	}
+	return m.program(t, personOf(column))
+}
+
+// browserOf is a column's browser, signed in anew; nil where it has none.
+func (m *accessMatrix) browserOf(t *testing.T, column string) *caller {
+	t.Helper()
+	if column == "narrow" {
+		return nil
+	}
+	b := m.browser(t, personOf(column))
+	if column == "preview" {
+		as := url.Values{"role": {string(domain.RoleOperator)}, "tenant": {m.tailspn.ID.String()}}
+		if res := b.send(t, "POST", view.PreviewHref, form(as)); res.status != http.StatusSeeOther {
+			t.Fatalf("preview: %d %s", res.status, clip(res.body))
+		}
+	}
+	return b
+}
+
 // ask sends a row's request and closes a stream as soon as it is one.
 func (m *accessMatrix) ask(t *testing.T, from *caller, r accessRow, path string) response {
 	t.Helper()
@@ -302,6 +370,7 @@ func (m *accessMatrix) ask(t *testing.T, from *caller, r accessRow, path string)
 // what is not there, and compares the status codes with the declared table. Besides the table:
 //
 //   - What is hidden from somebody and what is not there are the same bytes, headers included.
+//   - Whose session or token has expired, and who is disabled, is nobody.
 //   - Whoever was refused left no trace in the log.
 //   - HEAD, which has no routes, is refused everywhere.
 func TestAccessMatrix(t *testing.T) {
@@ -315,16 +384,9 @@ func TestAccessMatrix(t *testing.T) {
 	// The last member leaves after the session and the token were made.
 	callers := map[string][2]*caller{}
 	for _, column := range accessColumns {
-		name, renamed := accessPeople[column]
-		if !renamed {
-			name = column
-		}
-		program := &caller{c: m.console, client: plainClient(nil)}
-		if name != "" {
-			program = m.program(t, name)
-		}
-		callers[column] = [2]*caller{program, m.browser(t, name)}
+		callers[column] = [2]*caller{m.programOf(t, column), m.browserOf(t, column)}
 	}
+	gone := m.gone(t)
 	must(t, m.commands.RemoveMember(t.Context(), commands.RemoveMember{Actor: domain.SystemActor(m.ours), Person: m.people["removed"]}))
 	m.settle(t)
 	observed := make([][]string, len(rows))
@@ -338,6 +400,12 @@ func TestAccessMatrix(t *testing.T) {
 				m.askAll(t, column, callers[column], rows, func(row int, got string) { observed[row][i] = got })
 			})
 		}
+		for name, callers := range gone {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				m.askAsNobody(t, callers, rows)
+			})
+		}
 	})
 	if *observedTable != "" {
 		writeObserved(t, rows, observed)
@@ -348,9 +416,15 @@ func TestAccessMatrix(t *testing.T) {
 		}
 	}
 	m.settle(t)
-	refused := []uuid.UUID{m.people["readonly"], m.people["removed"], m.people["platform"]}
-	if n := m.count(t, `select count(*) from events where (meta->'actor'->>'id')::uuid = any($1) and name <> 'TenantInspected'`, refused); n != 0 {
-		t.Errorf("%d events of people who may do nothing", n)
+	var refused []uuid.UUID
+	for _, name := range []string{"readonly", "auditor", "preview", "removed", "platform", "lapsed", "disabled"} {
+		refused = append(refused, m.people[name])
+	}
+	var left []string
+	must(t, m.pool.QueryRow(t.Context(), `select coalesce(array_agg(name), '{}') from events
+		where (meta->'actor'->>'id')::uuid = any($1) and name <> 'TenantInspected'`, refused).Scan(&left))
+	if len(left) > 0 {
+		t.Errorf("people who may do nothing left %s", left)
 	}
 }
 
@@ -364,13 +438,16 @@ func (m *accessMatrix) askAll(t *testing.T, column string, callers [2]*caller, r
 			m.waiting.Lock()
 		}
 		for k, from := range callers {
-			if endsSession(r) && k == 1 {
-				from = m.browser(t, cmp.Or(accessPeople[column], map[bool]string{true: "", false: column}[column == "none"]))
+			if from == nil {
+				continue
+			}
+			if k == 1 && (endsSession(r) || column == "preview" && r.path == view.EndPreviewHref) {
+				from = m.browserOf(t, column)
 			}
 			path := m.fill(t, r)
 			res := m.ask(t, from, r, path)
 			status[k] = res.status
-			if res.status == http.StatusNotFound {
+			if res.status == http.StatusNotFound || column == "preview" && r.method != http.MethodGet && res.status == http.StatusForbidden {
 				key := fmt.Sprintf("%s %s %d", r.method, r.path, k)
 				answers[key+" "+r.object] = neutral(res, path)
 				if r.object == "absent" {
@@ -390,8 +467,8 @@ func (m *accessMatrix) askAll(t *testing.T, column string, callers [2]*caller, r
 		if strings.Contains(r.path, "{reservation}") {
 			m.waiting.Unlock()
 		}
-		text := strconv.Itoa(status[0])
-		if status[1] != status[0] {
+		text := strconv.Itoa(cmp.Or(status[0], status[1]))
+		if status[1] != status[0] && status[0] != 0 && status[1] != 0 {
 			text += "/" + strconv.Itoa(status[1])
 		}
 		got(i, text)
@@ -403,6 +480,51 @@ func (m *accessMatrix) askAll(t *testing.T, column string, callers [2]*caller, r
 		}
 	}
 }
+
+// gone are the callers who were owners until their session and token expired or they were disabled, as programs and browsers.
+func (m *accessMatrix) gone(t *testing.T) map[string][2]*caller {
+	t.Helper()
+	gone := map[string][2]*caller{}
+	for _, name := range []string{"lapsed", "disabled"} {
+		gone[name] = [2]*caller{m.program(t, name), m.browser(t, name)}
+		for _, from := range gone[name] {
+			if res := from.send(t, "GET", "/admin/tenants/"+m.contoso.ExternalID.String()); res.status != http.StatusOK {
+				t.Fatalf("%s, while all is well, gets %d", name, res.status)
+			}
+		}
+	}
+	for _, expire := range []string{
+		`update sessions set expiry = now() - interval '1 s' where person = $1`, `update api_tokens set expires_at = now() - interval '1 s' where person = $1`,
+	} {
+		_, err := m.pool.Exec(t.Context(), expire, m.people["lapsed"])
+		must(t, err)
+	}
+	_, err := m.pool.Exec(t.Context(), `update people set disabled_at = now() where id = $1`, m.people["disabled"])
+	must(t, err)
+	return gone
+}
+
+// askAsNobody asks for all that must be signed in for, about what was the callers' own: they are told what a token that never was is told,
+// and what a browser is told that never was signed in.
+func (m *accessMatrix) askAsNobody(t *testing.T, callers [2]*caller, rows []accessRow) {
+	strangers := [2]*caller{m.with("tp_" + strings.Repeat("x", 43)), m.browser(t, "")}
+	for _, r := range rows {
+		if r.object != "-" && r.object != "contoso" || !needsSignIn(r) {
+			continue
+		}
+		path := m.fill(t, r)
+		for k, from := range callers {
+			got, want := m.ask(t, from, r, path), m.ask(t, strangers[k], r, path)
+			got.header.Set("Cache-Control", got.header.Get("Cache-Control")) // without what comes with Set-Cookie: the old cookie is taken away
+			if d := differ(neutral(got, path), neutral(want, path)); d != "" || got.status != http.StatusUnauthorized && got.status != http.StatusFound {
+				t.Errorf("%s: %d, but a stranger gets %d: %s", r.where(), got.status, want.status, d)
+			}
+		}
+	}
+}
+
+// needsSignIn says whether the table asks nobody at all to sign in first.
+func needsSignIn(r accessRow) bool { return len(r.want) > 0 && strings.HasPrefix(r.want[0], "401") }
 
 // sentToSignIn checks what a browser gets that is not signed in: the way to sign in and back, also inside a page.
 func (m *accessMatrix) sentToSignIn(t *testing.T, from *caller, r accessRow, path string, res response) {
@@ -431,7 +553,8 @@ func (m *accessMatrix) notHead(t *testing.T, from *caller, path string) {
 }
 
 // covered fails for each route without a row, each row without a route, and each route about objects without rows for one's own, another
-// workspace's and an absent one.
+// workspace's and an absent one. What is about objects is every address with variables, and those whose rows name an object (in the query or
+// the body). What is open to all needs a row about what is there and one about what is not.
 func (m *accessMatrix) covered(t *testing.T, rows []accessRow) {
 	t.Helper()
 	missing := map[string]bool{}
@@ -467,10 +590,16 @@ func (m *accessMatrix) covered(t *testing.T, rows []accessRow) {
 		t.Errorf("%s has no row for %s: add its rows without statuses, run with -args -access-table FILE, judge each status, take them over", accessTable, where)
 	}
 	for where, objects := range of {
-		if objects["-"] || objects["link"] {
-			continue
+		needed := []string{"contoso", "theirs", "absent"}
+		switch {
+		case objects["public"]:
+			needed = []string{"public", "absent"}
+		case !strings.Contains(where, "{") && len(objects) == 1 && objects["-"]:
+			needed = nil
+		case strings.Contains(where, "{") && objects["-"]:
+			t.Errorf("%s: %s has variables, so its rows are about objects", accessTable, where)
 		}
-		for _, object := range []string{"theirs", "absent"} {
+		for _, object := range needed {
 			if !objects[object] {
 				t.Errorf("%s has no row for %s about %s", accessTable, where, object)
 			}
@@ -485,25 +614,36 @@ func hiddenFrom(column, object string) bool {
 		return true
 	case "foreign":
 		return object != "theirs"
-	case "scoped":
+	case "scoped", "narrow", "preview":
 		return object != "tailspin"
 	}
 	return object == "theirs" || object == "absent"
 }
 
-// judgeTable holds the table itself against the rule: nobody signed in is asked to sign in, hidden and absent is 404 and never 403. Addresses
-// that are no tenant's object (of the workspace, the platform, or open to all) are left to the reader.
+// judgeTable holds the table itself against the rule: nobody signed in is asked to sign in, hidden and absent is 404 and never 403, and somebody
+// finds what is there. Addresses that are no tenant's object (of the workspace, the platform, or open to all) are left to the reader. Whoever
+// looks at the console as another role is told so before anything is looked up.
 func judgeTable(t *testing.T, rows []accessRow) {
 	t.Helper()
 	for _, r := range rows {
-		if r.object == "-" || r.object == "link" || strings.HasPrefix(r.path, "/admin/settings/profile/") { // one's own
+		found := slices.ContainsFunc(r.want[1:], func(status string) bool { return status != "404" })
+		if r.object == "contoso" && !found && r.path != "/admin/provider-connections/{record}/changes/no-such" &&
+			!strings.Contains(r.path, "/provider-actions/no.such/") && !strings.Contains(r.path, "/provider-actions/restore.execute/") &&
+			!strings.HasPrefix(r.path, "/invitations/") { // nobody of the columns is invited; TestInvitations shows who is
+			t.Errorf("%s:%d: nobody finds %s: the row cannot tell hidden from broken", accessTable, r.line, r.where())
+		}
+		if i := slices.Index(accessColumns, "preview"); r.method != http.MethodGet && needsSignIn(r) && r.want[i] != "403" && r.path != view.EndPreviewHref {
+			t.Errorf("%s:%d: %s says %s to who only looks", accessTable, r.line, r.where(), r.want[i])
+		}
+		if r.object == "-" || r.object == "public" || strings.HasPrefix(r.path, "/admin/settings/profile/") { // one's own
 			continue
 		}
 		for i, column := range accessColumns {
 			workspaceWide := strings.Contains(r.path, "/settings/") || strings.Contains(r.path, "{workspace}") || strings.Contains(r.path, "{view}")
 			switch {
 			case !hiddenFrom(column, r.object), column == "platform" && strings.HasPrefix(r.path, "/system/"):
-			case column == "scoped" && r.object == "contoso" && workspaceWide: // the workspace is theirs too
+			case column == "preview" && r.method != http.MethodGet: // judged above
+			case slices.Contains([]string{"scoped", "narrow"}, column) && r.object == "contoso" && workspaceWide: // the workspace is theirs too
 			case strings.HasSuffix(r.path, "/bulk") || strings.HasSuffix(r.path, "{code}") || strings.HasSuffix(r.path, "{file}") || strings.HasPrefix(r.path, "/sign-in"):
 			case column == "both" && r.object == "theirs" && strings.HasSuffix(r.path, "/choose"): // a member of both
 			case column == "none" && (r.want[i] == "401/302" || r.want[i] == "401" && strings.HasSuffix(r.path, "/stream")), column != "none" && r.want[i] == "404":

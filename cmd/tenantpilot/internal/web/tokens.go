@@ -13,6 +13,7 @@ import (
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
+	"tenantpilot/projections"
 )
 
 func (s *Server) tokenRoutes(r *mux.Router) {
@@ -31,7 +32,7 @@ func (s *Server) tokensPage(r request, made *view.MadeToken) (answer, error) {
 	if actor.May(domain.CapTokenManage) {
 		owner = uuid.Nil
 	}
-	tokens, err := s.Auth.Tokens(ctx, actor.Workspace, owner)
+	tokens, err := s.Read.Tokens(ctx, actor, owner)
 	if err != nil {
 		return answer{}, err
 	}
@@ -62,7 +63,7 @@ func (s *Server) tokensPage(r request, made *view.MadeToken) (answer, error) {
 	}, nil
 }
 
-func tokenFacts(t auth.Token) view.TokenFacts {
+func tokenFacts(t projections.Token) view.TokenFacts {
 	f := view.TokenFacts{Token: t.Token, OwnerName: t.OwnerName}
 	for _, secret := range t.Secrets {
 		f.Secrets = append(f.Secrets, view.SecretLine{
@@ -216,7 +217,7 @@ func (s *Server) revokeToken(r request) (answer, error) {
 // endTokens revokes what a person has of tokens in this workspace.
 func (s *Server) endTokens(r request, person uuid.UUID) error {
 	workspace := r.actor().Workspace
-	tokens, err := s.Auth.Tokens(r.Context(), workspace, person)
+	tokens, err := s.Read.Tokens(r.Context(), r.actor(), person)
 	if err != nil {
 		return err
 	}
@@ -245,7 +246,7 @@ func (s *Server) tokenNamed(r request) (domain.Token, error) {
 	if err != nil {
 		return domain.Token{}, err
 	}
-	t, err := s.Auth.TokenOf(r.Context(), actor.Workspace, id)
+	t, err := s.Read.TokenOf(r.Context(), actor, id)
 	if err == nil && t.Owner != actor.Ref.ID && !actor.May(domain.CapTokenManage) {
 		err = notFound()
 	}

@@ -207,6 +207,57 @@ func TestATokenDoesNotOutliveWhatItIsFrom(t *testing.T) {
 	}
 }
 
+// TestATokensTimeIsBounded: 90 days unless one says otherwise, a year at most, and what nobody has used for 60 days is pointed out.
+func TestATokensTimeIsBounded(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	owner := c.browser(t, "owner")
+	now := time.Now().UTC()
+	page := owner.send(t, "GET", view.TokensHref).text()
+	m := regexp.MustCompile(`<input id="token-expires"[^>]* value="(\S+)" min="(\S+)" max="(\S+)"`).FindStringSubmatch(page)
+	if m == nil {
+		t.Fatalf("the page offers no days: %s", clip([]byte(page)))
+	}
+	in := func(days int) string { return now.AddDate(0, 0, days).Format(time.DateOnly) }
+	if m[1] != in(90) || m[2] != in(1) || m[3] != in(365) {
+		t.Errorf("by default until %s, from %s to %s; want %s, %s, %s", m[1], m[2], m[3], in(90), in(1), in(365))
+	}
+	until := func(day string) url.Values {
+		fields := tokenFields("until " + day)
+		fields.Set("expires", day)
+		return fields
+	}
+	owner.makeToken(t, until(in(365)))
+	if res := owner.send(t, "POST", view.TokensHref, form(until(in(367)))); res.status != http.StatusBadRequest || shownSecret.MatchString(res.text()) {
+		t.Errorf("longer than a year: %d", res.status)
+	}
+	path := view.TokensHref + "/" + owner.tokens(t).Tokens[0].ID
+	if res := owner.send(t, "POST", path+"/rotate", form(url.Values{})); res.status != http.StatusOK {
+		t.Errorf("rotate: %d", res.status)
+	}
+	if ends := owner.tokens(t).Tokens[0].Secrets[0].Expires; ends.Sub(now.AddDate(0, 0, 90)).Abs() > time.Minute {
+		t.Errorf("rotated without a word it lasts until %s", ends)
+	}
+	for _, age := range []struct {
+		created, used string // ago
+		unused        bool
+	}{
+		{"59 days 23 hours", "", false},
+		{"60 days 1 minute", "", true},
+		{"80 days", "59 days 23 hours", false},
+		{"80 days", "60 days 1 minute", true},
+	} {
+		_, err := c.pool.Exec(t.Context(), `update api_tokens set created_at = now() - $1::text::interval, last_used_at = now() - nullif($2, '')::interval`,
+			age.created, age.used)
+		must(t, err)
+		line := owner.tokens(t).Tokens[0]
+		shown := strings.Contains(owner.send(t, "GET", view.TokensHref).text(), "Not used for 60 days")
+		if line.State != "active" || line.Unused != age.unused || shown != age.unused {
+			t.Errorf("made %s ago, used %q ago: %s, unused %v, said so %v", age.created, age.used, line.State, line.Unused, shown)
+		}
+	}
+}
+
 func TestWhatIsNoToken(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)

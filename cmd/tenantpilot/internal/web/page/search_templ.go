@@ -91,7 +91,7 @@ func SearchBody(s view.Search) templ.Component {
 			templ_7745c5c3_Var3 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<div id=\"start-body\" class=\"start palette\"><h2 id=\"start-title\" class=\"sr\">Search</h2><form method=\"get\" action=\"/admin/search\" role=\"search\" aria-label=\"Search\" hx-get=\"/admin/search\" hx-trigger=\"submit, input delay:120ms from:find input\" hx-target=\"#palette-results\" hx-select=\"#palette-results\" hx-swap=\"outerHTML\"><span class=\"filter-box\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<div id=\"start-body\" class=\"start palette\"><h2 id=\"start-title\" class=\"sr\">Search</h2><form method=\"get\" action=\"/admin/search\" role=\"search\" aria-label=\"Search\" hx-get=\"/admin/search\" hx-trigger=\"submit, input delay:120ms\" hx-target=\"#palette-results\" hx-select=\"#palette-results\" hx-swap=\"outerHTML\"><span class=\"filter-box\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

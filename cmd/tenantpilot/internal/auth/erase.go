@@ -53,21 +53,3 @@ func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 	}
 	return nil
 }
-
-// InvitePerson adds a person by address, or finds the one there is. known says that they can sign in already, or act elsewhere: whoever
-// invites them must not be given a link that signs in as them.
-func (s *Service) InvitePerson(ctx context.Context, email, name string) (id uuid.UUID, known bool, err error) {
-	if id, err = s.CreatePerson(ctx, email, name, false); err != nil {
-		return id, false, err
-	}
-	err = s.pool.QueryRow(ctx, `select p.platform or exists (select from members m where m.person = p.id)
-			or exists (select from sign_in_links l where l.person = p.id and l.used_at is not null)
-			or exists (select from api_tokens t where t.person = p.id)
-			or exists (select from sign_in_bindings b where b.person = p.id)
-			or exists (select from break_glass g where g.person = p.id)
-		from people p where p.id = $1`, id).Scan(&known)
-	if err != nil {
-		return id, false, fmt.Errorf("invite person: %w", err)
-	}
-	return id, known, nil
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -19,7 +20,8 @@ type Viewer struct {
 	Person        uuid.UUID
 	Email, Name   string
 	WorkspaceName string // of Actor.Workspace
-	// Workspaces are those to choose from; for a token the one it was issued for. Platform people have none.
+	// Workspaces are those to choose from; for a token the one it was issued for, after an invitation's link the one that invited. Platform
+	// people have none.
 	Workspaces []Membership
 	// Token is set for API callers: they get problem documents, not pages.
 	Token bool
@@ -38,6 +40,7 @@ type credential struct {
 	token   []byte
 	scopes  []domain.Capability // of the token
 	tenants []uuid.UUID
+	only    *uuid.UUID // the one workspace that a token or an invitation's link opens, uuid.Nil being the platform; nil is no limit
 	session string
 	preview string // what the session was looked through; a stream ends with it
 }
@@ -76,18 +79,16 @@ func (s *Service) Again(ctx context.Context, v Viewer) (Viewer, bool, error) {
 		return Viewer{}, false, err
 	}
 	now, err := s.viewer(ctx, v.Person, v.Actor.Workspace)
+	now.Token, now.credential = v.Token, v.credential
+	now.limit()
 	if errors.Is(err, errNobody) || (err == nil && (now.Actor.Workspace != v.Actor.Workspace || now.Actor.Platform != v.Actor.Platform)) {
 		return Viewer{}, false, nil
 	}
 	if err != nil {
 		return Viewer{}, false, err
 	}
-	now.credential = v.credential
 	if err := s.preview(ctx, &now); err != nil {
 		return Viewer{}, false, err
-	}
-	if v.Token {
-		now.limitTo(v.Actor.Workspace)
 	}
 	return now, true, nil
 }
@@ -128,7 +129,11 @@ func (s *Service) identify(r *http.Request) (Viewer, bool, error) {
 	}
 	if visit, ok := ctx.Value(visitKey{}).(*visit); ok {
 		v.credential.session, v.credential.preview = visit.loaded, visit.preview
+		if visit.invited != uuid.Nil {
+			v.credential.only = &visit.invited
+		}
 	}
+	v.limit()
 	err = s.preview(ctx, &v)
 	return v, err == nil, err
 }
@@ -164,22 +169,23 @@ func (s *Service) byToken(ctx context.Context, secret, address string) (Viewer, 
 	if err != nil {
 		return Viewer{}, err
 	}
-	v.credential.token, v.credential.scopes, v.credential.tenants = hash, scopes, tenants
-	v.limitTo(workspace.UUID)
+	v.Token, v.credential = true, credential{token: hash, scopes: scopes, tenants: tenants, only: &workspace.UUID}
+	v.limit()
 	return v, nil
 }
 
-// limitTo leaves a token's viewer the one workspace it was issued for, uuid.Nil being the platform, and nothing if that is lost.
-func (v *Viewer) limitTo(workspace uuid.UUID) {
-	v.Token = true
-	kept := v.Workspaces[:0]
-	for _, m := range v.Workspaces {
-		if m.Workspace == workspace {
-			kept = append(kept, m)
-		}
+// MayAnswer says whether the viewer may accept or decline an invitation to a workspace. Who came by an invitation's link may answer that one.
+func (v Viewer) MayAnswer(workspace uuid.UUID) bool {
+	return !v.Token && (v.credential.only == nil || *v.credential.only == workspace)
+}
+
+// limit leaves the viewer the one workspace that the credential opens, and nothing if that is lost.
+func (v *Viewer) limit() {
+	if v.credential.only == nil {
+		return
 	}
-	v.Workspaces = kept
-	if v.Actor.Workspace != workspace {
+	v.Workspaces = slices.DeleteFunc(v.Workspaces, func(m Membership) bool { return m.Workspace != *v.credential.only })
+	if v.Actor.Workspace != *v.credential.only {
 		v.Actor, v.WorkspaceName = domain.Actor{Ref: v.Actor.Ref}, ""
 	}
 	if v.credential.scopes != nil || v.credential.tenants != nil {

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +37,7 @@ func (s *Server) home(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	invited = slices.DeleteFunc(invited, func(i projections.Invited) bool { return !r.viewer.MayAnswer(i.Workspace) })
 	home.Offers = view.PresentOffers(invited)
 	if len(home.Workspaces) == 1 && len(home.Offers) == 0 {
 		return answer{redirect: "/admin/operations"}, nil

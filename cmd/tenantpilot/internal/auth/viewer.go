@@ -29,6 +29,7 @@ type Viewer struct {
 	Preview *Preview
 
 	credential credential
+	platform   bool // also of whom the credential limits to a workspace
 }
 
 // Session names the session that let the viewer in, by the hash it is stored under; "" for tokens, which have none. Whoever signs in anew
@@ -175,8 +176,9 @@ func (s *Service) byToken(ctx context.Context, secret, address string) (Viewer, 
 }
 
 // MayAnswer says whether the viewer may accept or decline an invitation to a workspace. Who came by an invitation's link may answer that one.
+// Platform people are a member of nothing, whatever they are offered.
 func (v Viewer) MayAnswer(workspace uuid.UUID) bool {
-	return !v.Token && (v.credential.only == nil || *v.credential.only == workspace)
+	return !v.Token && !v.platform && (v.credential.only == nil || *v.credential.only == workspace)
 }
 
 // limit leaves the viewer the one workspace that the credential opens, and nothing if that is lost.
@@ -233,6 +235,7 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 	if !found {
 		return v, errNobody
 	}
+	v.platform = v.Actor.Platform
 	for i, m := range v.Workspaces {
 		if i == 0 || m.Workspace == chosen {
 			v.Actor.Workspace, v.Actor.Role, v.Actor.Capabilities, v.Actor.Tenants = m.Workspace, m.Role, m.Capabilities, m.Tenants

@@ -273,6 +273,42 @@ func (c *console) joined(t testing.TB, person uuid.UUID) (is bool) {
 	return is
 }
 
+// TestPlatformPeopleBecomeNoMembers: the inviter is told what everybody is told, and what they were offered is not there for them.
+func TestPlatformPeopleBecomeNoMembers(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	owner := c.browser(t, "owner")
+	told := func(email string) string {
+		r := owner.invite(t, email, "P", "owner")
+		if r.status != http.StatusOK {
+			t.Fatalf("invite %s: %d", email, r.status)
+		}
+		made := regexp.MustCompile(`(?s)id="made-title".*?</section>`).FindString(r.text())
+		return regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|[A-Za-z0-9_-]{43}|\d\d:\d\d`).ReplaceAllString(strings.ReplaceAll(made, email, "WHO"), "")
+	}
+	platform, unknown, elsewhere := told("platform@example.test"), told("new@example.test"), told("stranger@example.test")
+	if platform == "" || platform != unknown || elsewhere != unknown {
+		t.Errorf("the inviter is told\n%s\n%s\n%s", platform, unknown, elsewhere)
+	}
+	link := invitationLink.FindString(owner.invite(t, "platform@example.test", "P", "owner").text())
+	byLink := c.browser(t, "")
+	byLink.send(t, "POST", link, form(nil))
+	for how, p := range map[string]*caller{"signed in": c.browser(t, "platform"), "by the link": byLink} {
+		if status := p.accept(t, c.ours); status != http.StatusNotFound {
+			t.Errorf("a platform person accepts, %s: %d", how, status)
+		}
+		if r := p.send(t, "GET", "/admin/tenants"); r.status != http.StatusNotFound {
+			t.Errorf("and sees tenants, %s: %d", how, r.status)
+		}
+	}
+	if r := byLink.send(t, "GET", "/system/directory/tenants"); r.status != http.StatusNotFound {
+		t.Errorf("an invitation's link opens the system plane: %d", r.status)
+	}
+	if r := owner.send(t, "POST", "/admin/settings/members/"+c.people["owner"].String()+"/remove", form(nil)); r.status != http.StatusConflict {
+		t.Errorf("the owner leaves the workspace to a platform person: %d", r.status)
+	}
+}
+
 func TestAMalformedInvitationIsRefused(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)

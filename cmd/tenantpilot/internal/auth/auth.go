@@ -171,7 +171,8 @@ var ErrNoLink = errors.New("no such sign-in link")
 func (s *Service) PeekLink(ctx context.Context, secret string) (Link, error) {
 	var l Link
 	var used *time.Time
-	err := s.pool.QueryRow(ctx, `select p.display_name, l.expires_at, l.used_at from sign_in_links l join people p on p.id = l.person
+	err := s.pool.QueryRow(ctx, `select coalesce(k.display_name, p.display_name), l.expires_at, l.used_at
+		from sign_in_links l join people p on p.id = l.person left join known_as k on k.person = l.person and k.workspace = l.workspace
 		where l.hash = $1 and p.disabled_at is null`, digest(secret)).Scan(&l.Name, &l.Expires, &used)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return l, ErrNoLink

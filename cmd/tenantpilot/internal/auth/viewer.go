@@ -18,7 +18,7 @@ import (
 type Viewer struct {
 	Actor         domain.Actor
 	Person        uuid.UUID
-	Email, Name   string
+	Email, Name   string // as the workspace knows them
 	WorkspaceName string // of Actor.Workspace
 	// Workspaces are those to choose from; for a token the one it was issued for, after an invitation's link the one that invited. Platform
 	// people have none.
@@ -79,7 +79,11 @@ func (s *Service) Again(ctx context.Context, v Viewer) (Viewer, bool, error) {
 	if err != nil || !good {
 		return Viewer{}, false, err
 	}
-	now, err := s.viewer(ctx, v.Person, v.Actor.Workspace)
+	chosen := v.Actor.Workspace
+	if v.credential.only != nil {
+		chosen = *v.credential.only
+	}
+	now, err := s.viewer(ctx, v.Person, chosen)
 	now.Token, now.credential = v.Token, v.credential
 	now.limit()
 	if errors.Is(err, errNobody) || (err == nil && (now.Actor.Workspace != v.Actor.Workspace || now.Actor.Platform != v.Actor.Platform)) {
@@ -202,7 +206,7 @@ var errNobody = errors.New("no such person")
 func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer, error) {
 	v := Viewer{Actor: domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: person}}, Person: person}
 	rows, err := s.pool.Query(ctx, `
-		select p.email, p.display_name, p.platform, m.workspace, coalesce(w.name, ''), coalesce(m.role, ''), r.capabilities,
+		select coalesce(k.email, p.email), coalesce(k.display_name, p.display_name), p.platform, m.workspace, coalesce(w.name, ''), coalesce(m.role, ''), r.capabilities,
 			case when m.groups is null and coalesce(cardinality(m.except_tenants), 0) + coalesce(cardinality(m.except_groups), 0) = 0
 				then m.tenants
 				else array(select t.tenant from tenants t where t.workspace = m.workspace
@@ -211,18 +215,22 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 			end
 		from people p
 		left join members m on m.person = p.id and m.role <> '' and not p.platform
+		left join known_as k on k.person = p.id and k.workspace = coalesce($2, m.workspace)
 		left join workspaces w on w.workspace = m.workspace
 		left join roles r on r.workspace = m.workspace and r.role = m.role
 		where p.id = $1 and p.disabled_at is null
-		order by lower(w.name), m.workspace`, person)
+		order by lower(w.name), m.workspace`, person, nullable(chosen))
 	if err != nil {
 		return v, fmt.Errorf("read person: %w", err)
 	}
 	found := false
 	var m Membership
 	var workspace uuid.NullUUID
-	_, err = pgx.ForEachRow(rows, []any{&v.Email, &v.Name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Capabilities, &m.Tenants}, func() error {
-		found = true
+	var email, name string
+	_, err = pgx.ForEachRow(rows, []any{&email, &name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Capabilities, &m.Tenants}, func() error {
+		if !found { // the first row is of the workspace that the viewer is in, or all are of the chosen one
+			found, v.Email, v.Name = true, email, name
+		}
 		if workspace.Valid {
 			m.Workspace = workspace.UUID
 			v.Workspaces = append(v.Workspaces, m)

@@ -86,7 +86,7 @@ func (s *Server) inviteMember(r request) (answer, error) {
 	if len(who.Name) == 0 || len(who.Name) > 120 {
 		return answer{}, domain.InvalidField("/name", "required", "Give a name of at most 120 characters.")
 	}
-	person, err := s.Auth.CreatePerson(r.Context(), who.Email, who.Name, false)
+	person, err := s.Auth.InvitePerson(r.Context(), who.Email)
 	if err != nil {
 		return answer{}, err
 	}
@@ -98,6 +98,9 @@ func (s *Server) inviteMember(r request) (answer, error) {
 		return answer{}, err
 	}
 	if err := s.Commands.DescribePerson(r.Context(), commands.DescribePerson{Actor: actor, Person: person, Identity: who}); err != nil {
+		return answer{}, err
+	}
+	if err := s.Auth.CallPerson(r.Context(), actor.Workspace, person, who.Email, who.Name); err != nil {
 		return answer{}, err
 	}
 	made := &view.MadeInvitation{Email: who.Email, Until: until.UTC()}

@@ -309,6 +309,57 @@ func TestPlatformPeopleBecomeNoMembers(t *testing.T) {
 	}
 }
 
+// TestAWorkspaceSeesOnlyTheNamesItGave: neither the name nor the way an address was written tells that somebody is known elsewhere.
+func TestAWorkspaceSeesOnlyTheNamesItGave(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	stranger, owner := c.browser(t, "stranger"), c.browser(t, "owner")
+	stranger.invite(t, "Nia@Example.test", "Elsewhere Name", "readonly")
+	made := owner.invite(t, "nia@example.test", "Nia Night", "owner")
+	invited := owner.invite(t, "STRANGER@example.test", "Our Name", "readonly")
+	link := invitationLink.FindString(made.text())
+	anybody := c.browser(t, "")
+	if asked := anybody.send(t, "GET", link).text(); strings.Contains(asked, "Elsewhere") || !strings.Contains(asked, "Nia Night") {
+		t.Errorf("the link's page: %s", clip([]byte(asked)))
+	}
+	nia := c.browser(t, "")
+	nia.send(t, "POST", link, form(nil))
+	for _, b := range []*caller{nia, stranger} {
+		if status := b.accept(t, c.ours); status != http.StatusSeeOther {
+			t.Fatalf("accept: %d", status)
+		}
+	}
+	c.settle(t)
+	for _, path := range []string{"/admin/settings/members", "/admin/audit", "/admin/settings/profile", "/admin/operations"} {
+		for who, b := range map[string]*caller{"owner": owner, "the new member": nia} {
+			if text := b.send(t, "GET", path).text(); strings.Contains(text, "Elsewhere") || strings.Contains(text, "Nia@Example") {
+				t.Errorf("%s reads at %s what another workspace said", who, path)
+			}
+		}
+	}
+	shown := func(members membersAnswer) string {
+		var all []string
+		for _, m := range members.Members {
+			all = append(all, m.Name+" "+m.Email)
+		}
+		for _, i := range members.Invitations {
+			all = append(all, i.Email)
+		}
+		return strings.Join(all, "\n")
+	}
+	ours, theirs := shown(c.program(t, "owner").members(t)), shown(c.program(t, "stranger").members(t))
+	if !strings.Contains(ours, "Nia Night nia@example.test") || !strings.Contains(ours, "Our Name STRANGER@example.test") {
+		t.Errorf("we see\n%s\n%s", ours, clip(invited.body))
+	}
+	if strings.Contains(theirs, "Nia Night") || strings.Contains(theirs, "Our Name") || !strings.Contains(theirs, "Nia@Example.test") {
+		t.Errorf("they see\n%s", theirs)
+	}
+	must(t, c.auth.ErasePerson(t.Context(), c.people["stranger"]))
+	if left := shown(c.program(t, "owner").members(t)); strings.Contains(left, "Our Name") || strings.Contains(left, "STRANGER") {
+		t.Errorf("an erased person is called\n%s", left)
+	}
+}
+
 func TestAMalformedInvitationIsRefused(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)

@@ -33,6 +33,7 @@ type visit struct {
 	invited  uuid.UUID // the workspace that the session is limited to; uuid.Nil is no limit
 	preview  string    // the row's JSON; empty is none
 	changed  bool      // what was loaded was given other content
+	unsaved  bool      // nothing was written: the browser need not be told, or must not, as the session has ended or has another id by now
 }
 
 type visitKey struct{}
@@ -108,8 +109,8 @@ func (s *Service) SignOut(r *http.Request) error {
 	return nil
 }
 
-// ChooseWorkspace makes another of the viewer's workspaces the session's; ErrNotFound for one that is not theirs, and for tokens, which
-// have the one they were issued for.
+// ChooseWorkspace makes another of the viewer's workspaces the session's, under a fresh session id, for the session's rights change. A
+// preview ends. ErrNotFound for a workspace that is not theirs, and for tokens, which have the one they were issued for.
 func (s *Service) ChooseWorkspace(ctx context.Context, workspace uuid.UUID) error {
 	viewer, ok := ViewerFrom(ctx)
 	if !ok || viewer.Token || !slices.ContainsFunc(viewer.Workspaces, func(m Membership) bool { return m.Workspace == workspace }) {
@@ -119,8 +120,18 @@ func (s *Service) ChooseWorkspace(ctx context.Context, workspace uuid.UUID) erro
 	if err != nil {
 		return fmt.Errorf("choose workspace: %w", err)
 	}
+	// Whoever removes the row goes on with it, so that a session that was ended is not brought back.
+	old, err := s.pool.Exec(ctx, `delete from sessions where token = $1`, v.loaded)
+	if err != nil {
+		return fmt.Errorf("choose workspace: %w", err)
+	}
+	if old.RowsAffected() == 0 {
+		return nil
+	}
+	if err := s.sessions.RenewToken(ctx); err != nil {
+		return fmt.Errorf("choose workspace: %w", err)
+	}
 	s.sessions.Put(ctx, sessionWorkspace, workspace.String())
-	v.changed = true
 	return nil
 }
 
@@ -180,17 +191,21 @@ func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, 
 	case v.loaded != token:
 		return s.insert(ctx, v, token, data, expires)
 	case v.changed:
-		_, err = s.pool.Exec(ctx, `update sessions set data = $2, expiry = $3, used_at = $4 where token = $1`, token, data, expires, s.now())
+		done, err := s.pool.Exec(ctx, `update sessions set data = $2, expiry = $3, used_at = $4 where token = $1`, token, data, expires, s.now())
 		if err != nil {
 			return fmt.Errorf("save session: %w", err)
 		}
+		v.unsaved = done.RowsAffected() == 0
 	case s.now().Sub(v.used).Abs() >= touchEvery:
 		// Not worth failing an answer for.
-		_, err := s.pool.Exec(ctx, `update sessions set expiry = $2, used_at = $3, device = $4, address = $5 where token = $1`,
+		done, err := s.pool.Exec(ctx, `update sessions set expiry = $2, used_at = $3, device = $4, address = $5 where token = $1`,
 			token, expires, s.now(), v.device, v.address)
 		if err != nil {
 			s.log.WarnContext(ctx, "session was not prolonged", "err", err)
 		}
+		v.unsaved = err != nil || done.RowsAffected() == 0
+	default:
+		v.unsaved = true
 	}
 	return nil
 }

@@ -75,14 +75,18 @@ func (h *Handler) PersonIdentity(ctx context.Context, workspace, person uuid.UUI
 	return who, nil
 }
 
-// ErasePerson destroys what the log knows of who a person is, in every workspace.
+// ErasePerson ends a person's memberships and invitations and destroys what the log knows of who they are, in every workspace.
 type ErasePerson struct {
 	Person uuid.UUID
 }
 
-// ErasePerson carries an ErasePerson out and returns the workspaces in which something was erased. Each records the erasure before the key is
-// destroyed, so a crash in between is mended by asking again. The person's memberships and what they did stay, under the opaque id.
+// ErasePerson carries an ErasePerson out and returns the workspaces in which something was erased. A workspace's last owner is refused, and
+// nothing is done. Each workspace records the erasure before the key is destroyed, so a crash in between is mended by asking again. What the
+// person did stays, under the opaque id.
 func (h *Handler) ErasePerson(ctx context.Context, c ErasePerson) ([]uuid.UUID, error) {
+	if err := h.forget(ctx, c.Person); err != nil {
+		return nil, err
+	}
 	workspaces, err := h.store.SealedIn(ctx, c.Person)
 	if err != nil {
 		return nil, err
@@ -97,6 +101,35 @@ func (h *Handler) ErasePerson(ctx context.Context, c ErasePerson) ([]uuid.UUID, 
 		}
 	}
 	return workspaces, nil
+}
+
+// forget ends what a person has in workspaces and was offered there. It looks at all of them before it changes one.
+func (h *Handler) forget(ctx context.Context, person uuid.UUID) error {
+	all, err := h.store.Streams(ctx, domain.WorkspaceCreated{}.EventName())
+	if err != nil {
+		return err
+	}
+	var known []uuid.UUID
+	for _, id := range all {
+		w, _, err := eventstore.Current[domain.Workspace](ctx, h.store, id)
+		if err != nil {
+			return err
+		}
+		events, err := w.Forget(person)
+		if err != nil {
+			return fmt.Errorf("in the workspace %q (%s): %w", w.Name, id, err)
+		}
+		if len(events) > 0 {
+			known = append(known, id)
+		}
+	}
+	for _, id := range known {
+		err := h.onWorkspace(ctx, domain.SystemActor(id), func(w domain.Workspace) ([]domain.Event, error) { return w.Forget(person) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (h *Handler) onPerson(

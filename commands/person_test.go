@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -122,5 +124,38 @@ func TestSealedDataIsBoundToItsSubject(t *testing.T) {
 		if plain, err := s.Unseal(ctx, w.workspace, bob, box); err == nil {
 			t.Errorf("%s was opened as %q", name, plain)
 		}
+	}
+}
+
+// TestErasingAPersonEndsTheirMemberships: an owner who cannot sign in any more does not count as one, and the last one is not erased.
+func TestErasingAPersonEndsTheirMemberships(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ctx, h := t.Context(), w.handlers[0]
+	ada, grace, elsewhere := uuid.New(), uuid.New(), uuid.New()
+	must(t, h.CreateWorkspace(ctx, commands.CreateWorkspace{Workspace: elsewhere, Name: "Other", Owner: ada}))
+	must(t, h.AddMember(ctx, commands.AddMember{Actor: w.system, Person: ada, Role: domain.RoleOperator}))
+	must(t, h.DescribePerson(ctx, commands.DescribePerson{Actor: w.system, Person: ada, Identity: commands.Identity{Name: "Ada"}}))
+	_, err := h.ErasePerson(ctx, commands.ErasePerson{Person: ada})
+	if refusal, ok := domain.AsRefusal(err); !ok || refusal.Code != "last_owner" || !strings.Contains(err.Error(), `"Other"`) {
+		t.Fatalf("the last owner is erased: %v", err)
+	}
+	if _, err := h.PersonIdentity(ctx, w.workspace, ada); err != nil || w.count(t, "MemberRemoved") != 0 {
+		t.Errorf("something was done all the same: %v", err)
+	}
+	other := domain.SystemActor(elsewhere)
+	must(t, h.AddMember(ctx, commands.AddMember{Actor: other, Person: grace, Role: domain.RoleOwner}))
+	asked := commands.InviteMember{Actor: other, Person: uuid.New(), Role: domain.RoleOwner, Until: time.Now().Add(time.Hour)}
+	must(t, h.InviteMember(ctx, asked))
+	for _, person := range []uuid.UUID{ada, ada, asked.Person} {
+		_, err := h.ErasePerson(ctx, commands.ErasePerson{Person: person})
+		must(t, err)
+	}
+	if w.count(t, "MemberRemoved") != 2 || w.count(t, "InvitationWithdrawn") != 1 {
+		t.Error("the memberships and the invitation have not ended, each once")
+	}
+	self := domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: grace}, Workspace: elsewhere, Role: domain.RoleOwner}
+	if err := h.RemoveMember(ctx, commands.RemoveMember{Actor: self, Person: grace}); !isKind(err, domain.Conflict) {
+		t.Errorf("the only owner who can still sign in leaves: %v", err)
 	}
 }

@@ -51,7 +51,7 @@ type AddMember struct {
 
 // AddMember carries an AddMember out.
 func (h *Handler) AddMember(ctx context.Context, c AddMember) error {
-	return h.onMembers(ctx, c.Actor, anybody, c.Role, func(w domain.Workspace) ([]domain.Event, error) {
+	return h.onMember(ctx, c.Actor, c.Person, anybody, c.Role, func(w domain.Workspace) ([]domain.Event, error) {
 		return w.AddMember(c.Person, c.Role, c.Tenants)
 	})
 }
@@ -67,7 +67,7 @@ type InviteMember struct {
 
 // InviteMember carries an InviteMember out.
 func (h *Handler) InviteMember(ctx context.Context, c InviteMember) error {
-	return h.onMembers(ctx, c.Actor, anybody, c.Role, func(w domain.Workspace) ([]domain.Event, error) {
+	return h.onMember(ctx, c.Actor, c.Person, anybody, c.Role, func(w domain.Workspace) ([]domain.Event, error) {
 		return w.InviteMember(c.Person, c.Role, c.Scope, c.Until)
 	})
 }
@@ -98,7 +98,9 @@ type WithdrawInvitation struct {
 
 // WithdrawInvitation carries a WithdrawInvitation out.
 func (h *Handler) WithdrawInvitation(ctx context.Context, c WithdrawInvitation) error {
-	return h.onMembers(ctx, c.Actor, known(c.Person), "", func(w domain.Workspace) ([]domain.Event, error) { return w.WithdrawInvitation(c.Person) })
+	return h.onMember(ctx, c.Actor, c.Person, known(c.Person), "", func(w domain.Workspace) ([]domain.Event, error) {
+		return w.WithdrawInvitation(c.Person)
+	})
 }
 
 // ChangeRole gives a member of the actor's workspace another role.
@@ -110,10 +112,7 @@ type ChangeRole struct {
 
 // ChangeRole carries a ChangeRole out.
 func (h *Handler) ChangeRole(ctx context.Context, c ChangeRole) error {
-	return h.onMembers(ctx, c.Actor, known(c.Person), c.Role, func(w domain.Workspace) ([]domain.Event, error) {
-		if err := c.Actor.MayGrant(w.Capabilities(w.Members[c.Person].Role)); err != nil {
-			return nil, err // who holds more than the actor is not the actor's to demote
-		}
+	return h.onMember(ctx, c.Actor, c.Person, known(c.Person), c.Role, func(w domain.Workspace) ([]domain.Event, error) {
 		return w.ChangeRole(c.Person, c.Role)
 	})
 }
@@ -127,7 +126,9 @@ type ScopeMember struct {
 
 // ScopeMember carries a ScopeMember out.
 func (h *Handler) ScopeMember(ctx context.Context, c ScopeMember) error {
-	return h.onMembers(ctx, c.Actor, known(c.Person), "", func(w domain.Workspace) ([]domain.Event, error) { return w.ScopeMember(c.Person, c.Scope) })
+	return h.onMember(ctx, c.Actor, c.Person, known(c.Person), "", func(w domain.Workspace) ([]domain.Event, error) {
+		return w.ScopeMember(c.Person, c.Scope)
+	})
 }
 
 // RemoveMember ends a membership of the actor's workspace; everybody may end their own.
@@ -138,18 +139,11 @@ type RemoveMember struct {
 
 // RemoveMember carries a RemoveMember out.
 func (h *Handler) RemoveMember(ctx context.Context, c RemoveMember) error {
-	decide := func(w domain.Workspace) ([]domain.Event, error) {
-		if c.Person != c.Actor.Ref.ID {
-			if err := c.Actor.MayGrant(w.Capabilities(w.Members[c.Person].Role)); err != nil {
-				return nil, err
-			}
-		}
-		return w.RemoveMember(c.Person)
-	}
+	decide := func(w domain.Workspace) ([]domain.Event, error) { return w.RemoveMember(c.Person) }
 	if c.Person == c.Actor.Ref.ID && c.Actor.Sees(c.Actor.Workspace, uuid.Nil) {
 		return h.onWorkspace(ctx, c.Actor, decide)
 	}
-	return h.onMembers(ctx, c.Actor, known(c.Person), "", decide)
+	return h.onMember(ctx, c.Actor, c.Person, known(c.Person), "", decide)
 }
 
 // DefineRole makes a custom role of the actor's workspace, or changes what one allows.
@@ -161,7 +155,7 @@ type DefineRole struct {
 
 // DefineRole carries a DefineRole out.
 func (h *Handler) DefineRole(ctx context.Context, c DefineRole) error {
-	return h.onMembers(ctx, c.Actor, anybody, "", func(w domain.Workspace) ([]domain.Event, error) {
+	return h.onMembers(ctx, c.Actor, anybody, func(w domain.Workspace) ([]domain.Event, error) {
 		if err := c.Actor.MayGrant(slices.Concat(c.Capabilities, w.Capabilities(c.Role))); err != nil {
 			return nil, err
 		}
@@ -178,7 +172,7 @@ type RemoveRole struct {
 // RemoveRole carries a RemoveRole out.
 func (h *Handler) RemoveRole(ctx context.Context, c RemoveRole) error {
 	there := func(w domain.Workspace) bool { return w.Capabilities(c.Role) != nil }
-	return h.onMembers(ctx, c.Actor, there, "", func(w domain.Workspace) ([]domain.Event, error) { return w.RemoveRole(c.Role) })
+	return h.onMembers(ctx, c.Actor, there, func(w domain.Workspace) ([]domain.Event, error) { return w.RemoveRole(c.Role) })
 }
 
 // MayManage says whether the actor may change what a person is in its workspace, as the commands about members do: who is neither a member
@@ -210,18 +204,28 @@ func authorizeMembers(w domain.Workspace, actor domain.Actor, there func(domain.
 	return actor.ManagesMembers(w.ID)
 }
 
-// onMembers decides about the members of the actor's workspace, for those who manage them: 404 for what is not there, then 403. A role that
-// is handed out must not hold more than the actor does.
+// onMembers decides about the members of the actor's workspace, for those who manage them: 404 for what is not there, then 403.
 func (h *Handler) onMembers(
-	ctx context.Context, actor domain.Actor, there func(domain.Workspace) bool, grants domain.Role,
-	decide func(domain.Workspace) ([]domain.Event, error),
+	ctx context.Context, actor domain.Actor, there func(domain.Workspace) bool, decide func(domain.Workspace) ([]domain.Event, error),
 ) error {
 	return h.onWorkspace(ctx, actor, func(w domain.Workspace) ([]domain.Event, error) {
 		if err := authorizeMembers(w, actor, there); err != nil {
 			return nil, err
 		}
-		if err := actor.MayGrant(w.Capabilities(grants)); err != nil {
-			return nil, err
+		return decide(w)
+	})
+}
+
+// onMember is onMembers about one person. Neither what they hold or were offered nor a role that is handed out may be more than the actor holds.
+func (h *Handler) onMember(
+	ctx context.Context, actor domain.Actor, person uuid.UUID, there func(domain.Workspace) bool, grants domain.Role,
+	decide func(domain.Workspace) ([]domain.Event, error),
+) error {
+	return h.onMembers(ctx, actor, there, func(w domain.Workspace) ([]domain.Event, error) {
+		for _, role := range []domain.Role{w.Members[person].Role, w.Invitations[person].Role, grants} {
+			if err := actor.MayGrant(w.Capabilities(role)); err != nil {
+				return nil, err
+			}
 		}
 		return decide(w)
 	})

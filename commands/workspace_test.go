@@ -2,6 +2,7 @@ package commands_test
 
 import (
 	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 
 	"tenantpilot/commands"
 	"tenantpilot/domain"
+	"tenantpilot/eventstore"
 )
 
 // TestMembersAreManagedByThoseWhoMay walks an invitation from its offer to the end of the membership, and tries each step as somebody who
@@ -28,6 +30,8 @@ func TestMembersAreManagedByThoseWhoMay(t *testing.T) {
 	partial.Ref.ID, partial.Tenants = uuid.New(), []uuid.UUID{uuid.New()}
 	until := time.Now().Add(time.Hour)
 	member, invited := w.member(t, domain.RoleReadonly), uuid.New()
+	above, invitedAbove := w.member(t, domain.RoleManager), uuid.New()
+	must(t, h.InviteMember(ctx, commands.InviteMember{Actor: owner, Person: invitedAbove, Role: domain.RoleManager, Until: until}))
 	must(t, h.InviteMember(ctx, commands.InviteMember{Actor: owner, Person: invited, Role: domain.RoleReadonly, Until: until}))
 	must(t, h.DefineRole(ctx, commands.DefineRole{Actor: owner, Role: "x1"}))
 	for name, c := range map[string]struct {
@@ -45,6 +49,15 @@ func TestMembersAreManagedByThoseWhoMay(t *testing.T) {
 		}, true},
 		"demote an owner": {func(ctx context.Context, a domain.Actor) error {
 			return h.ChangeRole(ctx, commands.ChangeRole{Actor: a, Person: owner.Ref.ID, Role: domain.RoleReadonly})
+		}, true},
+		"scope a manager": {func(ctx context.Context, a domain.Actor) error {
+			return h.ScopeMember(ctx, commands.ScopeMember{Actor: a, Person: above.Ref.ID, Scope: domain.Scope{Groups: []string{}}})
+		}, true},
+		"withdraw a manager's invitation": {func(ctx context.Context, a domain.Actor) error {
+			return h.WithdrawInvitation(ctx, commands.WithdrawInvitation{Actor: a, Person: invitedAbove})
+		}, true},
+		"replace a manager's invitation": {func(ctx context.Context, a domain.Actor) error {
+			return h.InviteMember(ctx, commands.InviteMember{Actor: a, Person: invitedAbove, Role: domain.RoleReadonly, Until: until})
 		}, true},
 		"remove an owner": {func(ctx context.Context, a domain.Actor) error {
 			return h.RemoveMember(ctx, commands.RemoveMember{Actor: a, Person: owner.Ref.ID})
@@ -97,7 +110,42 @@ func TestMembersAreManagedByThoseWhoMay(t *testing.T) {
 		t.Errorf("an operator removes somebody: %v", err)
 	}
 	must(t, h.RemoveMember(ctx, commands.RemoveMember{Actor: self, Person: grace})) // everybody may leave
-	if w.count(t, "MemberInvited", "InvitationAccepted") != 3 || w.count(t, "MemberRemoved") != 1 {
+	if w.count(t, "MemberInvited", "InvitationAccepted") != 4 || w.count(t, "MemberRemoved") != 1 {
 		t.Error("the log does not tell the story")
+	}
+}
+
+// TestTwoOwnersCannotBothLeave: they leave at once, through two processes. One stays.
+func TestTwoOwnersCannotBothLeave(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	for range 10 {
+		workspace, owners := uuid.New(), []uuid.UUID{uuid.New(), uuid.New()}
+		must(t, w.handlers[0].CreateWorkspace(t.Context(), commands.CreateWorkspace{Workspace: workspace, Name: "Two", Owner: owners[0]}))
+		must(t, w.handlers[0].AddMember(t.Context(), commands.AddMember{Actor: domain.SystemActor(workspace), Person: owners[1], Role: domain.RoleOwner}))
+		errs, start := make([]error, 2), make(chan struct{})
+		var wait sync.WaitGroup
+		for i, person := range owners {
+			self := domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: person}, Workspace: workspace, Role: domain.RoleOwner}
+			wait.Go(func() {
+				<-start
+				errs[i] = w.handlers[i].RemoveMember(t.Context(), commands.RemoveMember{Actor: self, Person: person})
+			})
+		}
+		close(start)
+		wait.Wait()
+		left, _, err := eventstore.Current[domain.Workspace](t.Context(), w.stores[0], workspace)
+		must(t, err)
+		refused := 0
+		for _, err := range errs {
+			if refusal, ok := domain.AsRefusal(err); ok && refusal.Code == "last_owner" {
+				refused++
+			} else if err != nil {
+				t.Error(err)
+			}
+		}
+		if refused != 1 || len(left.Members) != 1 {
+			t.Errorf("%d refusals, %d members left; want one of each", refused, len(left.Members))
+		}
 	}
 }

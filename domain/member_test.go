@@ -33,6 +33,9 @@ func TestMembership(t *testing.T) {
 	remove := func(person uuid.UUID) func(Workspace) ([]Event, error) {
 		return func(w Workspace) ([]Event, error) { return w.RemoveMember(person) }
 	}
+	forget := func(person uuid.UUID) func(Workspace) ([]Event, error) {
+		return func(w Workspace) ([]Event, error) { return w.Forget(person) }
+	}
 	define := func(role Role, caps ...Capability) func(Workspace) ([]Event, error) {
 		return func(w Workspace) ([]Event, error) { return w.DefineRole(role, caps) }
 	}
@@ -43,6 +46,16 @@ func TestMembership(t *testing.T) {
 		{name: "invite to a custom role", given: given(night), when: invite(grace, "night-shift"), then: []Event{invited}},
 		{name: "invite to a role that is not there", given: given(), when: invite(grace, "night-shift"), refused: "/role unknown_role"},
 		{name: "invite a member", given: given(member), when: invite(grace, RoleOperator), refused: "member_exists"},
+		{name: "invite an owner who sees a part", given: given(), when: invite(grace, RoleOwner), refused: "/scope owner_sees_all"},
+		{
+			name: "add an owner who sees a part", given: given(),
+			when:    func(w Workspace) ([]Event, error) { return w.AddMember(grace, RoleOwner, []uuid.UUID{}) },
+			refused: "/scope owner_sees_all",
+		},
+		{
+			name: "accept to be an owner who sees a part", given: given(MemberInvited{Person: grace, Role: RoleOwner, Scope: europe, Until: until}),
+			when: accept(now), refused: "/scope owner_sees_all",
+		},
 		{name: "invite into nothing", when: invite(grace, RoleOperator), refused: "not_found"},
 		{
 			name: "accept", given: given(night, invited), when: accept(until.Add(-1)),
@@ -83,6 +96,18 @@ func TestMembership(t *testing.T) {
 		{name: "scope a stranger", given: given(), when: scope(grace, europe), refused: "not_found"},
 		{name: "remove", given: given(member), when: remove(grace), then: []Event{MemberRemoved{Person: grace}}},
 		{name: "the last owner stays", given: given(member), when: remove(ada), refused: "last_owner"},
+		{
+			name: "the last owner who sees everything stays", given: given(InvitationAccepted{Person: grace, Role: RoleOwner, Scope: europe}),
+			when: remove(ada), refused: "last_owner",
+		},
+		{
+			name: "an owner who sees a part may go", given: given(InvitationAccepted{Person: grace, Role: RoleOwner, Scope: europe}),
+			when: remove(grace), then: []Event{MemberRemoved{Person: grace}},
+		},
+		{name: "forget a member", given: given(member), when: forget(grace), then: []Event{MemberRemoved{Person: grace}}},
+		{name: "forget somebody invited", given: given(invited), when: forget(grace), then: []Event{InvitationWithdrawn{Person: grace}}},
+		{name: "forget a stranger", given: given(), when: forget(grace)},
+		{name: "forget the last owner", given: given(member), when: forget(ada), refused: "last_owner"},
 		{name: "remove a stranger", given: given(), when: remove(grace), refused: "not_found"},
 		{name: "define a role", given: given(), when: define("night-shift", CapDirectorySync, CapDirectorySync), then: []Event{night}},
 		{name: "define it so again", given: given(night), when: define("night-shift", CapView, CapDirectorySync)},

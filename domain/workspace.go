@@ -15,7 +15,7 @@ import (
 
 // Workspace is the managed-service provider's organisation. Rules:
 //
-//  1. It has at least one owner from its creation on; the last owner can neither leave nor lose the role.
+//  1. It has at least one owner from its creation on, who sees everything; the last owner can neither leave nor lose the role.
 //  2. A person is a member once, with one role, seeing all tenants or those of a scope.
 //  3. Nobody hands out more than they hold: a role is granted, or defined, only by who has all of its capabilities.
 type Workspace struct {
@@ -107,7 +107,7 @@ func (w Workspace) AddMember(person uuid.UUID, role Role, tenants []uuid.UUID) (
 	if _, ok := w.Members[person]; ok {
 		return nil, errMember
 	}
-	if err := w.knownRole(role); err != nil {
+	if err := w.grantable(role, Scope{Tenants: tenants}); err != nil {
 		return nil, err
 	}
 	return []Event{MemberAdded{Person: person, Role: role, Tenants: tenants}}, nil
@@ -121,7 +121,7 @@ func (w Workspace) InviteMember(person uuid.UUID, role Role, scope Scope, until 
 	if _, ok := w.Members[person]; ok {
 		return nil, errMember
 	}
-	if err := w.knownRole(role); err != nil {
+	if err := w.grantable(role, scope); err != nil {
 		return nil, err
 	}
 	return []Event{MemberInvited{Person: person, Role: role, Scope: scope.sorted(), Until: until.UTC()}}, nil
@@ -138,6 +138,9 @@ func (w Workspace) AcceptInvitation(person uuid.UUID, at time.Time) ([]Event, er
 	}
 	if err := w.knownRole(offer.Role); err != nil {
 		return nil, conflict("role_removed", "The role that was offered is no longer there. Ask an owner of the workspace for a new invitation.")
+	}
+	if err := w.grantable(offer.Role, offer.Scope); err != nil {
+		return nil, err
 	}
 	return []Event{InvitationAccepted{Person: person, Role: offer.Role, Scope: offer.Scope}}, nil
 }
@@ -172,14 +175,14 @@ func (w Workspace) ChangeRole(person uuid.UUID, role Role) ([]Event, error) {
 	return events, nil
 }
 
-// ScopeMember limits what a member sees. Owners see everything: somebody has to.
+// ScopeMember limits what a member sees.
 func (w Workspace) ScopeMember(person uuid.UUID, scope Scope) ([]Event, error) {
 	m, ok := w.Members[person]
 	if !ok {
 		return nil, ErrNotFound()
 	}
-	if m.Role == RoleOwner && !scope.Everything() {
-		return nil, InvalidField("/scope", "owner_sees_all", "An owner sees every tenant. Give the person another role first.")
+	if err := w.grantable(m.Role, scope); err != nil {
+		return nil, err
 	}
 	return []Event{MemberScoped{Person: person, Scope: scope.sorted()}}, nil
 }
@@ -193,6 +196,19 @@ func (w Workspace) RemoveMember(person uuid.UUID) ([]Event, error) {
 		return nil, err
 	}
 	return []Event{MemberRemoved{Person: person}}, nil
+}
+
+// Forget ends what a person has here and was offered. The last owner cannot be forgotten.
+func (w Workspace) Forget(person uuid.UUID) ([]Event, error) {
+	var events []Event
+	if _, ok := w.Invitations[person]; ok {
+		events = append(events, InvitationWithdrawn{Person: person})
+	}
+	if _, ok := w.Members[person]; !ok {
+		return events, nil
+	}
+	removed, err := w.RemoveMember(person)
+	return append(events, removed...), err
 }
 
 var roleName = regexp.MustCompile(`^[a-z][a-z0-9_-]{1,30}$`)
@@ -237,11 +253,12 @@ func (w Workspace) RemoveRole(role Role) ([]Event, error) {
 
 // spare says whether the workspace can do without a person as an owner.
 func (w Workspace) spare(person uuid.UUID) error {
-	if w.Members[person].Role != RoleOwner {
+	manages := func(m Member) bool { return m.Role == RoleOwner && m.Scope.Everything() }
+	if !manages(w.Members[person]) {
 		return nil
 	}
 	for other, m := range w.Members {
-		if other != person && m.Role == RoleOwner {
+		if other != person && manages(m) {
 			return nil
 		}
 	}
@@ -253,6 +270,14 @@ func (w Workspace) knownRole(r Role) error {
 		return InvalidField("/role", "unknown_role", "The role is one of readonly, auditor, operator, manager, owner, or one that the workspace defined.")
 	}
 	return nil
+}
+
+// grantable says whether a role can be had with a scope. Owners see everything: somebody has to.
+func (w Workspace) grantable(r Role, s Scope) error {
+	if r == RoleOwner && !s.Everything() {
+		return InvalidField("/scope", "owner_sees_all", "An owner sees every tenant. Give the person another role.")
+	}
+	return w.knownRole(r)
 }
 
 var errMember = conflict("member_exists", "This person is a member already.")

@@ -213,6 +213,19 @@ func ReadPositions(ctx context.Context, tx pgx.Tx, positions string, args ...any
 	return events, nil
 }
 
+// Streams lists the streams that have an event of a name. It reads the whole log, so it is not for what a page asks.
+func (s *Store) Streams(ctx context.Context, name string) ([]uuid.UUID, error) {
+	rows, err := s.pool.Query(ctx, `select distinct stream from events where name = $1 order by stream`, name)
+	if err != nil {
+		return nil, fmt.Errorf("list streams: %w", err)
+	}
+	streams, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return nil, fmt.Errorf("list streams: %w", err)
+	}
+	return streams, nil
+}
+
 // ReadStream reads a stream's events from a version on, in order. Positions are not filled in.
 func (s *Store) ReadStream(ctx context.Context, stream uuid.UUID, after int) ([]Event, error) {
 	rows, err := s.pool.Query(ctx,

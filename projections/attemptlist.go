@@ -139,7 +139,7 @@ func (r Reader) listAttempts(ctx context.Context, q *query, f AttemptFilter) (li
 	rows, err := r.pool.Query(ctx, `with page as materialized (
 			select `+attemptColumns+` from attempts a`+attemptJoins+` where `+q.String()+`
 			order by a.at `+order+`, a.position `+order+` limit `+q.arg(f.Limit+1)+`
-		), who as materialized (select p.id, p.display_name from people p where p.id = any(array(select distinct g.initiator_id from page g)))
+		), who as materialized (select p.id, p.display_name from colleagues p where p.id = any(array(select distinct g.initiator_id from page g)))
 		select g.*, `+attemptNames+` from page g left join who p on p.id = g.initiator_id order by g.at `+order+`, g.position `+order, q.args...)
 	if err != nil {
 		return nil, false, false, fmt.Errorf("list attempts: %w", err)

@@ -97,7 +97,7 @@ const auditColumns = `a.position, a.at, a.workspace, a.tenant, a.stream, a.versi
 	a.outcome, a.reason, a.attempt, a.correlation, ro.number, coalesce(t.name, ''), t.external_id, e.id, e.meta, e.payload, e.leaf, ` + subjectColumn
 
 const auditJoins = ` join log l on l.position = a.position join events e on e.seq = l.seq
-	left join people p on p.id = a.actor_id
+	left join colleagues p on p.id = a.actor_id
 	left join tenants t on t.tenant = a.tenant
 	left join provider_connections c on a.object_kind = 'connection' and c.number = a.object_number
 	left join audit_objects ro on ro.stream = a.run ` + subjectJoin
@@ -157,7 +157,7 @@ func actorIs(q *query, values []string) string {
 	if len(ids) == len(values) {
 		return `a.actor_id = any(` + q.arg(ids) + `::uuid[])`
 	}
-	return `(a.actor_kind = any(` + q.arg(values) + `::text[]) or a.actor_id in (select x.id from people x
+	return `(a.actor_kind = any(` + q.arg(values) + `::text[]) or a.actor_id in (select x.id from colleagues x
 		where x.id::text = any(` + q.arg(values) + `::text[]) or lower(x.display_name) like any(` + q.arg(patterns(values)) + `::text[])))`
 }
 
@@ -269,7 +269,7 @@ func (r Reader) AuditFacets(ctx context.Context, actor domain.Actor, f AuditFilt
 			union all select 'outcome', outcome, count(*) from w where outcome is not null group by outcome
 			union all select 'reason', reason, count(*) from w where reason is not null group by reason
 			union all select 'day', day, count(*) from w group by day
-		) select f.dimension, f.value, coalesce(p.display_name, ''), f.n from f left join people p
+		) select f.dimension, f.value, coalesce(p.display_name, ''), f.n from f left join colleagues p
 			on f.dimension like 'actor%' and p.id::text = split_part(f.value, ' ', 1)
 		order by f.dimension, f.n desc, f.value`, q.args...)
 	if err != nil {

@@ -210,7 +210,7 @@ func (r Reader) LastChecks(ctx context.Context, actor domain.Actor, n int) (map[
 // the connection may be seen.
 func (r Reader) ConnectionHistory(ctx context.Context, c Connection, limit int) ([]TimelineEvent, error) {
 	rows, err := r.pool.Query(ctx, `select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, '')
-		from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}'
+		from events e join log l using (seq) left join colleagues p on p.id::text = e.meta #>> '{actor,id}'
 		where e.stream = $1 and e.name not in ('ScopeAcquired', 'ScopeReleased') order by e.version desc limit $2`, c.Stream, limit)
 	if err != nil {
 		return nil, fmt.Errorf("read connection history: %w", err)

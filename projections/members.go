@@ -201,10 +201,10 @@ func (m Member) Scope() domain.Scope {
 
 // Members reads the members of the actor's workspace, by name.
 func (r Reader) Members(ctx context.Context, actor domain.Actor) ([]Member, error) {
-	rows, err := r.pool.Query(ctx, `select m.person, coalesce(p.display_name, ''), coalesce(p.email, ''), m.role, m.tenants, m.groups,
+	rows, err := r.pool.Query(ctx, `select m.person, coalesce(k.display_name, p.display_name, ''), coalesce(k.email, p.email, ''), m.role, m.tenants, m.groups,
 			m.except_tenants, m.except_groups, (select max(t.last_used_at) from api_tokens t where t.person = m.person and t.workspace = m.workspace)
-		from members m left join people p on p.id = m.person
-		where m.workspace = $1 order by lower(p.display_name), m.person`, sight(actor))
+		from members m left join people p on p.id = m.person left join known_as k on k.person = m.person and k.workspace = m.workspace
+		where m.workspace = $1 order by lower(coalesce(k.display_name, p.display_name)), m.person`, sight(actor))
 	if err != nil {
 		return nil, fmt.Errorf("list members: %w", err)
 	}
@@ -224,8 +224,9 @@ type Invited struct {
 	InvitedAt     time.Time
 }
 
-const invitedColumns = `i.workspace, coalesce(w.name, ''), i.person, coalesce(p.display_name, ''), coalesce(p.email, ''), i.role, i.scope, i.until,
-	i.invited_at from invitations i left join people p on p.id = i.person left join workspaces w on w.workspace = i.workspace`
+const invitedColumns = `i.workspace, coalesce(w.name, ''), i.person, coalesce(k.display_name, p.display_name, ''), coalesce(k.email, p.email, ''),
+	i.role, i.scope, i.until, i.invited_at from invitations i left join people p on p.id = i.person
+	left join known_as k on k.person = i.person and k.workspace = i.workspace left join workspaces w on w.workspace = i.workspace`
 
 // Invitations reads the open invitations to the actor's workspace.
 func (r Reader) Invitations(ctx context.Context, actor domain.Actor) ([]Invited, error) {

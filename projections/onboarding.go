@@ -296,7 +296,7 @@ func (r Reader) OnboardingOf(ctx context.Context, actor domain.Actor, externalID
 
 func (r Reader) onboardings(ctx context.Context, actor domain.Actor, q *query) ([]OnboardingRow, error) {
 	person := func(column string) string {
-		return `coalesce((select p.display_name from people p where p.id = s.` + column + `), '')`
+		return `coalesce((select p.display_name from colleagues p where p.id = s.` + column + `), '')`
 	}
 	rows, err := r.pool.Query(ctx, `select `+onboardingColumns+`, coalesce(t.name, ''), coalesce(t.domain, ''), `+person("owner_id")+`, `+
 		person("started_by")+`, `+person("chosen_by")+`, `+person("check_by")+`, `+person("selected_by")+`, `+person("taken_from")+`, `+

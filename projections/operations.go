@@ -103,7 +103,7 @@ const runNames = `t.name, t.external_id, coalesce(c.display_name, ''), coalesce(
 
 const runJoins = ` join tenants t on t.tenant = r.tenant
 	left join provider_connections c on c.number = r.connection
-	left join people p on p.id = r.initiator_id `
+	left join colleagues p on p.id = r.initiator_id `
 
 // query collects conditions with their arguments.
 type query struct {
@@ -418,7 +418,7 @@ const scopeEvents = 100
 func (r Reader) Timeline(ctx context.Context, run Run) ([]TimelineEvent, error) {
 	rows, err := r.pool.Query(ctx, `select * from (
 			select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, '')
-			from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}'
+			from events e join log l using (seq) left join colleagues p on p.id::text = e.meta #>> '{actor,id}'
 			where e.stream = $1 or (e.stream = $2 and e.version > $4 and e.version <= $4 + $5 and e.name in ('ScopeAcquired', 'ScopeReleased')
 				and e.payload ->> 'run' = $3)
 			order by l.position desc limit 200
@@ -442,7 +442,7 @@ type Joined struct {
 // JoinedTo reads the attempts that met a run, newest first.
 func (r Reader) JoinedTo(ctx context.Context, run uuid.UUID) ([]Joined, error) {
 	rows, err := r.pool.Query(ctx, `select a.attempt, a.operation, a.outcome, a.at, coalesce(p.display_name, 'TenantPilot')
-		from attempts a left join people p on p.id = a.initiator_id where a.run = $1 and a.outcome <> 'accepted' order by a.at desc limit 20`, run)
+		from attempts a left join colleagues p on p.id = a.initiator_id where a.run = $1 and a.outcome <> 'accepted' order by a.at desc limit 20`, run)
 	if err != nil {
 		return nil, fmt.Errorf("read joined attempts: %w", err)
 	}
@@ -464,7 +464,7 @@ func (r Reader) LeaseOf(ctx context.Context, run uuid.UUID) (Lease, error) {
 
 // PersonName is a person's display name, empty for anybody else.
 func (r Reader) PersonName(ctx context.Context, id uuid.UUID) (string, error) {
-	rows, err := r.pool.Query(ctx, `select display_name from people where id = $1`, id)
+	rows, err := r.pool.Query(ctx, `select display_name from colleagues where id = $1`, id)
 	type named struct{ Name string }
 	n, err := one[named](rows, err, "read person")
 	if errors.Is(err, ErrNoRow) {
@@ -554,13 +554,13 @@ type Change struct {
 // subject is the name of the person that event e is about, joined as s.
 const (
 	subjectColumn = `coalesce(nullif(s.display_name, 'erased'), '')`
-	subjectJoin   = ` left join people s on s.id = (case e.name when 'TokenIssued' then e.payload ->> 'owner' else e.payload ->> 'person' end)::uuid `
+	subjectJoin   = ` left join colleagues s on s.id = (case e.name when 'TokenIssued' then e.payload ->> 'owner' else e.payload ->> 'person' end)::uuid `
 )
 
 // Changes reads the newest events of a stream in the actor's workspace, the newest first.
 func (r Reader) Changes(ctx context.Context, actor domain.Actor, stream uuid.UUID, limit int) ([]Change, error) {
 	rows, err := r.pool.Query(ctx, `select l.position, e.recorded_at, e.name, e.payload, coalesce(p.display_name, ''), `+subjectColumn+`
-		from events e join log l using (seq) left join people p on p.id::text = e.meta #>> '{actor,id}' `+subjectJoin+`
+		from events e join log l using (seq) left join colleagues p on p.id::text = e.meta #>> '{actor,id}' `+subjectJoin+`
 		where e.stream = $1 and e.workspace = $2 order by e.version desc limit $3`, stream, sight(actor), limit)
 	if err != nil {
 		return nil, fmt.Errorf("read changes: %w", err)

@@ -34,7 +34,7 @@ func (r Reader) Situations(ctx context.Context, actor domain.Actor) ([]TenantSit
 		from tenants t
 		left join provider_connections c on c.number = t.default_connection and c.tenant = t.tenant
 		left join runs r on r.run = c.scope_run
-		left join people p on p.id = c.scope_initiator_id
+		left join colleagues p on p.id = c.scope_initiator_id
 		where t.workspace = $1 and ($2::uuid[] is null or t.tenant = any($2))
 		order by lower(t.name), t.number`, sight(actor), actor.Tenants)
 	if err != nil {

@@ -134,7 +134,7 @@ func (r Reader) Waiting(ctx context.Context, actor domain.Actor, tenant uuid.UUI
 		from reservations w
 		join provider_connections c on c.number = w.connection
 		join tenants t on t.tenant = w.tenant
-		left join people p on p.id = w.initiator_id
+		left join colleagues p on p.id = w.initiator_id
 		where w.ending is null and w.workspace = $1 and ($2::uuid[] is null or w.tenant = any($2))
 			and ($3 = '00000000-0000-0000-0000-000000000000'::uuid or w.tenant = $3) and ($4 = 0 or w.connection = $4)
 		order by w.reserved_at, w.reservation limit 200`, sight(actor), actor.Tenants, tenant, connection)

@@ -26,7 +26,7 @@ type SavedView struct {
 const viewsPerPerson = 100
 
 const viewColumns = `v.id, v.person, coalesce(p.display_name, ''), v.name, v.query, v.shared, d.view is not null, v.changed_at
-	from saved_views v left join people p on p.id = v.person
+	from saved_views v left join colleagues p on p.id = v.person
 	left join saved_view_defaults d on d.view = v.id and d.person = $2 and d.workspace = v.workspace
 	where v.workspace = $1 and (v.person = $2 or v.shared)`
 

@@ -10,6 +10,7 @@ import (
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/commands"
+	"tenantpilot/domain"
 	"tenantpilot/eventstore"
 )
 
@@ -19,7 +20,8 @@ func auditEraseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erase SUBJECT", Short: "Erase who a person was, by e-mail address or id, leaving every event as it is",
 		Long: `Destroy the keys under which the log's events hold a person's name and address, and remove both from the list of people. They can never
-sign in again; their tokens are revoked. Not a byte of an event changes, so every proof still holds, and pages show "erased". The erasure
+sign in again; their memberships and invitations end, and their tokens are revoked. The last owner of a workspace is refused (exit code 3): make
+somebody else an owner first. Not a byte of an event changes, so every proof still holds, and pages show "erased". The erasure
 itself is recorded in each workspace that knew them.
 
 It cannot be undone, except from a copy of the database made before: let backups age out. Asking again finishes what a crash left undone.
@@ -52,6 +54,9 @@ func erase(cmd *cobra.Command, pool *pgxpool.Pool, service *auth.Service, person
 	store := eventstore.Open(pool, eventstore.Config{})
 	defer store.Close()
 	erased, err := commands.New(store, nil).ErasePerson(cmd.Context(), commands.ErasePerson{Person: person})
+	if refusal, ok := domain.AsRefusal(err); ok && refusal.Kind == domain.Conflict {
+		return &exitCode{exitBlocked, err}
+	}
 	if err != nil {
 		return err
 	}

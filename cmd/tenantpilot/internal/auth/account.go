@@ -11,7 +11,8 @@ import (
 )
 
 // personOf finds the person that an account of a provider is: the one it is bound to, or else whose verified address it has. It is bound
-// then, and sign-in links that were drawn for that person and not used open nothing any more. Nobody is ever created here.
+// then, and what signed that person in before, with less proof of who they are, ends: unused links, and all sessions. Nobody is ever created
+// here.
 func (s *Service) personOf(ctx context.Context, a account) (uuid.UUID, error) {
 	var person uuid.UUID
 	var disabled bool
@@ -50,14 +51,17 @@ func (s *Service) bind(ctx context.Context, a account) (uuid.UUID, error) {
 	// Nobody else's binding is touched. Of two sign-ins at once one inserts, and the other finds its row.
 	var bound bool
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `insert into sign_in_bindings (issuer, subject, person, bound_at, used_at) values ($1, $2, $3, $4, $4)
+		added, err := tx.Exec(ctx, `insert into sign_in_bindings (issuer, subject, person, bound_at, used_at) values ($1, $2, $3, $4, $4)
 			on conflict do nothing`, a.issuer, a.subject, person, s.now())
 		if err != nil {
 			return err
 		}
 		err = tx.QueryRow(ctx, `select exists (select from sign_in_bindings where issuer = $1 and subject = $2 and person = $3)`,
 			a.issuer, a.subject, person).Scan(&bound)
-		if err != nil || !bound {
+		if err != nil || !bound || added.RowsAffected() == 0 {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `delete from sessions where person = $1`, person); err != nil {
 			return err
 		}
 		_, err = tx.Exec(ctx, `update sign_in_links set used_at = $2 where person = $1 and used_at is null`, person, s.now())

@@ -129,11 +129,35 @@ func (s *Service) IssueToken(ctx context.Context, person, workspace uuid.UUID, n
 	return secret, id, nil
 }
 
-// IssueSignInLink draws a link that signs a person in once, and returns its path.
+// IssueSignInLink draws a link that signs a person in once, with all that they are, and returns its path. It is for whoever is at the server.
 func (s *Service) IssueSignInLink(ctx context.Context, person uuid.UUID, ttl time.Duration) (string, error) {
+	return s.issueLink(ctx, person, uuid.Nil, ttl)
+}
+
+// IssueInvitationLink draws a link for somebody whom a workspace invites, and returns its path. It signs them in once, for that workspace
+// only, so it is worth nothing elsewhere to whoever made it. It takes the place of those from before (EndInvitation). Where people sign in
+// at an identity provider there are no such links, and the path is empty.
+func (s *Service) IssueInvitationLink(ctx context.Context, person, workspace uuid.UUID, ttl time.Duration) (string, error) {
+	if err := s.EndInvitation(ctx, person, workspace); err != nil || s.provider != nil {
+		return "", err
+	}
+	return s.issueLink(ctx, person, workspace, ttl)
+}
+
+// EndInvitation ends what a workspace's invitations of a person have opened: their links, and the sessions that came from these.
+func (s *Service) EndInvitation(ctx context.Context, person, workspace uuid.UUID) error {
+	_, err := s.pool.Exec(ctx, `with links as (update sign_in_links set used_at = $3 where person = $1 and workspace = $2 and used_at is null)
+		delete from sessions where person = $1 and invited_to = $2`, person, workspace, s.now())
+	if err != nil {
+		return fmt.Errorf("end invitation: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) issueLink(ctx context.Context, person, workspace uuid.UUID, ttl time.Duration) (string, error) {
 	secret, now := random(), s.now()
-	_, err := s.pool.Exec(ctx, `insert into sign_in_links (hash, person, created_at, expires_at) values ($1, $2, $3, $4)`,
-		digest(secret), person, now, now.Add(ttl))
+	_, err := s.pool.Exec(ctx, `insert into sign_in_links (hash, person, workspace, created_at, expires_at) values ($1, $2, $3, $4, $5)`,
+		digest(secret), person, nullable(workspace), now, now.Add(ttl))
 	if err != nil {
 		return "", fmt.Errorf("issue sign-in link: %w", err)
 	}
@@ -156,7 +180,8 @@ var ErrNoLink = errors.New("no such sign-in link")
 func (s *Service) PeekLink(ctx context.Context, secret string) (Link, error) {
 	var l Link
 	var used *time.Time
-	err := s.pool.QueryRow(ctx, `select p.display_name, l.expires_at, l.used_at from sign_in_links l join people p on p.id = l.person
+	err := s.pool.QueryRow(ctx, `select coalesce(k.display_name, p.display_name), l.expires_at, l.used_at
+		from sign_in_links l join people p on p.id = l.person left join known_as k on k.person = l.person and k.workspace = l.workspace
 		where l.hash = $1 and p.disabled_at is null`, digest(secret)).Scan(&l.Name, &l.Expires, &used)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return l, ErrNoLink
@@ -174,19 +199,20 @@ func (s *Service) PeekLink(ctx context.Context, secret string) (Link, error) {
 // Expired says whether a link can no longer be used for its age.
 func (l Link) Expired(now time.Time) bool { return !now.Before(l.Expires) }
 
-// Consume uses a link. Of any number of simultaneous uses exactly one succeeds; the others get ErrNoLink.
-func (s *Service) Consume(ctx context.Context, secret string) (uuid.UUID, error) {
-	var person uuid.UUID
-	err := s.pool.QueryRow(ctx, `update sign_in_links l set used_at = $2 from people p
+// Consume uses a link and says whose it was, and the workspace that it is limited to if it was an invitation's. Of any number of simultaneous
+// uses exactly one succeeds; the others get ErrNoLink.
+func (s *Service) Consume(ctx context.Context, secret string) (person, invitedTo uuid.UUID, err error) {
+	var workspace uuid.NullUUID
+	err = s.pool.QueryRow(ctx, `update sign_in_links l set used_at = $2 from people p
 		where l.hash = $1 and l.used_at is null and l.expires_at > $2 and p.id = l.person and p.disabled_at is null
-		returning l.person`, digest(secret), s.now()).Scan(&person)
+		returning l.person, l.workspace`, digest(secret), s.now()).Scan(&person, &workspace)
 	if errors.Is(err, pgx.ErrNoRows) {
-		return person, ErrNoLink
+		return person, uuid.Nil, ErrNoLink
 	}
 	if err != nil {
-		return person, fmt.Errorf("use sign-in link: %w", err)
+		return person, uuid.Nil, fmt.Errorf("use sign-in link: %w", err)
 	}
-	return person, nil
+	return person, workspace.UUID, nil
 }
 
 const tokenPrefix = "tp_"

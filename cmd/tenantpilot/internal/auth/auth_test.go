@@ -410,7 +410,7 @@ func TestOneOfFiftyConsumersInTwoProcessesWins(t *testing.T) {
 	for i := range people {
 		wait.Go(func() {
 			<-start
-			people[i], errs[i] = services[i%2].Consume(t.Context(), secret)
+			people[i], _, errs[i] = services[i%2].Consume(t.Context(), secret)
 		})
 	}
 	close(start)

@@ -38,6 +38,7 @@ func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 				disabled_at = coalesce(disabled_at, clock_timestamp()), erased_at = coalesce(erased_at, clock_timestamp()) where id = $1`,
 			`update api_tokens set name = 'erased', revoked_at = coalesce(revoked_at, clock_timestamp()) where person = $1`,
 			`update sign_in_links set used_at = coalesce(used_at, clock_timestamp()) where person = $1`,
+			`delete from known_as where person = $1`,
 			`delete from sign_in_bindings where person = $1`,
 			`delete from break_glass where person = $1`,
 			`delete from sessions where person = $1`,
@@ -54,20 +55,20 @@ func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 	return nil
 }
 
-// InvitePerson adds a person by address, or finds the one there is. known says that they can sign in already, or act elsewhere: whoever
-// invites them must not be given a link that signs in as them.
-func (s *Service) InvitePerson(ctx context.Context, email, name string) (id uuid.UUID, known bool, err error) {
-	if id, err = s.CreatePerson(ctx, email, name, false); err != nil {
-		return id, false, err
-	}
-	err = s.pool.QueryRow(ctx, `select p.platform or exists (select from members m where m.person = p.id)
-			or exists (select from sign_in_links l where l.person = p.id and l.used_at is not null)
-			or exists (select from api_tokens t where t.person = p.id)
-			or exists (select from sign_in_bindings b where b.person = p.id)
-			or exists (select from break_glass g where g.person = p.id)
-		from people p where p.id = $1`, id).Scan(&known)
+// InvitePerson finds the person with an address, or adds one who has no name but what the address says: what a workspace calls somebody is its
+// own (CallPerson).
+func (s *Service) InvitePerson(ctx context.Context, email string) (uuid.UUID, error) {
+	name, _, _ := strings.Cut(email, "@")
+	return s.CreatePerson(ctx, email, name, false)
+}
+
+// CallPerson says who a person is for a workspace that has invited them. Other workspaces see nothing of it.
+func (s *Service) CallPerson(ctx context.Context, workspace, person uuid.UUID, email, name string) error {
+	_, err := s.pool.Exec(ctx, `insert into known_as (workspace, person, email, display_name) values ($1, $2, $3, $4)
+		on conflict (person, workspace) do update set email = excluded.email, display_name = excluded.display_name`,
+		workspace, person, strings.TrimSpace(email), strings.TrimSpace(name))
 	if err != nil {
-		return id, false, fmt.Errorf("invite person: %w", err)
+		return fmt.Errorf("call person: %w", err)
 	}
-	return id, known, nil
+	return nil
 }

@@ -44,15 +44,3 @@ func TestAnErasedPersonIsGone(t *testing.T) {
 		t.Errorf("somebody else: %v, %v", id, err)
 	}
 }
-
-// TestInvitingNeverTellsHowToSignInAsSomebodyKnown: known is whoever can act anywhere already.
-func TestInvitingNeverTellsHowToSignInAsSomebodyKnown(t *testing.T) {
-	t.Parallel()
-	f := newFixture(t)
-	f.person(t, "petra@example.com", true)
-	for address, want := range map[string]bool{"ada@example.com": true, "petra@example.com": true, "new@example.com": false} {
-		if _, known, err := f.auth.InvitePerson(t.Context(), address, "Name"); err != nil || known != want {
-			t.Errorf("%s: known %v, %v; want %v", address, known, err, want)
-		}
-	}
-}

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -31,7 +32,9 @@ func (s *Service) Authenticate(next http.Handler, bad http.HandlerFunc) http.Han
 		v := &visit{readOnly: withToken || isStream(r), device: deviceOf(r.UserAgent()), address: s.AddressOf(r)}
 		ctx := context.WithValue(r.Context(), visitKey{}, v)
 		if !v.readOnly {
-			saved.ServeHTTP(w, r.WithContext(ctx))
+			guarded := cookieGuard{w, v, s.sessions.Cookie.Name + "="}
+			saved.ServeHTTP(guarded, r.WithContext(ctx))
+			guarded.takeBack()
 			return
 		}
 		w.Header().Add("Vary", "Cookie")
@@ -47,6 +50,36 @@ func (s *Service) Authenticate(next http.Handler, bad http.HandlerFunc) http.Han
 		identified.ServeHTTP(w, r.WithContext(ctx))
 	})
 }
+
+// cookieGuard takes back the cookie that scs writes with every answer, where the session was not saved: an answer that comes late must not give
+// the browser back the id that the session had before it was renewed.
+type cookieGuard struct {
+	http.ResponseWriter
+	visit  *visit
+	prefix string
+}
+
+func (g cookieGuard) takeBack() {
+	if g.visit.unsaved {
+		h := g.Header()
+		h["Set-Cookie"] = slices.DeleteFunc(h["Set-Cookie"], func(c string) bool { return strings.HasPrefix(c, g.prefix) })
+	}
+}
+
+// WriteHeader implements http.ResponseWriter; scs has written its cookie by now.
+func (g cookieGuard) WriteHeader(status int) {
+	g.takeBack()
+	g.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (g cookieGuard) Write(b []byte) (int, error) {
+	g.takeBack()
+	return g.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController through.
+func (g cookieGuard) Unwrap() http.ResponseWriter { return g.ResponseWriter }
 
 func (s *Service) identified(next http.Handler, bad http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

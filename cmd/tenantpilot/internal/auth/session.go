@@ -30,8 +30,10 @@ type visit struct {
 	person   uuid.UUID // whose it is, as its row says
 	since    time.Time
 	used     time.Time
-	preview  string // the row's JSON; empty is none
-	changed  bool   // what was loaded was given other content
+	invited  uuid.UUID // the workspace that the session is limited to; uuid.Nil is no limit
+	preview  string    // the row's JSON; empty is none
+	changed  bool      // what was loaded was given other content
+	unsaved  bool      // nothing was written: the browser need not be told, or must not, as the session has ended or has another id by now
 }
 
 type visitKey struct{}
@@ -51,22 +53,30 @@ func CanSignIn(r *http.Request) bool {
 	return err == nil
 }
 
-// ConsumeLink uses a link and makes the request's session the person's it was for, under a fresh session id. ErrNoLink as for Consume.
-// A crash between the two leaves a used link and nobody signed in: they need another link.
+// ConsumeLink uses a link and makes the request's session the person's it was for, under a fresh session id: one that can accept and choose
+// nothing but the workspace of an invitation, if it was an invitation's. Who is signed in as that person with more keeps that. ErrNoLink as
+// for Consume. A crash between the two leaves a used link and nobody signed in: they need another link.
 func (s *Service) ConsumeLink(r *http.Request, secret string) error {
 	if _, err := writable(r.Context()); err != nil {
 		return fmt.Errorf("sign in: %w", err)
 	}
-	person, err := s.Consume(r.Context(), secret)
+	person, invitedTo, err := s.Consume(r.Context(), secret)
 	if err != nil {
 		return err
 	}
-	return s.SignIn(r, person)
+	if v, ok := ViewerFrom(r.Context()); ok && invitedTo != uuid.Nil && v.Person == person && v.credential.only == nil {
+		return nil
+	}
+	return s.signIn(r, person, invitedTo)
 }
 
 // SignIn makes the request's session the person's, under a fresh session id, so that an id planted before opens nothing. What was in the
 // session before is gone, but for a form that was kept (KeepForm).
 func (s *Service) SignIn(r *http.Request, person uuid.UUID) error {
+	return s.signIn(r, person, uuid.Nil)
+}
+
+func (s *Service) signIn(r *http.Request, person, invitedTo uuid.UUID) error {
 	ctx := r.Context()
 	v, err := writable(ctx)
 	if err != nil {
@@ -84,7 +94,7 @@ func (s *Service) SignIn(r *http.Request, person uuid.UUID) error {
 	}
 	s.sessions.Put(ctx, sessionPerson, person.String())
 	s.sessions.Put(ctx, sessionSince, s.now().Unix())
-	v.person, v.since = person, s.now()
+	v.person, v.invited, v.since = person, invitedTo, s.now()
 	return nil
 }
 
@@ -99,8 +109,8 @@ func (s *Service) SignOut(r *http.Request) error {
 	return nil
 }
 
-// ChooseWorkspace makes another of the viewer's workspaces the session's; ErrNotFound for one that is not theirs, and for tokens, which
-// have the one they were issued for.
+// ChooseWorkspace makes another of the viewer's workspaces the session's, under a fresh session id, for the session's rights change. A
+// preview ends. ErrNotFound for a workspace that is not theirs, and for tokens, which have the one they were issued for.
 func (s *Service) ChooseWorkspace(ctx context.Context, workspace uuid.UUID) error {
 	viewer, ok := ViewerFrom(ctx)
 	if !ok || viewer.Token || !slices.ContainsFunc(viewer.Workspaces, func(m Membership) bool { return m.Workspace == workspace }) {
@@ -110,8 +120,18 @@ func (s *Service) ChooseWorkspace(ctx context.Context, workspace uuid.UUID) erro
 	if err != nil {
 		return fmt.Errorf("choose workspace: %w", err)
 	}
+	// Whoever removes the row goes on with it, so that a session that was ended is not brought back.
+	old, err := s.pool.Exec(ctx, `delete from sessions where token = $1`, v.loaded)
+	if err != nil {
+		return fmt.Errorf("choose workspace: %w", err)
+	}
+	if old.RowsAffected() == 0 {
+		return nil
+	}
+	if err := s.sessions.RenewToken(ctx); err != nil {
+		return fmt.Errorf("choose workspace: %w", err)
+	}
 	s.sessions.Put(ctx, sessionWorkspace, workspace.String())
-	v.changed = true
 	return nil
 }
 
@@ -125,6 +145,9 @@ func (s *Service) sessionPersonAt(ctx context.Context) (person, workspace uuid.U
 		return uuid.Nil, uuid.Nil, false
 	}
 	workspace, _ = uuid.Parse(s.sessions.GetString(ctx, sessionWorkspace)) // uuid.Nil: none was chosen
+	if v.invited != uuid.Nil {
+		workspace = v.invited
+	}
 	return person, workspace, true
 }
 
@@ -139,10 +162,10 @@ const touchEvery = time.Minute
 func (s sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	var data []byte
 	var found visit
-	var person uuid.NullUUID
-	err := s.pool.QueryRow(ctx, `select data, person, coalesce(since, 'epoch'), coalesce(used_at, 'epoch'), coalesce(preview::text, '')
+	var person, invited uuid.NullUUID
+	err := s.pool.QueryRow(ctx, `select data, person, invited_to, coalesce(since, 'epoch'), coalesce(used_at, 'epoch'), coalesce(preview::text, '')
 		from sessions where token = $1 and expiry > $2`, token, s.now()).
-		Scan(&data, &person, &found.since, &found.used, &found.preview)
+		Scan(&data, &person, &invited, &found.since, &found.used, &found.preview)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return nil, false, nil
 	}
@@ -150,7 +173,7 @@ func (s sessionStore) FindCtx(ctx context.Context, token string) ([]byte, bool, 
 		return nil, false, fmt.Errorf("read session: %w", err)
 	}
 	if v, ok := ctx.Value(visitKey{}).(*visit); ok {
-		v.loaded, v.person, v.since, v.used, v.preview = token, person.UUID, found.since, found.used, found.preview
+		v.loaded, v.person, v.invited, v.since, v.used, v.preview = token, person.UUID, invited.UUID, found.since, found.used, found.preview
 	}
 	return data, true, nil
 }
@@ -168,17 +191,21 @@ func (s sessionStore) CommitCtx(ctx context.Context, token string, data []byte, 
 	case v.loaded != token:
 		return s.insert(ctx, v, token, data, expires)
 	case v.changed:
-		_, err = s.pool.Exec(ctx, `update sessions set data = $2, expiry = $3, used_at = $4 where token = $1`, token, data, expires, s.now())
+		done, err := s.pool.Exec(ctx, `update sessions set data = $2, expiry = $3, used_at = $4 where token = $1`, token, data, expires, s.now())
 		if err != nil {
 			return fmt.Errorf("save session: %w", err)
 		}
+		v.unsaved = done.RowsAffected() == 0
 	case s.now().Sub(v.used).Abs() >= touchEvery:
 		// Not worth failing an answer for.
-		_, err := s.pool.Exec(ctx, `update sessions set expiry = $2, used_at = $3, device = $4, address = $5 where token = $1`,
+		done, err := s.pool.Exec(ctx, `update sessions set expiry = $2, used_at = $3, device = $4, address = $5 where token = $1`,
 			token, expires, s.now(), v.device, v.address)
 		if err != nil {
 			s.log.WarnContext(ctx, "session was not prolonged", "err", err)
 		}
+		v.unsaved = err != nil || done.RowsAffected() == 0
+	default:
+		v.unsaved = true
 	}
 	return nil
 }
@@ -188,8 +215,9 @@ func (s sessionStore) insert(ctx context.Context, v *visit, token string, data [
 	_, err := s.pool.Exec(ctx, `
 		with expired as (select token from sessions where expiry <= $4 limit 100 for update skip locked),
 		removed as (delete from sessions where token in (select token from expired))
-		insert into sessions (token, data, expiry, person, since, used_at, device, address) values ($1, $2, $3, $5, $6, $4, $7, $8)`,
-		token, data, expires, s.now(), nullable(v.person), nullTime(v.since), v.device, v.address)
+		insert into sessions (token, data, expiry, person, since, used_at, device, address, invited_to)
+		values ($1, $2, $3, $5, $6, $4, $7, $8, $9)`,
+		token, data, expires, s.now(), nullable(v.person), nullTime(v.since), v.device, v.address, nullable(v.invited))
 	if err != nil {
 		return fmt.Errorf("add session: %w", err)
 	}

@@ -166,6 +166,13 @@ func TestSlowRequestDoesNotUndoAChoice(t *testing.T) {
 	}
 }
 
+// sessionToken is the only session's, as it is stored.
+func (f *fixture) sessionToken(t testing.TB) (token string) {
+	t.Helper()
+	must(t, f.pool.QueryRow(t.Context(), `select string_agg(token, ',') from sessions`).Scan(&token))
+	return token
+}
+
 func TestChooseWorkspaceAmongOnesOwn(t *testing.T) {
 	t.Parallel()
 	f := newFixture(t)
@@ -176,8 +183,12 @@ func TestChooseWorkspaceAmongOnesOwn(t *testing.T) {
 	if got := b.send(t, "POST", "/workspace/"+uuid.NewString(), nil); got.status != 404 {
 		t.Errorf("a stranger's: got %d, want 404", got.status)
 	}
+	before := f.sessionToken(t)
 	if got := b.send(t, "POST", "/workspace/"+f.fabrikam.String(), nil); got.status != 200 {
 		t.Errorf("one's own: got %d, want 200", got.status)
+	}
+	if after := f.sessionToken(t); after == before { // an id that somebody saw before opens nothing
+		t.Error("the session has the id that it had before its rights changed")
 	}
 	if v := b.send(t, "GET", "/who", nil).viewer(t); v.Actor.Workspace != f.fabrikam || v.WorkspaceName != "Fabrikam" {
 		t.Errorf("then: got %+v, want Fabrikam", v)

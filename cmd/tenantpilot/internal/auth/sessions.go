@@ -25,11 +25,15 @@ type Session struct {
 	Current bool      // it is the viewer's own
 }
 
+// ofViewer is the condition for the sessions that are the viewer's to know of and to end. Whom an invitation's link has let in need not be the
+// person: theirs are those that came by invitations to the same workspace.
+const ofViewer = `person = $1 and ($2::uuid is null or invited_to = $2)`
+
 // Sessions lists where the viewer's person is signed in: the viewer's own session first, then those used last.
 func (s *Service) Sessions(ctx context.Context, v Viewer) ([]Session, error) {
-	rows, err := s.pool.Query(ctx, `select id, coalesce(device, ''), coalesce(address, ''), since, used_at, token = $2 from sessions
-		where person = $1 and expiry > $3 and since > $4 order by token = $2 desc, used_at desc, id`,
-		v.Person, v.Session(), s.now(), s.now().Add(-lifetime))
+	rows, err := s.pool.Query(ctx, `select id, coalesce(device, ''), coalesce(address, ''), since, used_at, token = $3 from sessions
+		where `+ofViewer+` and expiry > $4 and since > $5 order by token = $3 desc, used_at desc, id`,
+		v.Person, v.credential.only, v.Session(), s.now(), s.now().Add(-lifetime))
 	if err != nil {
 		return nil, fmt.Errorf("read sessions: %w", err)
 	}
@@ -43,7 +47,7 @@ func (s *Service) Sessions(ctx context.Context, v Viewer) ([]Session, error) {
 // EndSession signs the viewer's person out in one place: its next request finds nobody signed in, its event streams end within seconds.
 // Somebody else's session is ErrNotFound, as is one that has ended.
 func (s *Service) EndSession(ctx context.Context, v Viewer, id uuid.UUID) error {
-	done, err := s.pool.Exec(ctx, `delete from sessions where id = $1 and person = $2`, id, v.Person)
+	done, err := s.pool.Exec(ctx, `delete from sessions where `+ofViewer+` and id = $3`, v.Person, v.credential.only, id)
 	if err != nil {
 		return fmt.Errorf("end session: %w", err)
 	}
@@ -55,7 +59,7 @@ func (s *Service) EndSession(ctx context.Context, v Viewer, id uuid.UUID) error 
 
 // EndOtherSessions signs the viewer's person out everywhere but in the viewer's own session, and says in how many places.
 func (s *Service) EndOtherSessions(ctx context.Context, v Viewer) (int, error) {
-	done, err := s.pool.Exec(ctx, `delete from sessions where person = $1 and token <> $2`, v.Person, v.Session())
+	done, err := s.pool.Exec(ctx, `delete from sessions where `+ofViewer+` and token <> $3`, v.Person, v.credential.only, v.Session())
 	if err != nil {
 		return 0, fmt.Errorf("end sessions: %w", err)
 	}

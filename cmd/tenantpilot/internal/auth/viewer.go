@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -17,9 +18,10 @@ import (
 type Viewer struct {
 	Actor         domain.Actor
 	Person        uuid.UUID
-	Email, Name   string
+	Email, Name   string // as the workspace knows them
 	WorkspaceName string // of Actor.Workspace
-	// Workspaces are those to choose from; for a token the one it was issued for. Platform people have none.
+	// Workspaces are those to choose from; for a token the one it was issued for, after an invitation's link the one that invited. Platform
+	// people have none.
 	Workspaces []Membership
 	// Token is set for API callers: they get problem documents, not pages.
 	Token bool
@@ -27,6 +29,7 @@ type Viewer struct {
 	Preview *Preview
 
 	credential credential
+	platform   bool // also of whom the credential limits to a workspace
 }
 
 // Session names the session that let the viewer in, by the hash it is stored under; "" for tokens, which have none. Whoever signs in anew
@@ -38,6 +41,7 @@ type credential struct {
 	token   []byte
 	scopes  []domain.Capability // of the token
 	tenants []uuid.UUID
+	only    *uuid.UUID // the one workspace that a token or an invitation's link opens, uuid.Nil being the platform; nil is no limit
 	session string
 	preview string // what the session was looked through; a stream ends with it
 }
@@ -75,19 +79,21 @@ func (s *Service) Again(ctx context.Context, v Viewer) (Viewer, bool, error) {
 	if err != nil || !good {
 		return Viewer{}, false, err
 	}
-	now, err := s.viewer(ctx, v.Person, v.Actor.Workspace)
+	chosen := v.Actor.Workspace
+	if v.credential.only != nil {
+		chosen = *v.credential.only
+	}
+	now, err := s.viewer(ctx, v.Person, chosen)
+	now.Token, now.credential = v.Token, v.credential
+	now.limit()
 	if errors.Is(err, errNobody) || (err == nil && (now.Actor.Workspace != v.Actor.Workspace || now.Actor.Platform != v.Actor.Platform)) {
 		return Viewer{}, false, nil
 	}
 	if err != nil {
 		return Viewer{}, false, err
 	}
-	now.credential = v.credential
 	if err := s.preview(ctx, &now); err != nil {
 		return Viewer{}, false, err
-	}
-	if v.Token {
-		now.limitTo(v.Actor.Workspace)
 	}
 	return now, true, nil
 }
@@ -128,7 +134,11 @@ func (s *Service) identify(r *http.Request) (Viewer, bool, error) {
 	}
 	if visit, ok := ctx.Value(visitKey{}).(*visit); ok {
 		v.credential.session, v.credential.preview = visit.loaded, visit.preview
+		if visit.invited != uuid.Nil {
+			v.credential.only = &visit.invited
+		}
 	}
+	v.limit()
 	err = s.preview(ctx, &v)
 	return v, err == nil, err
 }
@@ -164,22 +174,24 @@ func (s *Service) byToken(ctx context.Context, secret, address string) (Viewer, 
 	if err != nil {
 		return Viewer{}, err
 	}
-	v.credential.token, v.credential.scopes, v.credential.tenants = hash, scopes, tenants
-	v.limitTo(workspace.UUID)
+	v.Token, v.credential = true, credential{token: hash, scopes: scopes, tenants: tenants, only: &workspace.UUID}
+	v.limit()
 	return v, nil
 }
 
-// limitTo leaves a token's viewer the one workspace it was issued for, uuid.Nil being the platform, and nothing if that is lost.
-func (v *Viewer) limitTo(workspace uuid.UUID) {
-	v.Token = true
-	kept := v.Workspaces[:0]
-	for _, m := range v.Workspaces {
-		if m.Workspace == workspace {
-			kept = append(kept, m)
-		}
+// MayAnswer says whether the viewer may accept or decline an invitation to a workspace. Who came by an invitation's link may answer that one.
+// Platform people are a member of nothing, whatever they are offered.
+func (v Viewer) MayAnswer(workspace uuid.UUID) bool {
+	return !v.Token && !v.platform && (v.credential.only == nil || *v.credential.only == workspace)
+}
+
+// limit leaves the viewer the one workspace that the credential opens, and nothing if that is lost.
+func (v *Viewer) limit() {
+	if v.credential.only == nil {
+		return
 	}
-	v.Workspaces = kept
-	if v.Actor.Workspace != workspace {
+	v.Workspaces = slices.DeleteFunc(v.Workspaces, func(m Membership) bool { return m.Workspace != *v.credential.only })
+	if v.Actor.Workspace != *v.credential.only {
 		v.Actor, v.WorkspaceName = domain.Actor{Ref: v.Actor.Ref}, ""
 	}
 	if v.credential.scopes != nil || v.credential.tenants != nil {
@@ -194,7 +206,7 @@ var errNobody = errors.New("no such person")
 func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer, error) {
 	v := Viewer{Actor: domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: person}}, Person: person}
 	rows, err := s.pool.Query(ctx, `
-		select p.email, p.display_name, p.platform, m.workspace, coalesce(w.name, ''), coalesce(m.role, ''), r.capabilities,
+		select coalesce(k.email, p.email), coalesce(k.display_name, p.display_name), p.platform, m.workspace, coalesce(w.name, ''), coalesce(m.role, ''), r.capabilities,
 			case when m.groups is null and coalesce(cardinality(m.except_tenants), 0) + coalesce(cardinality(m.except_groups), 0) = 0
 				then m.tenants
 				else array(select t.tenant from tenants t where t.workspace = m.workspace
@@ -203,18 +215,22 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 			end
 		from people p
 		left join members m on m.person = p.id and m.role <> '' and not p.platform
+		left join known_as k on k.person = p.id and k.workspace = coalesce($2, m.workspace)
 		left join workspaces w on w.workspace = m.workspace
 		left join roles r on r.workspace = m.workspace and r.role = m.role
 		where p.id = $1 and p.disabled_at is null
-		order by lower(w.name), m.workspace`, person)
+		order by lower(w.name), m.workspace`, person, nullable(chosen))
 	if err != nil {
 		return v, fmt.Errorf("read person: %w", err)
 	}
 	found := false
 	var m Membership
 	var workspace uuid.NullUUID
-	_, err = pgx.ForEachRow(rows, []any{&v.Email, &v.Name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Capabilities, &m.Tenants}, func() error {
-		found = true
+	var email, name string
+	_, err = pgx.ForEachRow(rows, []any{&email, &name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Capabilities, &m.Tenants}, func() error {
+		if !found { // the first row is of the workspace that the viewer is in, or all are of the chosen one
+			found, v.Email, v.Name = true, email, name
+		}
 		if workspace.Valid {
 			m.Workspace = workspace.UUID
 			v.Workspaces = append(v.Workspaces, m)
@@ -227,6 +243,7 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 	if !found {
 		return v, errNobody
 	}
+	v.platform = v.Actor.Platform
 	for i, m := range v.Workspaces {
 		if i == 0 || m.Workspace == chosen {
 			v.Actor.Workspace, v.Actor.Role, v.Actor.Capabilities, v.Actor.Tenants = m.Workspace, m.Role, m.Capabilities, m.Tenants

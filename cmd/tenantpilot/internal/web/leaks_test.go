@@ -83,7 +83,7 @@ func (m *accessMatrix) plant(t *testing.T, marker string, actor domain.Actor, wo
 	if workspaceToo {
 		person, err := m.auth.CreatePerson(ctx, "someone@"+strings.ToLower(marker)+".example", marker+" person", false)
 		must(t, err)
-		invited, _, err := m.auth.InvitePerson(ctx, "invited@"+strings.ToLower(marker)+".example", marker+" guest")
+		invited, err := m.auth.CreatePerson(ctx, "invited@"+strings.ToLower(marker)+".example", marker+" guest", false)
 		must(t, err)
 		must(t, m.commands.AddMember(ctx, commands.AddMember{Actor: actor, Person: person, Role: domain.RoleOperator, Tenants: []uuid.UUID{tenant.ID}}))
 		must(t, m.commands.InviteMember(ctx, commands.InviteMember{Actor: actor, Person: invited, Role: domain.RoleReadonly, Until: time.Now().Add(time.Hour)}))

@@ -86,7 +86,7 @@ func (s *Server) inviteMember(r request) (answer, error) {
 	if len(who.Name) == 0 || len(who.Name) > 120 || !domain.PlainText(who.Name) {
 		return answer{}, domain.InvalidField("/name", "required", "Give a name of at most 120 characters on one line.")
 	}
-	person, known, err := s.Auth.InvitePerson(r.Context(), who.Email, who.Name)
+	person, err := s.Auth.InvitePerson(r.Context(), who.Email)
 	if err != nil {
 		return answer{}, err
 	}
@@ -100,12 +100,16 @@ func (s *Server) inviteMember(r request) (answer, error) {
 	if err := s.Commands.DescribePerson(r.Context(), commands.DescribePerson{Actor: actor, Person: person, Identity: who}); err != nil {
 		return answer{}, err
 	}
+	if err := s.Auth.CallPerson(r.Context(), actor.Workspace, person, who.Email, who.Name); err != nil {
+		return answer{}, err
+	}
 	made := &view.MadeInvitation{Email: who.Email, Until: until.UTC()}
-	if !known { // who can sign in already must not be signed in by whoever invites them
-		link, err := s.Auth.IssueSignInLink(r.Context(), person, invitationTime)
-		if err != nil {
-			return answer{}, err
-		}
+	made.Provider, _ = s.Auth.ProviderName()
+	link, err := s.Auth.IssueInvitationLink(r.Context(), person, actor.Workspace, invitationTime)
+	if err != nil {
+		return answer{}, err
+	}
+	if link != "" {
 		made.Link = r.Header.Get("Origin") + link // which a browser sends, and Protect has compared with our own
 	}
 	if err := s.Read.AwaitNow(r.Context(), 2*time.Second); err != nil {
@@ -159,7 +163,10 @@ func (s *Server) removeMember(r request) (answer, error) {
 
 func (s *Server) withdrawInvitation(r request) (answer, error) {
 	return s.onMember(r, func(person uuid.UUID) error {
-		return s.Commands.WithdrawInvitation(r.Context(), commands.WithdrawInvitation{Actor: r.actor(), Person: person})
+		if err := s.Commands.WithdrawInvitation(r.Context(), commands.WithdrawInvitation{Actor: r.actor(), Person: person}); err != nil {
+			return err
+		}
+		return s.Auth.EndInvitation(r.Context(), person, r.actor().Workspace)
 	})
 }
 
@@ -207,7 +214,7 @@ func (s *Server) answerInvitation(r request, accept bool) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	if r.viewer.Token { // a token acts in one workspace, for what its person is there
+	if !r.viewer.MayAnswer(workspace) {
 		return answer{}, notFound()
 	}
 	a, err := s.membersChanged(r, s.Commands.AnswerInvitation(r.Context(), commands.AnswerInvitation{

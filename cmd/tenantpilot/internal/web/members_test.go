@@ -8,9 +8,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
+	"tenantpilot/cmd/tenantpilot/internal/auth"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 )
@@ -93,26 +96,280 @@ func TestAnInvitedPersonBecomesAMember(t *testing.T) {
 	}
 }
 
-// TestInvitingSomebodyWhoCanSignInGivesNoLink: a link signs in as the person, in every workspace.
-func TestInvitingSomebodyWhoCanSignInGivesNoLink(t *testing.T) {
+var invitationLink = regexp.MustCompile(`/sign-in/[A-Za-z0-9_-]{43}`)
+
+// invite invites somebody with a form; more are further names and values in it.
+func (a *caller) invite(t testing.TB, email, name, role string, more ...string) response {
+	t.Helper()
+	f := url.Values{"email": {email}, "name": {name}, "role": {role}}
+	for i := 0; i+1 < len(more); i += 2 {
+		f.Add(more[i], more[i+1])
+	}
+	return a.send(t, "POST", "/admin/settings/members/invite", form(f))
+}
+
+func (a *caller) accept(t testing.TB, workspace uuid.UUID) int {
+	t.Helper()
+	return a.send(t, "POST", "/invitations/"+workspace.String()+"/accept", form(nil)).status
+}
+
+// TestAnInvitationsLinkOpensItsWorkspaceOnly: whoever invites somebody has the link, and may use it as if they were invited themselves. What
+// it gives them is worth nothing in other workspaces, whether it is used before the person joins another one or after.
+func TestAnInvitationsLinkOpensItsWorkspaceOnly(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
-	c.browser(t, "stranger")
-	invite := func(email string) response {
-		return c.browser(t, "owner").send(t, "POST", "/admin/settings/members/invite",
-			form(url.Values{"email": {email}, "name": {"X"}, "role": {"readonly"}}))
+	attacker, honest := c.browser(t, "stranger"), c.browser(t, "owner")
+	keep := func() string {
+		return invitationLink.FindString(attacker.invite(t, "victim@example.test", "V", "readonly").text())
 	}
-	for _, name := range []string{"stranger", "platform"} {
-		if r := invite(name + "@example.test"); strings.Contains(r.text(), "/sign-in/") {
-			t.Errorf("inviting %s shows a link to sign in as them", name)
+	early, late, victim := c.browser(t, ""), c.browser(t, ""), c.browser(t, "")
+	early.send(t, "POST", keep(), form(nil))
+	good := invitationLink.FindString(honest.invite(t, "victim@example.test", "Victim", "manager").text())
+	limits := func(when string, e *caller) {
+		t.Helper()
+		if status := e.accept(t, c.ours); status != http.StatusNotFound {
+			t.Errorf("%s: whoever invited the person elsewhere accepts in their name: %d", when, status)
+		}
+		if r := e.send(t, "POST", "/workspaces/"+c.ours.String()+"/choose", form(nil)); r.status != http.StatusNotFound {
+			t.Errorf("%s: chooses the other workspace: %d", when, r.status)
+		}
+		if home := e.send(t, "GET", "/").text(); strings.Contains(home, "Ours") || !strings.Contains(home, "Theirs") {
+			t.Errorf("%s: the first page tells of other workspaces, or not of this one: %s", when, clip([]byte(home)))
+		}
+		for _, path := range []string{"/admin/tenants", "/admin/operations"} {
+			if r := e.send(t, "GET", path); strings.Contains(r.text(), "Contoso") {
+				t.Errorf("%s: sees the other workspace's tenants at %s", when, path)
+			}
 		}
 	}
+	limits("before the person joins", early)
+	victim.send(t, "POST", good, form(nil))
+	if status := victim.accept(t, c.ours); status != http.StatusSeeOther {
+		t.Fatalf("the invited person accepts: %d", status)
+	}
+	c.settle(t)
+	if r := victim.send(t, "GET", "/admin/tenants"); !strings.Contains(r.text(), "Contoso") {
+		t.Errorf("the invited person sees %d %s", r.status, clip(r.body))
+	}
+	limits("after the person joined", early)
+	late.send(t, "POST", keep(), form(nil))
+	limits("with a link that is used after the person joined", late)
+	if profile := late.send(t, "GET", view.ProfileHref, accept("application/json")).text(); strings.Count(profile, `"device"`) != 1 {
+		t.Errorf("the other places where the person is signed in are told: %s", profile)
+	}
+	late.send(t, "POST", view.EndSessionsHref, form(nil))
+	if !victim.signedIn(t) {
+		t.Error("whoever invited the person elsewhere has ended their session")
+	}
+	if status := late.accept(t, c.theirs); status != http.StatusSeeOther {
+		t.Errorf("accept what the link is for: %d", status)
+	}
+	c.settle(t)
+	if r := late.send(t, "GET", "/admin/tenants"); r.status != http.StatusOK || strings.Contains(r.text(), "Contoso") {
+		t.Errorf("in the workspace of the link: %d %s", r.status, clip(r.body))
+	}
+}
+
+// TestALinkEndsWithItsInvitation: it is withdrawn, or made anew; the sessions from it end too.
+func TestALinkEndsWithItsInvitation(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	owner := c.browser(t, "owner")
+	invite := func() (link string, person string) {
+		t.Helper()
+		link = invitationLink.FindString(owner.invite(t, "nia@example.test", "Nia", "readonly").text())
+		return link, c.program(t, "owner").members(t).Invitations[0].Person
+	}
+	opens := func(link string) (*caller, bool) {
+		b := c.browser(t, "")
+		b.send(t, "POST", link, form(nil))
+		return b, b.signedIn(t) || b.send(t, "GET", "/").status == http.StatusOK
+	}
+	first, _ := invite()
+	second, person := invite()
+	if _, ok := opens(first); ok {
+		t.Error("a link still opens when there is a newer one")
+	}
+	nia, ok := opens(second)
+	if !ok {
+		t.Fatal("the newest link does not open")
+	}
+	third, _ := invite()
+	if r := nia.send(t, "GET", "/"); r.status == http.StatusOK {
+		t.Error("a session from a link goes on when there is a newer link")
+	}
+	owner.send(t, "POST", "/admin/settings/members/"+person+"/withdraw", form(nil))
+	if _, ok := opens(third); ok {
+		t.Error("the link of a withdrawn invitation opens")
+	}
+}
+
+// TestAnInvitationsLinkTakesNothingAway: who is signed in as the invited person already goes on with all that they are.
+func TestAnInvitationsLinkTakesNothingAway(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	stranger := c.browser(t, "stranger")
+	link := invitationLink.FindString(c.browser(t, "owner").invite(t, "stranger@example.test", "S", "readonly").text())
+	stranger.send(t, "POST", link, form(nil))
+	if status := stranger.accept(t, c.ours); status != http.StatusSeeOther {
+		t.Fatalf("accept: %d", status)
+	}
+	c.settle(t)
+	if home := stranger.send(t, "GET", "/").text(); !strings.Contains(home, "Ours") || !strings.Contains(home, "Theirs") {
+		t.Errorf("the first page has not both workspaces: %s", clip([]byte(home)))
+	}
+	if other := c.browser(t, ""); other.send(t, "POST", link, form(nil)).status != http.StatusSeeOther || other.signedIn(t) {
+		t.Error("the link opens twice")
+	}
+}
+
+// TestInvitingWithAnIdentityProvider: the invited person signs in there, with their address, and nobody is given a link. One from before there
+// was a provider ends when they do, and so does whatever came from it.
+func TestInvitingWithAnIdentityProvider(t *testing.T) {
+	t.Parallel()
+	c, idp := newProvided(t)
+	owner := c.browser(t, "owner")
+	made := owner.invite(t, "victim@example.test", "Victim", "manager")
+	if made.status != http.StatusOK || strings.Contains(made.text(), "/sign-in/") || !strings.Contains(made.text(), "sign in with Contoso ID") {
+		t.Errorf("invited: %d %s", made.status, clip(made.body))
+	}
+	person, err := c.auth.FindPerson(t.Context(), "victim@example.test")
+	must(t, err)
+	before := auth.New(c.pool, auth.Config{})
+	used, err := before.IssueInvitationLink(t.Context(), person, c.ours, time.Hour)
+	must(t, err)
+	attacker := c.browser(t, "")
+	attacker.send(t, "POST", used, form(nil))
+	if r := attacker.send(t, "GET", "/"); r.status != http.StatusOK {
+		t.Fatalf("the link from before opens nothing: %d", r.status)
+	}
+	idp.Email, idp.Subject = "victim@example.test", "v-1"
+	victim := c.browser(t, "")
+	victim.back(t, victim.toProvider(t, beginPath))
+	if r := attacker.send(t, "GET", "/"); r.status == http.StatusOK {
+		t.Error("a session from a link outlives the person's first sign-in with their account")
+	}
+	if status := attacker.accept(t, c.ours); status == http.StatusSeeOther && c.joined(t, person) {
+		t.Error("and accepts invitations in their name")
+	}
+	if status := victim.accept(t, c.ours); status != http.StatusSeeOther {
+		t.Errorf("the person accepts: %d", status)
+	}
+	c.settle(t)
+	if r := victim.send(t, "GET", "/admin/tenants"); !strings.Contains(r.text(), "Contoso") {
+		t.Errorf("the new member sees %d %s", r.status, clip(r.body))
+	}
+	again := c.browser(t, "")
+	again.back(t, again.toProvider(t, beginPath))
+	if !victim.signedIn(t) {
+		t.Error("a later sign-in with the account ends the sessions before it")
+	}
+}
+
+func (c *console) joined(t testing.TB, person uuid.UUID) (is bool) {
+	t.Helper()
+	c.settle(t)
+	must(t, c.pool.QueryRow(t.Context(), `select exists (select from members where workspace = $1 and person = $2)`, c.ours, person).Scan(&is))
+	return is
+}
+
+// TestPlatformPeopleBecomeNoMembers: the inviter is told what everybody is told, and what they were offered is not there for them.
+func TestPlatformPeopleBecomeNoMembers(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	owner := c.browser(t, "owner")
+	told := func(email string) string {
+		r := owner.invite(t, email, "P", "owner")
+		if r.status != http.StatusOK {
+			t.Fatalf("invite %s: %d", email, r.status)
+		}
+		made := regexp.MustCompile(`(?s)id="made-title".*?</section>`).FindString(r.text())
+		return regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|[A-Za-z0-9_-]{43}|\d\d:\d\d`).ReplaceAllString(strings.ReplaceAll(made, email, "WHO"), "")
+	}
+	platform, unknown, elsewhere := told("platform@example.test"), told("new@example.test"), told("stranger@example.test")
+	if platform == "" || platform != unknown || elsewhere != unknown {
+		t.Errorf("the inviter is told\n%s\n%s\n%s", platform, unknown, elsewhere)
+	}
+	link := invitationLink.FindString(owner.invite(t, "platform@example.test", "P", "owner").text())
+	byLink := c.browser(t, "")
+	byLink.send(t, "POST", link, form(nil))
+	for how, p := range map[string]*caller{"signed in": c.browser(t, "platform"), "by the link": byLink} {
+		if status := p.accept(t, c.ours); status != http.StatusNotFound {
+			t.Errorf("a platform person accepts, %s: %d", how, status)
+		}
+		if r := p.send(t, "GET", "/admin/tenants"); r.status != http.StatusNotFound {
+			t.Errorf("and sees tenants, %s: %d", how, r.status)
+		}
+	}
+	if r := byLink.send(t, "GET", "/system/directory/tenants"); r.status != http.StatusNotFound {
+		t.Errorf("an invitation's link opens the system plane: %d", r.status)
+	}
+	if r := owner.send(t, "POST", "/admin/settings/members/"+c.people["owner"].String()+"/remove", form(nil)); r.status != http.StatusConflict {
+		t.Errorf("the owner leaves the workspace to a platform person: %d", r.status)
+	}
+}
+
+// TestAWorkspaceSeesOnlyTheNamesItGave: neither the name nor the way an address was written tells that somebody is known elsewhere.
+func TestAWorkspaceSeesOnlyTheNamesItGave(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	stranger, owner := c.browser(t, "stranger"), c.browser(t, "owner")
+	stranger.invite(t, "Nia@Example.test", "Elsewhere Name", "readonly")
+	made := owner.invite(t, "nia@example.test", "Nia Night", "owner")
+	invited := owner.invite(t, "STRANGER@example.test", "Our Name", "readonly")
+	link := invitationLink.FindString(made.text())
+	anybody := c.browser(t, "")
+	if asked := anybody.send(t, "GET", link).text(); strings.Contains(asked, "Elsewhere") || !strings.Contains(asked, "Nia Night") {
+		t.Errorf("the link's page: %s", clip([]byte(asked)))
+	}
+	nia := c.browser(t, "")
+	nia.send(t, "POST", link, form(nil))
+	for _, b := range []*caller{nia, stranger} {
+		if status := b.accept(t, c.ours); status != http.StatusSeeOther {
+			t.Fatalf("accept: %d", status)
+		}
+	}
+	c.settle(t)
+	for _, path := range []string{"/admin/settings/members", "/admin/audit", "/admin/settings/profile", "/admin/operations"} {
+		for who, b := range map[string]*caller{"owner": owner, "the new member": nia} {
+			if text := b.send(t, "GET", path).text(); strings.Contains(text, "Elsewhere") || strings.Contains(text, "Nia@Example") {
+				t.Errorf("%s reads at %s what another workspace said", who, path)
+			}
+		}
+	}
+	shown := func(members membersAnswer) string {
+		var all []string
+		for _, m := range members.Members {
+			all = append(all, m.Name+" "+m.Email)
+		}
+		for _, i := range members.Invitations {
+			all = append(all, i.Email)
+		}
+		return strings.Join(all, "\n")
+	}
+	ours, theirs := shown(c.program(t, "owner").members(t)), shown(c.program(t, "stranger").members(t))
+	if !strings.Contains(ours, "Nia Night nia@example.test") || !strings.Contains(ours, "Our Name STRANGER@example.test") {
+		t.Errorf("we see\n%s\n%s", ours, clip(invited.body))
+	}
+	if strings.Contains(theirs, "Nia Night") || strings.Contains(theirs, "Our Name") || !strings.Contains(theirs, "Nia@Example.test") {
+		t.Errorf("they see\n%s", theirs)
+	}
+	must(t, c.auth.ErasePerson(t.Context(), c.people["stranger"]))
+	if left := shown(c.program(t, "owner").members(t)); strings.Contains(left, "Our Name") || strings.Contains(left, "STRANGER") {
+		t.Errorf("an erased person is called\n%s", left)
+	}
+}
+
+func TestAMalformedInvitationIsRefused(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	owner := c.browser(t, "owner")
 	for name, f := range map[string]url.Values{
 		"no address": {"email": {"x"}, "name": {"X"}, "role": {"readonly"}}, "no name": {"email": {"x@example.test"}, "role": {"readonly"}},
 		"no such role": {"email": {"y@example.test"}, "name": {"X"}, "role": {"boss"}},
 		"odd tenant":   {"email": {"z@example.test"}, "name": {"X"}, "role": {"readonly"}, "sees": {"listed"}, "tenant": {"7"}},
 	} {
-		if r := c.browser(t, "owner").send(t, "POST", "/admin/settings/members/invite", form(f)); r.status != http.StatusBadRequest {
+		if r := owner.send(t, "POST", "/admin/settings/members/invite", form(f)); r.status != http.StatusBadRequest {
 			t.Errorf("%s: %d, want 400", name, r.status)
 		}
 	}

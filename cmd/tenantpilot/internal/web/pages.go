@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -39,6 +40,7 @@ func (s *Server) home(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	invited = slices.DeleteFunc(invited, func(i projections.Invited) bool { return !r.viewer.MayAnswer(i.Workspace) })
 	home.Offers = view.PresentOffers(invited)
 	if len(home.Workspaces) == 1 && len(home.Offers) == 0 {
 		return answer{redirect: "/admin/operations"}, nil

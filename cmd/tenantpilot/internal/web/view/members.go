@@ -30,9 +30,10 @@ type Members struct {
 
 // MadeInvitation is what to tell the invited person.
 type MadeInvitation struct {
-	Email string
-	Link  string // opens the console once; empty for people who can sign in already
-	Until time.Time
+	Email    string
+	Link     string // opens this workspace once; empty where people sign in at an identity provider
+	Provider string // what that is called
+	Until    time.Time
 }
 
 // MemberLine is one member.

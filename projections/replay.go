@@ -221,6 +221,16 @@ type State struct {
 	Run        *Run
 	Workspace  *domain.Workspace
 	Onboarding *Onboarding
+
+	// Unread is the event at which folding ended because this program cannot read it: the state is the one before it, and nothing that came
+	// after is in it. Nil: all events are in it.
+	Unread *Unread
+}
+
+// Unread is a stored event that this program cannot decode.
+type Unread struct {
+	Event string // its stored name
+	At    time.Time
 }
 
 // Exists says whether the object was there.
@@ -287,7 +297,7 @@ func (s *State) standAt(position int64) {
 
 // copied is the state as it is now, whatever is folded into it later. What rows share, no fold writes to.
 func (s State) copied() State {
-	return State{copyOf(s.Connection), copyOf(s.Tenant), copyOf(s.Run), copyOf(s.Workspace), copyOf(s.Onboarding)}
+	return State{copyOf(s.Connection), copyOf(s.Tenant), copyOf(s.Run), copyOf(s.Workspace), copyOf(s.Onboarding), s.Unread}
 }
 
 func copyOf[R any](row *R) *R {
@@ -299,7 +309,8 @@ func copyOf[R any](row *R) *R {
 }
 
 // StatesAt folds an object's state as it was at some positions of the log, each one the state after the event there. The states come in the
-// order of the positions. What it costs is the object's own events up to the last position, whatever else is in the log.
+// order of the positions. What it costs is the object's own events up to the last position, whatever else is in the log. An event that cannot be
+// read is no error: it is in State.Unread.
 func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]State, error) {
 	marks, err := r.marksOf(ctx, o, positions)
 	if err != nil {
@@ -326,12 +337,14 @@ func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]S
 			return nil, fmt.Errorf("read story: %w", err)
 		}
 		e.RecordedAt = e.RecordedAt.UTC()
-		if e.Data, err = domain.Decode(e.Name, e.Payload); err != nil {
-			return nil, fmt.Errorf("fold %s: %w", o.Name(), err)
-		}
 		remember(e.Position)
+		if e.Data, err = domain.Decode(e.Name, e.Payload); err != nil {
+			state.Unread = &Unread{Event: e.Name, At: e.RecordedAt}
+			break
+		}
 		state.take(o.Kind, e, by)
 	}
+	rows.Close()
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read story: %w", err)
 	}

@@ -409,6 +409,7 @@ type AuditEventPage struct {
 	Changes   []FieldChange
 	HasState  bool
 	Began     bool // the object began with this event
+	Unread    string
 	Payload   string
 	Meta      string
 	Links     []Link
@@ -438,6 +439,7 @@ func PresentAuditEvent(f AuditEventFacts) (AuditEventPage, error) {
 	p := AuditEventPage{
 		Now: f.Now, Row: PresentAuditRow(l), Hash: fmt.Sprintf("%x", l.Leaf), Payload: indent(l.Payload), Meta: indent(l.Meta),
 		HasState: f.Object.HasState(), Began: !f.Before.Exists() && f.After.Exists(),
+		Unread: UnreadNote(f.After),
 	}
 	changes, err := narrate.Changes(f.Before.Value(), f.After.Value())
 	if err != nil {

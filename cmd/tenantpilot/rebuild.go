@@ -32,7 +32,7 @@ func rebuildCommand() *cobra.Command {
 		Long: `Make a read model's rows again from the first event on, beside those that are served, compare the two, and swap them in one
 transaction. Readers notice nothing, and nothing that events have set off is set off again.
 
-Without a name: the read models whose tables hold another version than this program's. It can be interrupted at any time; the next
+Without a name: the read models whose tables hold another version than this program's, with --verify all. It can be interrupted at any time; the next
 rebuild goes on where it was. Rows that differ where the new version did not mean to change anything are not let in, nor are rows that lack
 events because the new version cannot apply them.
 
@@ -54,7 +54,7 @@ The database is TENANTPILOT_OWNER_DATABASE_URL or TENANTPILOT_DATABASE_URL (the 
 	}
 	cmd.Flags().BoolVar(&o.all, "all", false, "all read models, whatever version their tables hold")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be rebuilt and change nothing")
-	cmd.Flags().BoolVar(&o.verify, "verify", false, "compare what is served with the log, and swap nothing")
+	cmd.Flags().BoolVar(&o.verify, "verify", false, "compare what is served with the log, and swap nothing; without a name, of all read models")
 	cmd.Flags().BoolVar(&o.acceptDiffer, "accept-difference", false, "let rows in that differ from those that are served, or lack events")
 	dataDirFlag(cmd, &o.dataDir)
 	return cmd
@@ -110,6 +110,7 @@ func openPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 }
 
 func (o rebuildCommandOptions) models(ctx context.Context, pool *pgxpool.Pool, names []string) ([]projections.ReadModel, error) {
+	o.all = o.all || o.verify && len(names) == 0
 	if !o.all && len(names) == 0 {
 		return projections.Stale(ctx, pool, projections.All())
 	}

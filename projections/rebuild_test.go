@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -135,13 +134,12 @@ const sideEffects = `select concat_ws(' ', (select count(*) from messages_notifi
 	(select count(*) from notifications), (select count(*) from events), (select count(*) from pending), (select count(*) from requests),
 	(select string_agg(l::text, ' ') from work_leases l), (select last_value from fencing_tokens), (select last_value from run_numbers))`
 
-// rebuildEvents is how long the log of the big test is. A million, which takes about a minute: TENANTPILOT_TEST_REBUILD_EVENTS=1000000.
-func rebuildEvents(t *testing.T) int {
-	n, err := strconv.Atoi(os.Getenv("TENANTPILOT_TEST_REBUILD_EVENTS"))
-	if err != nil {
-		return 100_000
+// rebuildEvents is how long the log of the big test is.
+func rebuildEvents() int {
+	if os.Getenv("TENANTPILOT_LONG_TESTS") != "" {
+		return 1_000_000
 	}
-	return n
+	return 100_000
 }
 
 // While a version is rebuilt and swapped in, with appends going on, a reader in a tight loop gets an answer to every question, no question
@@ -149,7 +147,7 @@ func rebuildEvents(t *testing.T) int {
 func TestReadersNoticeNothingOfARebuild(t *testing.T) {
 	t.Parallel()
 	l := newLog(t)
-	l.generate(t, rebuildEvents(t), 600)
+	l.generate(t, rebuildEvents(), 600)
 	first, err := projections.Rebuild(t.Context(), l.db.OwnerURL, projections.Runs{}, projections.RebuildOptions{})
 	must(t, err)
 	t.Logf("version 1: %d events in %v", first.Events, first.Took)

@@ -183,6 +183,56 @@ func TestTheKeeperSignsWhenItIsDueAndOnlyTheSameHistory(t *testing.T) {
 	eventually(t, "the keepers say so", func() bool { return keepers[0].Status().Forked || keepers[1].Status().Forked })
 }
 
+// TestARunningKeeperCountsWhatIsOutOfOrder breaks the order of what is new, one way after another.
+func TestARunningKeeperCountsWhatIsOutOfOrder(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	s := eventstore.Open(db.Pool(t), eventstore.Config{})
+	t.Cleanup(s.Close)
+	numbered(t, s.Pool(), 3)
+	keeper := eventstore.NewTreeKeeper(s, eventstore.TreeConfig{Every: 200 * time.Millisecond})
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- keeper.Run(ctx) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Errorf("keeper: %v", err)
+		}
+	})
+	checked := func(what string, to, faults int64) {
+		t.Helper()
+		eventually(t, what+": the order is checked", func() bool { return keeper.Status().OrderTo == to })
+		if got := keeper.Status().OrderFaults; got != faults {
+			t.Errorf("%s: %d faults are counted, want %d", what, got, faults)
+		}
+	}
+	checked("what was there before", 3, 0)
+	numbered(t, s.Pool(), 2)
+	checked("a sound log", 5, 0)
+	for i, c := range []struct {
+		what   string
+		breaks string
+		to     int64
+	}{
+		{"a stream that goes backwards", `with e as (
+			insert into events (seq, stream, version, id, name, workspace, recorded_at, meta, payload, leaf)
+			select 1000 + v, '00000000-0000-0000-0000-000000000001', v, gen_random_uuid(), 'TenantRenamed', gen_random_uuid(), now(), '{}', '{}', sha256('')
+			from generate_series(1, 2) v)
+			insert into log (position, seq) values (6, 1002), (7, 1001)`, 7},
+		{"a skipped position", `with e as (
+			insert into events (seq, stream, version, id, name, workspace, recorded_at, meta, payload, leaf)
+			select 2000, gen_random_uuid(), 1, gen_random_uuid(), 'TenantRenamed', gen_random_uuid(), now(), '{}', '{}', sha256(''))
+			insert into log (position, seq) values (9, 2000)`, 9},
+		{"a position without an event", `insert into log (position, seq) values (10, 3000)`, 10},
+	} {
+		if _, err := s.Pool().Exec(t.Context(), c.breaks); err != nil {
+			t.Fatalf("%s: %v", c.what, err)
+		}
+		checked(c.what, c.to, int64(i+1))
+	}
+}
+
 func TestNobodyChangesTheTree(t *testing.T) {
 	t.Parallel()
 	db := pgtest.New(t)

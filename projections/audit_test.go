@@ -2,14 +2,19 @@ package projections_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"tenantpilot/commands"
@@ -204,7 +209,7 @@ func TestMomentsOfAStory(t *testing.T) {
 	if beyond != newest {
 		t.Errorf("beyond the last: %+v", beyond)
 	}
-	ticks, err := read.Ticks(ctx, o, 4)
+	ticks, err := read.Ticks(ctx, o, newest, 4)
 	must(t, err)
 	counts, err := read.Density(ctx, o, newest, 10)
 	must(t, err)
@@ -417,6 +422,98 @@ func TestAuditRebuiltInPiecesIsTheSame(t *testing.T) {
 	if now := rows(); now != was {
 		t.Errorf("rebuilt:\n%s\nwas:\n%s", now, was)
 	}
+}
+
+// TraceBatchStart implements pgx.BatchTracer, as do the next two.
+func (s *statements) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return ctx
+}
+
+func (s *statements) TraceBatchQuery(ctx context.Context, conn *pgx.Conn, d pgx.TraceBatchQueryData) {
+	s.TraceQueryStart(ctx, conn, pgx.TraceQueryStartData{SQL: d.SQL, Args: d.Args})
+}
+
+func (s *statements) TraceBatchEnd(context.Context, *pgx.Conn, pgx.TraceBatchEndData) {}
+
+// TestMomentsAreFoundByIndex: what the console asks for a moment of a long story, as the role it asks as, goes to the rows that it needs, wherever
+// in the log they are. A time is looked up in the index alone.
+func TestMomentsAreFoundByIndex(t *testing.T) {
+	t.Parallel()
+	log := asOfLog{connections: 100, each: 180, hot: 3180}
+	db, actor := newAsOfLog(t, log)
+	cfg, err := pgxpool.ParseConfig(db.AppURL)
+	must(t, err)
+	ran := &statements{}
+	cfg.ConnConfig.Tracer = ran
+	pool, err := pgxpool.NewWithConfig(t.Context(), cfg)
+	must(t, err)
+	t.Cleanup(pool.Close)
+	read, ctx := projections.NewConsoleReader(pool), projections.WithSight(t.Context(), actor)
+	o, err := read.Object(ctx, actor, projections.ObjectConnection, int64(log.connections))
+	must(t, err)
+	newest, err := read.MomentOf(ctx, o, projections.When{})
+	must(t, err)
+	if newest.Steps != log.hot {
+		t.Fatalf("the story has %d events", newest.Steps)
+	}
+	middle, err := read.MomentOf(ctx, o, projections.When{Step: log.hot / 2})
+	must(t, err)
+	for name, c := range map[string]struct {
+		ask     func() error
+		mayPass int // rows that are looked at for nothing
+	}{
+		"the newest":         {func() error { _, err := read.MomentOf(ctx, o, projections.When{}); return err }, 0},
+		"a step":             {func() error { _, err := read.MomentOf(ctx, o, projections.When{Step: 7}); return err }, 0},
+		"an early position":  {func() error { _, err := read.MomentOf(ctx, o, projections.When{Position: middle.First}); return err }, 0},
+		"a later position":   {func() error { _, err := read.MomentOf(ctx, o, projections.When{Position: middle.Position}); return err }, 0},
+		"before its time":    {func() error { _, err := read.MomentOf(ctx, o, projections.When{Position: 1}); return err }, 0},
+		"a time":             {func() error { _, err := read.MomentOf(ctx, o, projections.When{Time: middle.At}); return err }, log.hot / 2},
+		"marks of its story": {func() error { _, err := read.StatesAt(ctx, o, middle.First, middle.First+1); return err }, 0},
+		"ticks":              {func() error { _, err := read.Ticks(ctx, o, newest, 240); return err }, 0},
+	} {
+		ran.mu.Lock()
+		ran.ran = nil
+		ran.mu.Unlock()
+		must(t, c.ask())
+		ran.mu.Lock()
+		queries := ran.ran
+		ran.mu.Unlock()
+		explained := 0
+		for _, q := range queries {
+			if !strings.Contains(q.SQL, " from ") {
+				continue
+			}
+			explained++
+			plan := explainAsConsole(t, pool, actor, q)
+			for _, removed := range regexp.MustCompile(`Rows Removed by Filter: (\d+)`).FindAllStringSubmatch(plan, -1) {
+				if n, _ := strconv.Atoi(removed[1]); n > c.mayPass {
+					t.Errorf("%s: %d rows are looked at for nothing\n%s", name, n, plan)
+				} else if c.mayPass -= n; !strings.Contains(plan, "Index Only Scan Backward using audit_log_by_stream") {
+					t.Errorf("%s: rows are looked at\n%s", name, plan)
+				}
+			}
+			if regexp.MustCompile(`Seq Scan|Bitmap Heap Scan on audit_log|audit_log_key on audit_log \w+ \(.*\n *Filter`).MatchString(plan) {
+				t.Errorf("%s: not by the index of its story\n%s", name, plan)
+			}
+		}
+		if explained == 0 {
+			t.Errorf("%s: no query ran", name)
+		}
+	}
+}
+
+func explainAsConsole(t *testing.T, pool *pgxpool.Pool, actor domain.Actor, q pgx.TraceQueryStartData) (plan string) {
+	t.Helper()
+	must(t, pgx.BeginFunc(t.Context(), pool, func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), `select set_config('role', 'tenantpilot_console', true), set_config('tenantpilot.workspace', $1, true)`, actor.Workspace.String())
+		must(t, err)
+		rows, err := tx.Query(t.Context(), "explain (analyze, costs off, timing off) "+q.SQL, q.Args...)
+		must(t, err)
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		plan = strings.Join(lines, "\n")
+		return err
+	}))
+	return plan
 }
 
 // TestTheAuditorMayReadAndNothingElse: everything that the command line reads, as the role it reads with, which may not write.

@@ -13,10 +13,12 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// Reasons why a rebuild ended without a swap. What was built stays, and the next Rebuild goes on from there.
+// Reasons why a rebuild ended without a swap. What was built stays, and the next Rebuild goes on from there; after ErrDiffers and ErrParked
+// only one that accepts the difference does, others begin anew, since it may be another program's.
 var (
 	ErrRebuilding = errors.New("it is being rebuilt already")
 	ErrDiffers    = errors.New("the rebuilt rows differ from those that are served")
+	ErrParked     = errors.New("the new rows lack events that could not be applied")
 	ErrSideEffect = errors.New("it wrote outside its shadow: a rebuild must have no side effects")
 	ErrInUse      = errors.New("readers kept its tables in use")
 )
@@ -41,7 +43,7 @@ type RebuildOptions struct {
 	Segment int
 	// VerifyOnly compares and throws the new rows away: are the rows that are served what the log says?
 	VerifyOnly bool
-	// AcceptDifference swaps even if rows differ that the new version did not mean to change.
+	// AcceptDifference swaps even if rows differ that the new version did not mean to change, or events are parked that were not.
 	AcceptDifference bool
 	// Progress is called every second or so, and at each change of phase, from one goroutine at a time.
 	Progress func(Progress)
@@ -55,6 +57,7 @@ type Rebuilt struct {
 	Events     int64 // applied by this process
 	Took       time.Duration
 	Rows       map[string]int64 // per table, of the new rows
+	Parked     int64            // events that are not in the new rows because they could not be applied
 	Swapped    bool
 }
 
@@ -185,6 +188,9 @@ func (b *rebuild) run(ctx context.Context) error {
 			break
 		}
 	}
+	if err := b.checkParked(ctx); err != nil {
+		return err
+	}
 	if b.from != nil {
 		if err := b.compare(ctx); err != nil {
 			return err
@@ -224,8 +230,8 @@ func (b *rebuild) prepare(ctx context.Context) error {
 		return fmt.Errorf("read schema version: %w", err)
 	}
 	err = b.control.QueryRow(ctx, `select id, state from public.rebuilds where projection = $1 and state in ('building', 'comparing', 'differs')
-		and to_version = $2 and from_version is not distinct from $3 and schema_version = $4 and to_regnamespace($5) is not null`,
-		b.model.Name(), b.model.Version(), b.from, schemaVersion, b.schema).Scan(&b.id, &b.state)
+		and to_version = $2 and from_version is not distinct from $3 and schema_version = $4 and to_regnamespace($5) is not null
+		and (state <> 'differs' or $6)`, b.model.Name(), b.model.Version(), b.from, schemaVersion, b.schema, b.AcceptDifference).Scan(&b.id, &b.state)
 	switch {
 	case errors.Is(err, pgx.ErrNoRows):
 		return b.begin(ctx, schemaVersion)

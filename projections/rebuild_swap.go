@@ -42,10 +42,11 @@ func (b *rebuild) compared(ctx context.Context, table string) (string, error) {
 // changedVersion says whether the declared changes count: between rows of one version there are none.
 func (b *rebuild) changedVersion() bool { return b.from == nil || *b.from != b.model.Version() }
 
-func digestOf(ctx context.Context, tx interface {
+type rowQuerier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
-}, schema, table, row string,
-) (d digest, err error) {
+}
+
+func digestOf(ctx context.Context, tx rowQuerier, schema, table, row string) (d digest, err error) {
 	sum := "0"
 	if row != "" {
 		sum = `coalesce(sum(hashtextextended(` + row + `, 0)::numeric), 0)::text`
@@ -99,7 +100,7 @@ func (b *rebuild) compare(ctx context.Context) error {
 		}
 	}
 	if len(differing) == 0 {
-		return b.enter(ctx, b.control, "comparing", fmt.Sprintf("digests are equal at position %d", position))
+		return b.enter(ctx, b.control, "comparing", b.noted(fmt.Sprintf("digests are equal at position %d", position)))
 	}
 	return b.differ(ctx, differing, exprs)
 }
@@ -126,14 +127,49 @@ func (b *rebuild) differ(ctx context.Context, tables []string, exprs map[string]
 	if err := tx.Rollback(ctx); err != nil {
 		return fmt.Errorf("compare rows: %w", err)
 	}
-	note := strings.Join(notes, "; ")
+	return b.refuse(ctx, fmt.Errorf("%w: %s", ErrDiffers, strings.Join(notes, "; ")))
+}
+
+// refuse ends the rebuild before its swap, or writes down why it would have, where that is accepted.
+func (b *rebuild) refuse(ctx context.Context, why error) error {
 	if b.AcceptDifference {
-		return b.enter(ctx, b.control, "comparing", "accepted: "+note)
+		return b.enter(ctx, b.control, "comparing", b.noted("accepted: "+why.Error()))
 	}
-	if err := b.enter(ctx, b.control, "differs", note); err != nil {
+	if err := b.enter(ctx, b.control, "differs", why.Error()); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %s", ErrDiffers, note)
+	return why
+}
+
+// noted is the rebuild's note with one more thing in it.
+func (b *rebuild) noted(more string) string { return strings.TrimPrefix(b.note+"; "+more, "; ") }
+
+// parkedAnew is an ErrParked when events are parked in the shadow that are not parked of the served rows. Comparing rows does not tell: a
+// version that means to change all of a table's rows is compared with nothing, and a first build has nothing to be compared with.
+func (b *rebuild) parkedAnew(ctx context.Context, db rowQuerier) error {
+	var fresh, first int64
+	var cause string
+	err := db.QueryRow(ctx, `with p as materialized (
+			select position, cause, not exists (select from public.parked s where s.projection = $1 and s.position = p.position) as fresh
+			from `+b.schema+`.parked p)
+		select count(*), count(*) filter (where fresh), coalesce(min(position) filter (where fresh), 0),
+			coalesce((select cause from p where fresh order by position limit 1), '') from p`, b.model.Name()).Scan(&b.result.Parked, &fresh, &first, &cause)
+	switch {
+	case err != nil:
+		return fmt.Errorf("look at what is parked: %w", err)
+	case fresh > 0:
+		return fmt.Errorf("%w: %d events, the first at position %d: %s", ErrParked, fresh, first, cause)
+	}
+	return nil
+}
+
+// checkParked refuses to go on, unless that is accepted, when parkedAnew says so.
+func (b *rebuild) checkParked(ctx context.Context) error {
+	err := b.parkedAnew(ctx, b.control)
+	if errors.Is(err, ErrParked) {
+		return b.refuse(ctx, err)
+	}
+	return err
 }
 
 func (b *rebuild) difference(ctx context.Context, tx pgx.Tx, table, row string) (string, error) {
@@ -216,6 +252,8 @@ func (b *rebuild) swap(ctx context.Context) error {
 			}
 			b.report("done", b.result.Position, b.result.Position)
 			return nil
+		case errors.Is(err, ErrParked):
+			return b.refuse(ctx, err)
 		case !isLockTimeout(err) && !errors.Is(err, errTooFar):
 			return fmt.Errorf("swap: %w", err)
 		}
@@ -244,6 +282,9 @@ func (b *rebuild) swapOnce(ctx context.Context) (retired string, err error) {
 		}
 		position, err := b.holdAndCatchUp(ctx, tx)
 		if err != nil {
+			return err
+		}
+		if err := b.parkedAnew(ctx, tx); err != nil && !(errors.Is(err, ErrParked) && b.AcceptDifference) {
 			return err
 		}
 		if err := b.takeTables(ctx, tx); err != nil {
@@ -368,5 +409,5 @@ func (b *rebuild) hand(ctx context.Context, tx pgx.Tx, position int64) error {
 			return fmt.Errorf("hand over: %w", err)
 		}
 	}
-	return b.enter(ctx, tx, "swapped", strings.TrimPrefix(fmt.Sprintf("%s; swapped at position %d", b.note, position), "; "))
+	return b.enter(ctx, tx, "swapped", b.noted(fmt.Sprintf("swapped at position %d", position)))
 }

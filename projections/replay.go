@@ -95,35 +95,58 @@ type Moment struct {
 	Back, Forward, Back10, Forward10 int64
 }
 
+const lastPosition = `9223372036854775807::bigint`
+
+// nearest is a query for columns of the story's newest event up to a position (or, forward, of its oldest from there on), offset events
+// further on, among those for which a condition holds. It says the order of the index by stream in full, rather than as a filter and the order
+// of positions: for that Postgres may walk the whole log by its primary key until it meets an event of the stream. Positions are to be
+// parameters or columns, since row security lets nothing else narrow an index scan.
+func (o Object) nearest(q *query, columns, position string, forward bool, offset int, condition string) string {
+	compare, stop, order := `<=`, `>=`, ` desc`
+	if forward {
+		compare, stop, order = `>=`, `<=`, ``
+	}
+	end := order + ` offset ` + strconv.Itoa(offset) + ` limit 1`
+	if o.Kind == ObjectRun { // whose story is short and of two streams: it is counted
+		return `select ` + columns + ` from (select a.position, a.at, row_number() over (order by a.position) as version from audit_log a where ` + o.story(q) + `) a
+			where a.position ` + compare + ` ` + position + condition + ` order by a.position` + end
+	}
+	stream := q.arg(o.Stream)
+	return `select ` + columns + ` from audit_log a where (a.stream, a.position) ` + compare + ` (` + stream + `, ` + position + `) and a.stream ` + stop + ` ` + stream +
+		condition + ` order by a.stream` + order + `, a.position` + end
+}
+
 // MomentOf finds a moment in an object's story. A step beyond the ends is the nearest one.
 func (r Reader) MomentOf(ctx context.Context, o Object, w When) (Moment, error) {
 	q := &query{}
-	story := o.story(q)
-	from := `audit_log a where ` + story
-	if o.Kind == ObjectRun { // whose story is short and of two streams: it is counted
-		from = `(select a.position, a.at, row_number() over (order by a.position) as version from audit_log a where ` + story + `) a where true`
+	newest := func(position, condition string) string {
+		return o.nearest(q, `a.position`, position, false, 0, condition)
 	}
-	here := `select position from ` + from + ` order by position desc limit 1`
+	var here string
 	switch {
 	case w.Position > 0:
-		here = `select position from ` + from + ` and position <= ` + q.arg(w.Position) + ` order by position desc limit 1`
+		here = newest(q.arg(w.Position)+`::bigint`, ``)
 	case !w.Time.IsZero():
-		here = `select position from ` + from + ` and at <= ` + q.arg(w.Time) + ` order by position desc limit 1`
+		here = newest(lastPosition, ` and a.at <= `+q.arg(w.Time))
 	case w.Step > 0 && o.Kind == ObjectRun:
-		here = `select position from ` + from + ` and version <= ` + q.arg(w.Step) + ` order by position desc limit 1`
+		here = newest(lastPosition, ` and a.version <= `+q.arg(w.Step))
 	case w.Step > 0: // by the index of the events, which are in the log by now if they are in the audit log
 		here = `select coalesce((select l.position from events e join log l using (seq) join audit_log b on b.position = l.position
-			where e.stream = ` + q.arg(o.Stream) + ` and e.version = ` + q.arg(w.Step) + `), (` + here + `))`
+			where e.stream = ` + q.arg(o.Stream) + ` and e.version = ` + q.arg(w.Step) + `), (` + newest(lastPosition, ``) + `))`
+	default:
+		here = newest(lastPosition, ``)
 	}
-	of := func(column, condition, order string, offset int) string {
-		return `(select ` + column + ` from ` + from + ` and ` + condition + ` order by position ` + order + ` offset ` + strconv.Itoa(offset) + ` limit 1)`
+	neighbour := func(position string, forward bool, offset int) string {
+		return `coalesce((` + o.nearest(q, `a.position`, position, forward, offset, ``) + `), 0)`
 	}
-	rows, err := r.pool.Query(ctx, `with h as (select coalesce((`+here+`), 0) as p)
-		select coalesce(`+of(`version`, `position = h.p`, `asc`, 0)+`, 0), coalesce(`+of(`version`, `true`, `desc`, 0)+`, 0), h.p,
-			coalesce(`+of(`at`, `position = h.p`, `asc`, 0)+`, 'epoch'), coalesce(`+of(`position`, `true`, `asc`, 0)+`, 0), coalesce(`+of(`position`, `true`, `desc`, 0)+`, 0),
-			coalesce(`+of(`at`, `true`, `asc`, 0)+`, 'epoch'), coalesce(`+of(`at`, `true`, `desc`, 0)+`, 'epoch'),
-			coalesce(`+of(`position`, `position < h.p`, `desc`, 0)+`, 0), coalesce(`+of(`position`, `position > h.p`, `asc`, 0)+`, 0),
-			coalesce(`+of(`position`, `position < h.p`, `desc`, 9)+`, 0), coalesce(`+of(`position`, `position > h.p`, `asc`, 9)+`, 0) from h`, q.args...)
+	const columns = `a.version, a.at, a.position`
+	rows, err := r.pool.Query(ctx, `with h as materialized (select coalesce((`+here+`), 0) as p)
+		select coalesce(m.version, 0), coalesce(last.version, 0), h.p, coalesce(m.at, 'epoch'), coalesce(first.position, 0), coalesce(last.position, 0),
+			coalesce(first.at, 'epoch'), coalesce(last.at, 'epoch'),
+			`+neighbour(`h.p - 1`, false, 0)+`, `+neighbour(`h.p + 1`, true, 0)+`, `+neighbour(`h.p - 1`, false, 9)+`, `+neighbour(`h.p + 1`, true, 9)+`
+		from h left join lateral (`+o.nearest(q, columns, `h.p`, false, 0, ``)+`) m on true
+			left join lateral (`+o.nearest(q, columns, `0::bigint`, true, 0, ``)+`) first on true
+			left join lateral (`+o.nearest(q, columns, lastPosition, false, 0, ``)+`) last on true`, q.args...)
 	m, err := one[Moment](rows, err, "find moment")
 	if err == nil && m.Back10 == 0 && m.Step > 1 {
 		m.Back10 = m.First
@@ -148,12 +171,19 @@ type Tick struct {
 }
 
 // Ticks reads the story's events for a slider, at most about n of them, evenly spaced.
-func (r Reader) Ticks(ctx context.Context, o Object, n int) ([]Tick, error) {
+func (r Reader) Ticks(ctx context.Context, o Object, m Moment, n int) ([]Tick, error) {
+	apart := max(1, (m.Steps+n-1)/n)
+	var steps []int
+	for step := 1; step <= m.Steps; step += apart {
+		steps = append(steps, step)
+	}
 	q := &query{}
-	story := o.story(q)
-	rows, err := r.pool.Query(ctx, `select step, event, at from (
-			select row_number() over (order by a.position) as step, a.event, a.at, count(*) over () as steps from audit_log a where `+story+`
-		) s where (step - 1) % greatest(1, (steps + `+q.arg(n)+` - 1) / `+q.arg(n)+`) = 0 order by step`, q.args...)
+	from := `(select e.version as step, e.name, e.recorded_at from events e where e.stream = ` + q.arg(o.Stream) + `) s`
+	if o.Kind == ObjectRun {
+		q = &query{}
+		from = `(select row_number() over (order by a.position) as step, a.event, a.at from audit_log a where ` + o.story(q) + `) s`
+	}
+	rows, err := r.pool.Query(ctx, `select * from `+from+` where step = any(`+q.arg(steps)+`) order by step`, q.args...)
 	if err != nil {
 		return nil, fmt.Errorf("read ticks: %w", err)
 	}
@@ -191,6 +221,16 @@ type State struct {
 	Run        *Run
 	Workspace  *domain.Workspace
 	Onboarding *Onboarding
+
+	// Unread is the event at which folding ended because this program cannot read it: the state is the one before it, and nothing that came
+	// after is in it. Nil: all events are in it.
+	Unread *Unread
+}
+
+// Unread is a stored event that this program cannot decode.
+type Unread struct {
+	Event string // its stored name
+	At    time.Time
 }
 
 // Exists says whether the object was there.
@@ -257,7 +297,7 @@ func (s *State) standAt(position int64) {
 
 // copied is the state as it is now, whatever is folded into it later. What rows share, no fold writes to.
 func (s State) copied() State {
-	return State{copyOf(s.Connection), copyOf(s.Tenant), copyOf(s.Run), copyOf(s.Workspace), copyOf(s.Onboarding)}
+	return State{copyOf(s.Connection), copyOf(s.Tenant), copyOf(s.Run), copyOf(s.Workspace), copyOf(s.Onboarding), s.Unread}
 }
 
 func copyOf[R any](row *R) *R {
@@ -269,7 +309,8 @@ func copyOf[R any](row *R) *R {
 }
 
 // StatesAt folds an object's state as it was at some positions of the log, each one the state after the event there. The states come in the
-// order of the positions. What it costs is the object's own events up to the last position, whatever else is in the log.
+// order of the positions. What it costs is the object's own events up to the last position, whatever else is in the log. An event that cannot be
+// read is no error: it is in State.Unread.
 func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]State, error) {
 	marks, err := r.marksOf(ctx, o, positions)
 	if err != nil {
@@ -296,12 +337,14 @@ func (r Reader) StatesAt(ctx context.Context, o Object, positions ...int64) ([]S
 			return nil, fmt.Errorf("read story: %w", err)
 		}
 		e.RecordedAt = e.RecordedAt.UTC()
-		if e.Data, err = domain.Decode(e.Name, e.Payload); err != nil {
-			return nil, fmt.Errorf("fold %s: %w", o.Name(), err)
-		}
 		remember(e.Position)
+		if e.Data, err = domain.Decode(e.Name, e.Payload); err != nil {
+			state.Unread = &Unread{Event: e.Name, At: e.RecordedAt}
+			break
+		}
 		state.take(o.Kind, e, by)
 	}
+	rows.Close()
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("read story: %w", err)
 	}
@@ -315,13 +358,12 @@ type mark struct{ position, ordinal int64 }
 
 func (r Reader) marksOf(ctx context.Context, o Object, positions []int64) ([]mark, error) {
 	q := &query{}
-	story, ordinal := o.story(q), `a.version`
+	columns := `a.position, a.version::bigint as ordinal`
 	if o.Kind == ObjectRun {
-		ordinal = `a.position`
+		columns = `a.position, a.position as ordinal`
 	}
 	rows, err := r.pool.Query(ctx, `select coalesce(m.position, 0), coalesce(m.ordinal, 0) from unnest(`+q.arg(positions)+`::bigint[]) with ordinality p (position, n)
-		left join lateral (select a.position, `+ordinal+`::bigint as ordinal from audit_log a where `+story+` and a.position <= p.position
-			order by a.position desc limit 1) m on true order by p.n`, q.args...)
+		left join lateral (`+o.nearest(q, columns, `p.position`, false, 0, ``)+`) m on true order by p.n`, q.args...)
 	if err != nil {
 		return nil, fmt.Errorf("find the story's events: %w", err)
 	}

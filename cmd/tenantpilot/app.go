@@ -290,7 +290,15 @@ func (a *app) notices(ctx context.Context, lags []projections.Lag) (parked, vers
 	case err != nil:
 		versions = err
 	case len(stale) > 0:
-		versions = notice("run `tenantpilot rebuild`: the tables hold another version of " + strings.Join(stale, ", "))
+		text := "run `tenantpilot rebuild`: the tables hold another version of " + strings.Join(stale, ", ")
+		if open, err := projections.OpenRebuilds(ctx, a.pool); err == nil {
+			for _, m := range models {
+				if r := open[m.Name()]; r.State == "differs" && r.To == m.Version() {
+					text += fmt.Sprintf("; the rebuild of %s was refused, `tenantpilot projections` says why", m.Name())
+				}
+			}
+		}
+		versions = notice(text)
 	}
 	return parked, versions
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tenantpilot/cmd/tenantpilot/internal/narrate"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/projections"
 )
 
@@ -72,6 +73,9 @@ func showState(ctx context.Context, out, notes io.Writer, dataDir, kind string, 
 	states, err := auditor.StatesAt(ctx, object, moment.Position)
 	if err != nil {
 		return err
+	}
+	if note := view.UnreadNote(states[0]); note != "" {
+		fmt.Fprintln(notes, note)
 	}
 	if asJSON {
 		encoder := json.NewEncoder(out)

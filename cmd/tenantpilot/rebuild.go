@@ -32,8 +32,9 @@ func rebuildCommand() *cobra.Command {
 		Long: `Make a read model's rows again from the first event on, beside those that are served, compare the two, and swap them in one
 transaction. Readers notice nothing, and nothing that events have set off is set off again.
 
-Without a name: the read models whose tables hold another version than this program's. It can be interrupted at any time; the next
-rebuild goes on where it was. Rows that differ where the new version did not mean to change anything are not let in.
+Without a name: the read models whose tables hold another version than this program's, with --verify all. It can be interrupted at any time; the next
+rebuild goes on where it was. Rows that differ where the new version did not mean to change anything are not let in, nor are rows that lack
+events because the new version cannot apply them.
 
 The database is TENANTPILOT_OWNER_DATABASE_URL or TENANTPILOT_DATABASE_URL (the owner's role), or else the running demo's.`,
 		Example: "  tenantpilot rebuild\n  tenantpilot rebuild runs --verify\n  tenantpilot rebuild --all --dry-run",
@@ -53,8 +54,8 @@ The database is TENANTPILOT_OWNER_DATABASE_URL or TENANTPILOT_DATABASE_URL (the 
 	}
 	cmd.Flags().BoolVar(&o.all, "all", false, "all read models, whatever version their tables hold")
 	cmd.Flags().BoolVar(&o.dryRun, "dry-run", false, "say what would be rebuilt and change nothing")
-	cmd.Flags().BoolVar(&o.verify, "verify", false, "compare what is served with the log, and swap nothing")
-	cmd.Flags().BoolVar(&o.acceptDiffer, "accept-difference", false, "let rows in that differ from those that are served")
+	cmd.Flags().BoolVar(&o.verify, "verify", false, "compare what is served with the log, and swap nothing; without a name, of all read models")
+	cmd.Flags().BoolVar(&o.acceptDiffer, "accept-difference", false, "let rows in that differ from those that are served, or lack events")
 	dataDirFlag(cmd, &o.dataDir)
 	return cmd
 }
@@ -109,6 +110,7 @@ func openPool(ctx context.Context, url string) (*pgxpool.Pool, error) {
 }
 
 func (o rebuildCommandOptions) models(ctx context.Context, pool *pgxpool.Pool, names []string) ([]projections.ReadModel, error) {
+	o.all = o.all || o.verify && len(names) == 0
 	if !o.all && len(names) == 0 {
 		return projections.Stale(ctx, pool, projections.All())
 	}
@@ -165,9 +167,7 @@ func (o rebuildCommandOptions) rebuild(ctx context.Context, ownerURL string, m p
 	switch {
 	case errors.Is(err, projections.ErrRebuilding):
 		return &exitCode{exitBusy, err}
-	case errors.Is(err, projections.ErrDiffers) && o.verify:
-		return err
-	case errors.Is(err, projections.ErrDiffers):
+	case (errors.Is(err, projections.ErrDiffers) || errors.Is(err, projections.ErrParked)) && !o.verify:
 		return fmt.Errorf("%w\nnothing was swapped: mend the projection, declare the change, or run it again with --accept-difference", err)
 	case err != nil:
 		return err
@@ -180,8 +180,8 @@ func (o rebuildCommandOptions) rebuild(ctx context.Context, ownerURL string, m p
 	for _, t := range slices.Sorted(maps.Keys(done.Rows)) {
 		rows = append(rows, fmt.Sprintf("%s %d rows", t, done.Rows[t]))
 	}
-	fmt.Fprintf(out, "%s version %d %s at position %d: %s; %d events in %v\n",
-		m.Name(), done.To, verb, done.Position, strings.Join(rows, ", "), done.Events, done.Took.Round(time.Millisecond))
+	fmt.Fprintf(out, "%s version %d %s at position %d: %s; %d events in %v, %d parked\n",
+		m.Name(), done.To, verb, done.Position, strings.Join(rows, ", "), done.Events, done.Took.Round(time.Millisecond), done.Parked)
 	return nil
 }
 
@@ -219,7 +219,7 @@ func (a *app) rebuildStale(ctx context.Context) {
 			continue // the next process goes on with it, or another is at it
 		}
 		if err != nil {
-			a.log.Error("rebuild", "projection", m.Name(), "err", err)
+			a.log.Error("a read model was not rebuilt: its old rows go on serving", "projection", m.Name(), "err", err)
 			continue
 		}
 		a.log.Info("read model rebuilt", "projection", m.Name(), "version", done.To, "events", done.Events, "took", done.Took)

@@ -55,6 +55,43 @@ func TestReadyzSaysWhatIsParkedAndWhatWaits(t *testing.T) {
 	}
 }
 
+// A version that serve rebuilds to by itself and that lacks events is refused: the old rows go on serving, and that is said.
+func TestServeKeepsTheOldRowsWhenTheNewOnesLackEvents(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	var said strings.Builder
+	a, err := newApp(t.Context(), options{
+		databaseURL: db.AppURL, ownerURL: db.OwnerURL, lazyDisk: true, log: slog.New(slog.NewTextHandler(&said, nil)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	_, err = db.OwnerPool(t).Exec(t.Context(), `with e as (
+			insert into events (seq, stream, version, id, name, workspace, recorded_at, meta, payload, leaf)
+			values (1, gen_random_uuid(), 1, gen_random_uuid(), 'RunStarted', gen_random_uuid(), now(), '{}', '{"of":"another program"}', sha256('')))
+		, l as (insert into log (position, seq) values (1, 1)), f as (insert into followers (projection, version) values ('runs', 7))
+		insert into checkpoint_moves (projection, version, after, position) values ('runs', 7, 0, 1)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.rebuildStale(t.Context())
+	faults := a.ready(t.Context())
+	if n := faults["versions"]; n == nil || !strings.Contains(n.Error(), "; the rebuild of runs was refused, `tenantpilot projections` says why") {
+		t.Errorf("readyz says %v", n)
+	}
+	if faults["parked"] != nil {
+		t.Errorf("the new version's parked events were handed over: %v", faults["parked"])
+	}
+	if !strings.Contains(said.String(), "its old rows go on serving") || !strings.Contains(said.String(), "1 events, the first at position 1") {
+		t.Errorf("the log says %s", said.String())
+	}
+	var out strings.Builder
+	if err := listProjections(t.Context(), a.pool, &out); err != nil || !strings.Contains(out.String(), "rebuild: runs to version 1 is differs") {
+		t.Errorf("projections: %v\n%s", err, out.String())
+	}
+}
+
 func TestProgressIsALine(t *testing.T) {
 	t.Parallel()
 	got := progressLine(projections.Progress{

@@ -174,7 +174,7 @@ func (s *Server) replay(r request) (answer, error) {
 	if err := s.pastOf(r, &f); err != nil {
 		return answer{}, err
 	}
-	if f.Ticks, err = s.Read.Ticks(ctx, f.Object, timelineTicks); err != nil {
+	if f.Ticks, err = s.Read.Ticks(ctx, f.Object, f.Moment, timelineTicks); err != nil {
 		return answer{}, err
 	}
 	if f.Density, err = s.Read.Density(ctx, f.Object, f.Moment, densitySteps); err != nil {

@@ -204,6 +204,48 @@ func TestAnEventShowsWhatItChanged(t *testing.T) {
 	}
 }
 
+// TestAnEventThatCannotBeReadHidesNothingElse: a program that cannot decode an event of a story, as after going back to an older one, shows the
+// state before it and says so.
+func TestAnEventThatCannotBeReadHidesNothingElse(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	c.tell(t)
+	var position int64
+	must(t, c.pool.QueryRow(t.Context(), `with e as (
+			insert into events (seq, stream, version, id, name, workspace, tenant, recorded_at, meta, payload, leaf)
+			select nextval('events_seq'), stream, max(version) + 1, gen_random_uuid(), 'ConnectionPainted', $2, $3, now(), '{"actor":{"kind":"system"}}', '{"colour":"red"}', sha256('')
+			from events where stream = $1 group by stream returning *)
+		, l as (insert into log (position, seq) select (select max(position) + 1 from log), seq from e returning position)
+		insert into audit_log (position, at, workspace, tenant, stream, version, event, actor_kind, actor_id, object_kind, object_number)
+		select l.position, recorded_at, workspace, tenant, stream, version, name, 'system', $2, 'connection', $4 from e, l returning position`,
+		c.conn.ID, c.ours, c.contoso.ID, c.conn.Number).Scan(&position))
+	b, program := c.browser(t, "readonly"), c.program(t, "readonly")
+	const note = "This program cannot read the event ConnectionPainted of "
+	replay := fmt.Sprintf("/admin/audit/replay/connection/%d", c.conn.Number)
+	for path, parts := range map[string][]string{
+		"/admin/audit?range=all":                 {"ConnectionPainted."},
+		fmt.Sprintf("/admin/audit/%d", position): {note, "colour"},
+		replay:                                   {note, "ConnectionPainted", "Is enabled"},
+	} {
+		res := b.send(t, "GET", path)
+		for _, part := range parts {
+			if res.status != http.StatusOK || !strings.Contains(res.text(), part) {
+				t.Errorf("%s: %d, want %q", path, res.status, part)
+			}
+		}
+	}
+	type past struct {
+		Step, Steps int
+		State       map[string]any
+		Unread      string
+	}
+	newest := get[past](t, program, replay)
+	before := get[past](t, program, fmt.Sprintf("%s?at=%d", replay, position-1))
+	if newest.Step != newest.Steps || newest.State["is_enabled"] != before.State["is_enabled"] || !strings.HasPrefix(newest.Unread, note) || before.Unread != "" || before.State == nil {
+		t.Errorf("newest %+v\nbefore %+v", newest, before)
+	}
+}
+
 func TestReceiptsSayWhyAndWhatWouldBeToday(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)

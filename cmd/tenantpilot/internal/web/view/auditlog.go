@@ -411,6 +411,7 @@ type AuditEventPage struct {
 	Changes   []FieldChange
 	HasState  bool
 	Began     bool // the object began with this event
+	Unread    string
 	Payload   string
 	Meta      string
 	Links     []Link
@@ -477,7 +478,7 @@ func PresentAuditEvent(f AuditEventFacts) (AuditEventPage, error) {
 	l := f.Line
 	p := AuditEventPage{
 		Now: f.Now, Row: PresentAuditRow(l), Hash: fmt.Sprintf("%x", l.Leaf), Payload: indent(l.Payload), Meta: indent(l.Meta),
-		HasState: f.Object.HasState(), Began: !f.Before.Exists() && f.After.Exists(), Proof: f.Proof,
+		HasState: f.Object.HasState(), Began: !f.Before.Exists() && f.After.Exists(), Proof: f.Proof, Unread: UnreadNote(f.After),
 	}
 	changes, err := narrate.Changes(f.Before.Value(), f.After.Value())
 	if err != nil {

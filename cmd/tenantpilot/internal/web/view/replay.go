@@ -36,6 +36,7 @@ type TimeMachine struct {
 	Connection *ConnectionRow
 	Tenant     *TenantPage
 	Fields     []StateField
+	Unread     string // says which event ended the folding; empty: none did
 
 	// The event at Step.
 	Event   *AuditRow
@@ -87,7 +88,7 @@ func PresentTimeMachine(f TimeMachineFacts) (TimeMachine, error) {
 		Now: f.Now, Path: ReplayHref(f.Object.Kind, f.Object.Number, 0), Step: f.Moment.Step, Steps: f.Moment.Steps, At: f.Moment.At,
 		Title: strings.ToUpper(f.Object.Kind[:1]) + f.Object.Kind[1:] + " " + strconv.FormatInt(f.Object.Number, 10),
 		Log:   Link{"In the log", AuditHref + "?range=all&object=" + url.QueryEscape(f.Object.Name())}, Newest: f.Moment.Step == f.Moment.Steps,
-		From: f.Moment.FirstAt, To: f.Moment.LastAt, ShowRaw: f.Raw,
+		From: f.Moment.FirstAt, To: f.Moment.LastAt, ShowRaw: f.Raw, Unread: UnreadNote(f.As),
 	}
 	m.Text = momentText(f.Moment)
 	m.links(f)
@@ -110,6 +111,15 @@ func PresentTimeMachine(f TimeMachineFacts) (TimeMachine, error) {
 		return m, err
 	}
 	return m, m.tell(f)
+}
+
+// UnreadNote says which event a state lacks because this program cannot read it; empty when it has all.
+func UnreadNote(s projections.State) string {
+	if s.Unread == nil {
+		return ""
+	}
+	return fmt.Sprintf("This program cannot read the event %s of %s: the state is shown as it was before it, without anything that came after.",
+		s.Unread.Event, Absolute(s.Unread.At))
 }
 
 func momentText(at projections.Moment) string {
@@ -294,11 +304,13 @@ type Past struct {
 	At       *time.Time `json:"at"`
 	// State is the row that the live page is made from, as of then; null before the object existed.
 	State any `json:"state"`
+	// Unread says which event the state ends before, because this program cannot read it.
+	Unread string `json:"unread,omitempty"`
 }
 
 // PresentPast is the time machine for programs.
 func PresentPast(f TimeMachineFacts) Past {
-	p := Past{Object: f.Object.Name(), Step: f.Moment.Step, Steps: f.Moment.Steps, State: f.As.Value()}
+	p := Past{Object: f.Object.Name(), Step: f.Moment.Step, Steps: f.Moment.Steps, State: f.As.Value(), Unread: UnreadNote(f.As)}
 	if f.Moment.Step > 0 {
 		p.Position, p.At = &f.Moment.Position, &f.Moment.At
 	}

@@ -2029,15 +2029,15 @@ func createConnection(c view.OnboardingConnection, o view.Onboarding) templ.Comp
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = formField("/displayName", "display_name", "Display name", "text", c.Name, "How people here call it.", true, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formField("/display_name", "display_name", "Display name", "text", c.Name, "How people here call it.", true, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = formSelect("/connectionType", "connection_type", "Connection type", "Platform: our multi-tenant app. Dedicated: an app registration of the customer's own.", connectionTypes, c.Type, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formSelect("/connection_type", "connection_type", "Connection type", "Platform: our multi-tenant app. Dedicated: an app registration of the customer's own.", connectionTypes, c.Type, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = formField("/appId", "app_id", "App id", "text", c.AppID, "The application (client) id. It is no secret; the secret comes afterwards, in a field of its own. Empty for our own application, where one is configured.", false, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = formField("/app_id", "app_id", "App id", "text", c.AppID, "The application (client) id. It is no secret; the secret comes afterwards, in a field of its own. Empty for our own application, where one is configured.", false, o.Errors).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

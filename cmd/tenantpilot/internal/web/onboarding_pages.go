@@ -55,10 +55,9 @@ func (s *Server) identifyInWizard(r request) (answer, error) {
 	form := view.PresentIdentify(time.Now().UTC())
 	form.Directory, form.Name = strings.TrimSpace(sent.Get("entra_tenant_id")), strings.TrimSpace(sent.Get("name"))
 	form.Domain, form.Groups = strings.TrimSpace(sent.Get("domain")), sent.Get("groups")
-	external, err := uuid.Parse(form.Directory)
-	if err != nil || len(form.Directory) != 36 || external == uuid.Nil {
-		form.Errors = []view.FieldError{{Pointer: "/entra_tenant_id", Code: "malformed", Message: "Give the directory id: a GUID such as 8f1c2d3e-0000-4000-8000-000000000000."}}
-		return identifyPage(form, http.StatusUnprocessableEntity), nil
+	external, err := parseDirectory(form.Directory)
+	if err != nil {
+		return s.identifyAgain(r, form, err)
 	}
 	met, resume, err := s.meetDirectory(r, external, sent.Get("anyway") == "true")
 	if err != nil {
@@ -71,21 +70,23 @@ func (s *Server) identifyInWizard(r request) (answer, error) {
 		form.Met = met
 		return identifyPage(form, http.StatusConflict), nil
 	}
-	started, _, err := s.Commands.StartOnboarding(r.Context(), commands.StartOnboarding{
+	a, err := s.startOnboarding(r, commands.StartOnboarding{
 		Actor: r.actor(), ExternalID: external, Name: form.Name, Domain: form.Domain, Groups: groupsOf(form.Groups),
 	})
 	if err != nil {
-		p := s.problemOf(r.Request, err)
-		if p.Status != http.StatusBadRequest && p.Status != http.StatusConflict {
-			return answer{}, err
-		}
-		form.Errors = errorsOf(p)
-		return identifyPage(form, formStatus(p)), nil
+		return s.identifyAgain(r, form, err)
 	}
-	if err := s.Read.AwaitNow(r.Context(), 2*time.Second); err != nil {
-		return answer{}, err
+	return a, nil
+}
+
+// identifyAgain shows the form with what is in the way, if that is something in the form.
+func (s *Server) identifyAgain(r request, form view.OnboardingIdentify, cause error) (answer, error) {
+	p := s.problemOf(r.Request, cause)
+	if p.Status != http.StatusBadRequest && p.Status != http.StatusConflict {
+		return answer{}, cause
 	}
-	return answer{redirect: view.OnboardingSessionHref(started.Number, "")}, nil
+	form.Errors = errorsOf(p)
+	return identifyPage(form, formStatus(p)), nil
 }
 
 // meetDirectory says what there is about a directory: nothing, the viewer's own session, which is resumed, or something that they have to
@@ -196,7 +197,7 @@ func (s *Server) onboardingParts(r request) ([]part, string, bool, error) {
 func (s *Server) inWizard(step domain.OnboardingStep, h handler) handler {
 	return func(r request) (answer, error) {
 		a, err := h(r)
-		if err == nil || !isForm(r.Request) || !prefersForm(r) {
+		if err == nil || !byForm(r) {
 			return a, err
 		}
 		return s.onboardingAgain(r, step, err)
@@ -234,10 +235,7 @@ func (s *Server) onboardingAgain(r request, step domain.OnboardingStep, cause er
 }
 
 // outcomeInWizard makes the step the page of an answer, with what became of the start above it, in the words of the one presenter.
-func (s *Server) outcomeInWizard(r request, a *answer, step domain.OnboardingStep, outcome view.StartOutcome, seq int64) error {
-	if _, err := s.Read.AwaitOnboarding(r.Context(), seq, 2*time.Second); err != nil {
-		return err
-	}
+func (s *Server) outcomeInWizard(r request, a *answer, step domain.OnboardingStep, outcome view.StartOutcome) error {
 	f, err := s.onboardingFacts(r, step)
 	if err != nil {
 		return err

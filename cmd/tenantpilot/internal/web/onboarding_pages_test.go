@@ -38,6 +38,8 @@ func TestWizardMeetsWhatIsThere(t *testing.T) {
 	says(manager.send(t, "POST", "/admin/onboarding", identify("wingtip.com", nil)), 422, "Give the directory id", `value="wingtip.com"`)
 	says(manager.send(t, "POST", "/admin/onboarding", identify(c.contoso.ExternalID.String(), nil)), 409, "is managed here already", "Open tenant")
 	directory := uuid.NewString()
+	says(manager.send(t, "POST", "/admin/onboarding", identify(directory, url.Values{"name": {"Wing\x00tip"}})), 422,
+		`aria-describedby="field-name-help" aria-invalid="true"`)
 	begun := manager.send(t, "POST", "/admin/onboarding", identify(directory, nil))
 	session := begun.header.Get("Location")
 	if begun.status != http.StatusSeeOther || !strings.HasPrefix(session, "/admin/onboarding/") {

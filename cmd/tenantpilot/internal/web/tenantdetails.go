@@ -105,7 +105,7 @@ func (s *Server) describeTenant(r request) (answer, error) {
 		}, err
 	}
 	refusal, refused := domain.AsRefusal(err)
-	if !refused || !isForm(r.Request) || !prefersForm(r) || refusal.Kind != domain.Invalid && refusal.Kind != domain.Stale {
+	if !refused || !byForm(r) || refusal.Kind != domain.Invalid && refusal.Kind != domain.Stale {
 		return answer{}, err
 	}
 	status := http.StatusUnprocessableEntity

@@ -23,15 +23,7 @@ import (
 func TestOperatorScripts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	f, stop, err := startDemo(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
+	f := ownDemo(t, dir)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script/operator",
 		Setup: func(env *testscript.Env) error {

@@ -22,17 +22,16 @@ import (
 )
 
 const (
-	onboardingHref      = "/admin/onboarding"
 	onboardingMedia     = "application/vnd.tenantpilot.onboarding-session+json"
 	onboardingListMedia = "application/vnd.tenantpilot.onboarding-sessions+json"
 	bootstrapMedia      = "application/vnd.tenantpilot.onboarding-bootstrap-start-outcome+json"
 )
 
 func (s *Server) onboardingRoutes(r *mux.Router) {
-	session := onboardingHref + "/{session}"
-	s.get(r, onboardingHref, s.onboardings)
-	s.post(r, onboardingHref, onboardingMedia, s.identifyTenant)
-	s.get(r, onboardingHref+"/new", s.newOnboarding)
+	session := view.OnboardingsHref + "/{session}"
+	s.get(r, view.OnboardingsHref, s.onboardings)
+	s.post(r, view.OnboardingsHref, onboardingMedia, s.identifyTenant)
+	s.get(r, view.OnboardingsHref+"/new", s.newOnboarding)
 	s.get(r, session, s.onboarding)
 	r.HandleFunc(session+"/stream", s.stream(s.onboardingParts)).Methods(http.MethodGet)
 	s.post(r, session+"/connection", onboardingMedia, s.inWizard(view.StepConnection, s.chooseOnboardingConnection))

@@ -1,6 +1,8 @@
 package domain
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 
 	"github.com/go-json-experiment/json"
@@ -27,3 +29,13 @@ var asStored = json.JoinOptions(jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTM
 
 // Integers keep all their digits, beyond the 53 bits that RFC 8785 has.
 var integers = jsontext.CanonicalizeRawInts(false)
+
+// tagOf names a list of texts: 16 hex digits.
+func tagOf(texts ...string) string {
+	b, err := Canonical(texts)
+	if err != nil {
+		panic("strings cannot fail to encode: " + err.Error())
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:8])
+}

@@ -1,8 +1,6 @@
 package domain
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strings"
 	"time"
@@ -187,12 +185,7 @@ func (c ProviderConnection) sameApp(to ConnectionChanged) bool {
 
 // SettingsTag names the settings that Change changes: whoever edits them says which they have seen. 16 hex digits.
 func (c ProviderConnection) SettingsTag() string {
-	b, err := Canonical([]string{c.DisplayName, c.ConnectionType, c.AppID})
-	if err != nil {
-		panic("settings of strings cannot fail to encode: " + err.Error())
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:8])
+	return tagOf(c.DisplayName, c.ConnectionType, c.AppID)
 }
 
 // PutOnHold keeps operations from starting on the connection; until zero means until released. A hold that has ended by at is refused.

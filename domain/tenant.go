@@ -1,8 +1,6 @@
 package domain
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,12 +186,7 @@ func (t Tenant) Describe(name string, groups []string) ([]Event, error) {
 
 // DetailsTag names the details that Describe changes: whoever edits them says which they have seen. 16 hex digits.
 func (t Tenant) DetailsTag() string {
-	b, err := Canonical(append([]string{t.Name}, t.Groups...))
-	if err != nil {
-		panic("details of strings cannot fail to encode: " + err.Error())
-	}
-	sum := sha256.Sum256(b)
-	return hex.EncodeToString(sum[:8])
+	return tagOf(append([]string{t.Name}, t.Groups...)...)
 }
 
 // Evolve implements State.

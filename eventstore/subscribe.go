@@ -96,7 +96,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		return nil, errors.New("subscribe: the subscriber is closed")
 	default:
 	}
-	c := &consumer{Subscriber: s, topic: topic, out: make(chan *message.Message), found: s.cfg.Version, tidied: -1}
+	c := &consumer{Subscriber: s, topic: topic, out: make(chan *message.Message), foundVersion: s.cfg.Version, tidied: -1}
 	if err := c.ensureCheckpoint(ctx); err != nil {
 		return nil, err
 	}
@@ -118,10 +118,10 @@ func (s *Subscriber) Close() error {
 // consumer is one subscription to one topic.
 type consumer struct {
 	*Subscriber
-	topic    string
-	out      chan *message.Message
-	oneByOne int // how many events to deliver singly, after a nack
-	found    int // the checkpoint's version when it was last looked at
+	topic        string
+	out          chan *message.Message
+	oneByOne     int // how many events to deliver singly, after a nack
+	foundVersion int // the checkpoint's version when it was last looked at
 
 	// The checkpoint as this consumer left it, so that it need not be looked at before each batch: moving it from there fails when it is
 	// elsewhere by now.
@@ -215,11 +215,11 @@ func (c *consumer) step(ctx context.Context) (bool, error) {
 		if err != nil {
 			return false, fmt.Errorf("read checkpoint: %w", err)
 		}
-		if version != c.cfg.Version && version != c.found {
+		if version != c.cfg.Version && version != c.foundVersion {
 			c.store.log.Warn("event subscriber waits: what it would write to has another version",
 				"group", c.group(), "version", c.cfg.Version, "found", version)
 		}
-		if c.found = version; version != c.cfg.Version {
+		if c.foundVersion = version; version != c.cfg.Version {
 			return false, nil
 		}
 	}

@@ -383,5 +383,5 @@ func (r Reader) OnboardingLog(ctx context.Context, actor domain.Actor, number in
 
 // AwaitOnboarding waits until the onboarding read model, and those that its pages show besides, have an append, at most for d.
 func (r Reader) AwaitOnboarding(ctx context.Context, seq int64, d time.Duration) (bool, error) {
-	return Await(ctx, r.pool, seq, d, OnboardingList{}, Connections{}, Tenants{}, Runs{})
+	return Await(ctx, r.pool, seq, d, OnboardingList{}, Connections{}, Tenants{}, Runs{}, Audit{})
 }

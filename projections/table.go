@@ -13,8 +13,8 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 )
 
-// table moves whole rows of a read model: load those that a batch touches, fold the events in memory, write them back. Two statements a
-// batch and table, however many events. R is a struct whose json names are the columns.
+// table moves whole rows of a read model: load those that a batch touches, fold the events in memory, write them back. At most three
+// statements a batch and table, however many events: read, change, add. R is a struct whose json names are the columns.
 type table[K comparable, R any] struct {
 	name string
 	key  string // key column
@@ -68,24 +68,26 @@ func (t table[K, R]) standing(rows map[K]*R) map[K]int64 {
 	return there
 }
 
-// save writes changed rows; there are those that the table already has.
+// save writes changed rows. There are those that the table already has, as standing says; save uses the map up. When they are many, they are
+// deleted and come back with the new ones, in COPY.
 func (t table[K, R]) save(ctx context.Context, tx pgx.Tx, changed map[K]*R, there map[K]int64) error {
 	maps.DeleteFunc(there, func(k K, _ int64) bool { return changed[k] == nil })
 	if len(there) >= copyFrom {
 		if err := t.remove(ctx, tx, slices.Collect(maps.Keys(there))); err != nil {
 			return err
 		}
-		there = nil
+		clear(there)
 	}
 	if err := t.update(ctx, tx, changed, there); err != nil {
 		return err
 	}
-	added := changed
-	if len(there) > 0 {
-		added = maps.Clone(changed)
-		maps.DeleteFunc(added, func(k K, _ *R) bool { _, known := there[k]; return known })
+	added := make([]*R, 0, len(changed)-len(there))
+	for k, row := range changed {
+		if _, known := there[k]; !known {
+			added = append(added, row)
+		}
 	}
-	if err := insertRows(ctx, tx, t.name, slices.Collect(maps.Values(added)), ""); err != nil {
+	if err := insertRows(ctx, tx, t.name, added, ""); err != nil {
 		return fmt.Errorf("save %s: %w", t.name, err)
 	}
 	return nil
@@ -142,12 +144,6 @@ func arrayOf[K comparable](keys []K) any {
 	return own
 }
 
-// working is the working set of one batch.
-type working[K comparable, R any] struct {
-	all     map[K]*R
-	changed map[K]*R
-}
-
 // fold loads the rows of the keys, applies fn to each event's row, and saves what changed. keyOf names an event's row, false for events
 // the table ignores; fn gets nil for a row that does not exist and returns the row to keep (nil leaves it out).
 func (t table[K, R]) fold(ctx context.Context, tx pgx.Tx, events []Event, keyOf func(Event) (K, bool), fn func(*R, Event) *R) error {
@@ -158,22 +154,21 @@ func (t table[K, R]) fold(ctx context.Context, tx pgx.Tx, events []Event, keyOf 
 			keys, asked[k] = append(keys, k), true
 		}
 	}
-	w := working[K, R]{changed: map[K]*R{}}
-	var err error
-	if w.all, err = t.load(ctx, tx, keys); err != nil {
+	all, err := t.load(ctx, tx, keys)
+	if err != nil {
 		return err
 	}
-	there := t.standing(w.all)
+	there, changed := t.standing(all), map[K]*R{}
 	for _, e := range events {
 		k, ok := keyOf(e)
 		if !ok {
 			continue
 		}
-		if row := fn(w.all[k], e); row != nil {
-			w.all[k], w.changed[k] = row, row
+		if row := fn(all[k], e); row != nil {
+			all[k], changed[k] = row, row
 		}
 	}
-	return t.save(ctx, tx, w.changed, there)
+	return t.save(ctx, tx, changed, there)
 }
 
 // insertNew adds rows, leaving alone those that are there already.

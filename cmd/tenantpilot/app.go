@@ -180,7 +180,7 @@ func (c credentials) For(ctx context.Context, conn domain.ProviderConnection) (g
 func (a *app) evidence() evidenceSource {
 	s := evidenceSource{tree: eventstore.OpenTree(a.pool)}
 	if a.options.logKey != nil {
-		s.key, s.sign, s.own = a.options.logKey.NoteVerifier(), a.keeper.Sign, a.options.logKey
+		s.key, s.sign, s.logKey = a.options.logKey.NoteVerifier(), a.keeper.Sign, a.options.logKey
 	}
 	return s
 }

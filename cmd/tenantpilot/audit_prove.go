@@ -112,6 +112,6 @@ func withEvidence(ctx context.Context, dataDir string, do func(context.Context, 
 		case own != nil && own.Verifier() != strings.TrimSpace(text):
 			own = nil // of another log
 		}
-		return do(ctx, evidenceSource{tree: eventstore.OpenTree(pool), key: key, own: own})
+		return do(ctx, evidenceSource{tree: eventstore.OpenTree(pool), key: key, logKey: own})
 	})
 }

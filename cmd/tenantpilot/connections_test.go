@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -62,22 +60,7 @@ func TestConnectionsInTheBrowser(t *testing.T) {
 	f := runningDemo(t)
 	browser := browsertest.Start(t)
 	tab := browser.Page(t)
-	shots := os.Getenv("TENANTPILOT_SCREENSHOTS")
-	if shots == "" {
-		shots = t.TempDir()
-	}
-	look := func(name string) {
-		t.Helper()
-		for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
-			tab.Look(1440, theme)
-			tab.Axe()
-			tab.Screenshot(filepath.Join(shots, "console-"+name+"-desk-"+string(theme)+".png"))
-			tab.Look(390, theme)
-			tab.FitsWidth()
-			tab.Screenshot(filepath.Join(shots, "console-"+name+"-phone-"+string(theme)+".png"))
-		}
-		tab.Look(1440, browsertest.Light)
-	}
+	look := looker(t, tab, "console")
 	signIn := func(role, until string) {
 		t.Helper()
 		tab.Open(f.signInLink(t, role))

@@ -2,8 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -14,32 +12,10 @@ import (
 // TestConsentInTheBrowser walks admin consent as a person does: ask, be sent to the (simulated) provider's page, accept, come back, be checked,
 // start. Then an administrator who declines, and one who answers for another directory.
 func TestConsentInTheBrowser(t *testing.T) {
-	f, stop, err := startDemo(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
+	f := ownDemo(t, t.TempDir())
 	tab := browsertest.Start(t).Page(t)
 	tab.Allow(f.BaseURL) // the simulator's page leads back to the console, which is another host
-	shots := os.Getenv("TENANTPILOT_SCREENSHOTS")
-	if shots == "" {
-		shots = t.TempDir()
-	}
-	look := func(name string) {
-		for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
-			tab.Look(1440, theme)
-			tab.Axe()
-			tab.Screenshot(filepath.Join(shots, "consent-"+name+"-desk-"+string(theme)+".png"))
-			tab.Look(390, theme)
-			tab.FitsWidth()
-			tab.Screenshot(filepath.Join(shots, "consent-"+name+"-phone-"+string(theme)+".png"))
-		}
-		tab.Look(1440, browsertest.Light)
-	}
+	look := looker(t, tab, "consent")
 	tab.Look(1440, browsertest.Light)
 	tab.Open(f.SignInURL)
 	tab.Run(chromedp.Click(`form button`))

@@ -48,6 +48,44 @@ func runningDemo(t testing.TB) demoFile {
 	return theDemo.file
 }
 
+// ownDemo is a demo of the test's own, for tests that change what others look at.
+func ownDemo(t testing.TB, dir string) demoFile {
+	t.Helper()
+	f, stop, err := startDemo(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	})
+	return f
+}
+
+// looker looks at a tab in both themes, at a desk and on a phone: with axe, for the width, and keeping pictures whose names begin with prefix.
+func looker(t testing.TB, tab *browsertest.Page, prefix string) func(name string) {
+	shots := os.Getenv("TENANTPILOT_SCREENSHOTS")
+	if shots == "" {
+		shots = t.TempDir()
+	}
+	return func(name string) {
+		t.Helper()
+		for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
+			shot := func(where string) {
+				tab.Screenshot(filepath.Join(shots, strings.Join([]string{prefix, name, where, string(theme)}, "-")+".png"))
+			}
+			tab.Look(1440, theme)
+			tab.Axe()
+			shot("desk")
+			tab.Look(390, theme)
+			tab.FitsWidth()
+			shot("phone")
+		}
+		tab.Look(1440, browsertest.Light)
+	}
+}
+
 // startDemo starts a demo in this process and waits until it is ready.
 func startDemo(dir string) (demoFile, func() error, error) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -278,21 +316,7 @@ func TestSixtyFourCallersOneConnection(t *testing.T) {
 func TestConsoleInTheBrowser(t *testing.T) {
 	f := runningDemo(t)
 	tab := browsertest.Start(t).Page(t)
-	shots := os.Getenv("TENANTPILOT_SCREENSHOTS")
-	if shots == "" {
-		shots = t.TempDir()
-	}
-	look := func(name string) {
-		for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
-			tab.Look(1440, theme)
-			tab.Axe()
-			tab.Screenshot(filepath.Join(shots, "console-"+name+"-desk-"+string(theme)+".png"))
-			tab.Look(390, theme)
-			tab.FitsWidth()
-			tab.Screenshot(filepath.Join(shots, "console-"+name+"-phone-"+string(theme)+".png"))
-		}
-		tab.Look(1440, browsertest.Light)
-	}
+	look := looker(t, tab, "console")
 	tab.Look(1440, browsertest.Light)
 	tab.Open(f.SignInURL)
 	look("sign-in")

@@ -18,10 +18,10 @@ import (
 
 // evidenceSource makes proofs and packs from the database, for the console and for the command line.
 type evidenceSource struct {
-	tree eventstore.Tree
-	key  note.Verifier               // whose heads count; nil: none do
-	sign func(context.Context) error // makes a head over all there is; nil: this process cannot
-	own  *evidence.Key               // signs packs; nil: this process has no key, and whoever reads the pack has to trust who made it
+	tree   eventstore.Tree
+	key    note.Verifier               // whose heads count; nil: none do
+	sign   func(context.Context) error // makes a head over all there is; nil: this process cannot
+	logKey *evidence.Key               // signs packs; nil: this process has no key, and whoever reads the pack has to trust who made it
 }
 
 // Heads are the signed heads of this log, the largest first, below a size (0: from the newest).
@@ -198,12 +198,12 @@ func (s evidenceSource) Pack(ctx context.Context, r web.PackRequest) (evidence.P
 			return p, err
 		}
 	}
-	if s.own != nil {
-		if err := s.own.SignPack(&p); err != nil {
+	if s.logKey != nil {
+		if err := s.logKey.SignPack(&p); err != nil {
 			return p, err
 		}
 	}
-	if _, err := p.Verify(s.key, nil, s.own == nil); err != nil {
+	if _, err := p.Verify(s.key, nil, s.logKey == nil); err != nil {
 		return p, fmt.Errorf("check pack: %w", err)
 	}
 	return p, nil

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +59,7 @@ func (k keyboard) on() {
 		k.tab.Run(ctrlEnter(input.KeyRawDown), ctrlEnter(input.KeyUp))
 		for range 50 {
 			k.tab.Run(chromedp.Sleep(leaving / 10))
-			if left, err := k.tab.Meets(`!window.here`); left && err == nil {
+			if left, _ := k.tab.Meets(`!window.here`); left {
 				return
 			}
 		}
@@ -73,35 +71,13 @@ func (k keyboard) on() {
 // TestOnboardingInTheBrowser brings a directory that nobody manages to its first accepted start, by keyboard alone: identify, connect, ask for
 // consent on the simulated provider's page, verify, start, finish. Then a second person meets it.
 func TestOnboardingInTheBrowser(t *testing.T) {
-	f, stop, err := startDemo(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
+	f := ownDemo(t, t.TempDir())
 	prospect := demoProspect()
 	browser := browsertest.Start(t)
 	tab := browser.Page(t)
 	tab.Allow(f.BaseURL)
 	k := keyboard{t, tab}
-	shots := os.Getenv("TENANTPILOT_SCREENSHOTS")
-	if shots == "" {
-		shots = t.TempDir()
-	}
-	look := func(name string) {
-		for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
-			tab.Look(1440, theme)
-			tab.Axe()
-			tab.Screenshot(filepath.Join(shots, "wizard-"+name+"-desk-"+string(theme)+".png"))
-			tab.Look(390, theme)
-			tab.FitsWidth()
-			tab.Screenshot(filepath.Join(shots, "wizard-"+name+"-phone-"+string(theme)+".png"))
-		}
-		tab.Look(1440, browsertest.Light)
-	}
+	look := looker(t, tab, "wizard")
 	title := func(text string) {
 		t.Helper()
 		tab.Until(`document.querySelector("#wizard-title")?.innerText.includes("` + text + `")`)

@@ -30,15 +30,7 @@ import (
 func TestOperatorScripts(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	f, stop, err := startDemo(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
+	f := ownDemo(t, dir)
 	certificate, _, err := graphsim.NewCertificate(time.Now().AddDate(1, 0, 0))
 	if err != nil {
 		t.Fatal(err)

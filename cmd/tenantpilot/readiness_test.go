@@ -19,15 +19,7 @@ import (
 // TestReadinessAgreesWithTheGate compares the matrix, which is made from read models in one query, with the gate's own dry run from the log:
 // for every tenant and operation of the demo, one connection being in use.
 func TestReadinessAgreesWithTheGate(t *testing.T) {
-	f, stop, err := startDemo(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	})
+	f := ownDemo(t, t.TempDir())
 	slow := f.tenant(t, "slow")
 	post(t, f.GraphURL+"/_sim/tenants/"+slow.ExternalID, `{"hold": true}`)
 	held := f.start(t, "slow", "directory_groups.sync")

@@ -103,17 +103,11 @@ func (p *Pack) complete() { p.Manifest.Format, p.Manifest.Events = packFormat, l
 
 // files are the pack in its one form, the guide left out.
 func (p Pack) files() ([]file, error) {
-	parts := []struct {
-		name  string
-		value any
-	}{{fileProof, proofFile{p.Gaps}}}
-	if p.Consistency != nil {
-		parts = append(parts, struct {
-			name  string
-			value any
-		}{fileConsistency, p.Consistency})
-	}
 	manifest, err := p.Manifest.bytes()
+	if err != nil {
+		return nil, err
+	}
+	proof, err := jsonFile(fileProof, proofFile{p.Gaps})
 	if err != nil {
 		return nil, err
 	}
@@ -121,15 +115,12 @@ func (p Pack) files() ([]file, error) {
 	if p.Signed != "" {
 		files = append(files, file{fileSigned, []byte(p.Signed)})
 	}
-	files = append(files, file{fileEvents, p.eventLines()}, file{fileLeaves, p.leafLines()}, file{fileHead, []byte(p.Head)})
-	for _, part := range parts {
-		b, err := jsonFile(part.name, part.value)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, file{part.name, b})
+	files = append(files, file{fileEvents, p.eventLines()}, file{fileLeaves, p.leafLines()}, file{fileHead, []byte(p.Head)}, file{fileProof, proof})
+	if p.Consistency == nil {
+		return files, nil
 	}
-	return files, nil
+	consistency, err := jsonFile(fileConsistency, p.Consistency)
+	return append(files, file{fileConsistency, consistency}), err
 }
 
 // bytes are manifest.json, over which its signature is.

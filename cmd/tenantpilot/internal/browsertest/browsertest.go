@@ -261,7 +261,9 @@ func (p *Page) Until(expression string) {
 	}
 }
 
-// Meets looks once, for a short time, whether a condition is true on a page that is all there: a page that is being left may never answer, and one that is being read may not have everything yet.
+// Meets looks once, for a short time, whether a condition is true on a page
+// that is all there: a page that is being left may never answer, and one that
+// is being read may not have everything yet. Where err is set, met is false.
 func (p *Page) Meets(expression string) (met bool, err error) {
 	ctx, cancel := context.WithTimeout(p.ctx, time.Second)
 	defer cancel()

@@ -81,7 +81,8 @@ func (s *Store) Issue(ctx context.Context, r Request) (state string, expires tim
 }
 
 // Burn uses a state up and returns what was asked with it, for the session it came back in ("" is none). ErrInvalid and ErrElsewhere say
-// that the answer must not be acted on; what was asked comes with them as far as it is known, to be recorded and not to be believed. A crash after Burn loses the answer: the state is used, and the connection has to be checked by hand.
+// that the answer must not be acted on; what was asked comes with them as far as it is known, to be recorded and not to be believed. A crash
+// after Burn loses the answer: the state is used, and the connection has to be checked by hand.
 func (s *Store) Burn(ctx context.Context, state, session string) (Request, error) {
 	var r Request
 	err := s.pool.QueryRow(ctx, `

@@ -66,10 +66,10 @@ func TestBreakGlass(t *testing.T) {
 		}
 	}
 	c.settle(t)
-	if audit := c.browser(t, "manager").send(t, "GET", "/admin/audit").text(); !strings.Contains(audit, "signed in with their break-glass account") {
+	if audit := c.browser(t, "manager").send(t, "GET", "/admin/audit").text(); !strings.Contains(audit, "Signed in with their break-glass account") {
 		t.Error("the audit page does not say so")
 	}
-	if members := c.browser(t, "readonly").send(t, "GET", "/admin/settings/members").text(); !strings.Contains(members, "signed in with their break-glass account") {
+	if members := c.browser(t, "readonly").send(t, "GET", "/admin/settings/members").text(); !strings.Contains(members, "Signed in with their break-glass account") {
 		t.Error("the history of the members does not say so")
 	}
 	logs := c.logs.text()

@@ -264,16 +264,9 @@ func (s *Server) putConnection(r request) (answer, error) {
 	if err := decode(r.Request, &body); err != nil {
 		return answer{}, err
 	}
-	tag := r.Header.Get("If-Match")
-	if tag == "" {
-		return answer{}, problem{
-			Status: http.StatusPreconditionRequired, Code: "precondition_required", Detail: "Send If-Match with the ETag of the connection that you have seen.",
-		}
-	}
-	if tag == "*" {
-		tag = ""
-	} else if tag = strings.Trim(tag, `"`); tag == "" {
-		tag = "none"
+	tag, err := ifMatch(r, "the connection")
+	if err != nil {
+		return answer{}, err
 	}
 	settings := settingsBody{DisplayName: body.DisplayName, ConnectionType: body.ConnectionType, AppID: body.AppID}
 	if err := s.change(r, c.Number, settings, tag); err != nil {

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"mime"
@@ -76,6 +77,20 @@ func formOf(r request) (url.Values, error) {
 		return nil, formError(err)
 	}
 	return r.PostForm, nil
+}
+
+// ifMatch is the tag of what a program has seen and wants to replace, empty for whatever is there. Who sends none is told of what.
+func ifMatch(r request, what string) (string, error) {
+	switch tag := r.Header.Get("If-Match"); tag {
+	case "":
+		return "", problem{
+			Status: http.StatusPreconditionRequired, Code: "precondition_required", Detail: "Send If-Match with the ETag of " + what + " that you have seen.",
+		}
+	case "*":
+		return "", nil
+	default:
+		return cmp.Or(strings.Trim(tag, `"`), "none"), nil // what is empty matches nothing
+	}
 }
 
 // pathUUID reads a path's GUID; a malformed one is simply not there.

@@ -20,15 +20,15 @@ func (s *Server) holdForm(r request) (answer, error)    { return s.showHoldForm(
 func (s *Server) releaseForm(r request) (answer, error) { return s.showHoldForm(r, true) }
 
 func (s *Server) showHoldForm(r request, release bool) (answer, error) {
-	t, err := s.holdable(r)
+	t, err := s.tenantFor(r, domain.CapHoldManage)
 	if err != nil {
 		return answer{}, err
 	}
 	return holdAnswer(t, presentHold(r, t, release), 0), nil
 }
 
-// holdable finds the tenant and asks whether the viewer may hold it: 404 before 403.
-func (s *Server) holdable(r request) (projections.Tenant, error) {
+// tenantFor finds the tenant of the address and asks whether the viewer may do something to it: 404 before 403.
+func (s *Server) tenantFor(r request, needs domain.Capability) (projections.Tenant, error) {
 	external, err := pathUUID(r.v("tenant"))
 	if err != nil {
 		return projections.Tenant{}, err
@@ -37,7 +37,7 @@ func (s *Server) holdable(r request) (projections.Tenant, error) {
 	if err != nil {
 		return t, err
 	}
-	return t, r.actor().Authorize(t.Workspace, t.ID, domain.CapHoldManage)
+	return t, r.actor().Authorize(t.Workspace, t.ID, needs)
 }
 
 // onHold says whether a tenant's hold is in force: one that has ended is not.
@@ -107,7 +107,7 @@ func (s *Server) releaseTenant(r request) (answer, error) {
 // changeHold does it and goes back to where the form was opened, once the read model shows it. What is wrong with the input is told in the
 // form.
 func (s *Server) changeHold(r request, release bool, do func(projections.Tenant, string) error) (answer, error) {
-	t, err := s.holdable(r)
+	t, err := s.tenantFor(r, domain.CapHoldManage)
 	if err != nil {
 		return answer{}, err
 	}

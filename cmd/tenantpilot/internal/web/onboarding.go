@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,17 +22,16 @@ import (
 )
 
 const (
-	onboardingHref      = "/admin/onboarding"
 	onboardingMedia     = "application/vnd.tenantpilot.onboarding-session+json"
 	onboardingListMedia = "application/vnd.tenantpilot.onboarding-sessions+json"
 	bootstrapMedia      = "application/vnd.tenantpilot.onboarding-bootstrap-start-outcome+json"
 )
 
 func (s *Server) onboardingRoutes(r *mux.Router) {
-	session := onboardingHref + "/{session}"
-	s.get(r, onboardingHref, s.onboardings)
-	s.post(r, onboardingHref, onboardingMedia, s.identifyTenant)
-	s.get(r, onboardingHref+"/new", s.newOnboarding)
+	session := view.OnboardingsHref + "/{session}"
+	s.get(r, view.OnboardingsHref, s.onboardings)
+	s.post(r, view.OnboardingsHref, onboardingMedia, s.identifyTenant)
+	s.get(r, view.OnboardingsHref+"/new", s.newOnboarding)
 	s.get(r, session, s.onboarding)
 	r.HandleFunc(session+"/stream", s.stream(s.onboardingParts)).Methods(http.MethodGet)
 	s.post(r, session+"/connection", onboardingMedia, s.inWizard(view.StepConnection, s.chooseOnboardingConnection))
@@ -105,36 +105,62 @@ func (s *Server) identifyTenant(r request) (answer, error) {
 	if err := r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapOnboardingManage); err != nil {
 		return answer{}, err
 	}
-	if isForm(r.Request) && prefersForm(r) {
+	if byForm(r) {
 		return s.identifyInWizard(r)
 	}
-	var body identifyBody
-	if isForm(r.Request) {
-		if err := r.ParseForm(); err != nil {
-			return answer{}, formError(err)
-		}
-		of := r.PostForm.Get("domain")
-		body = identifyBody{Directory: r.PostForm.Get("entra_tenant_id"), Name: r.PostForm.Get("name"), Domain: &of}
-		if _, there := r.PostForm["groups"]; there {
-			body.Groups = slices.DeleteFunc(slices.Clone(r.PostForm["groups"]), func(g string) bool { return g == "" })
-		}
-	} else if err := decode(r.Request, &body); err != nil {
+	body, err := readIdentifyBody(r)
+	if err != nil {
 		return answer{}, err
 	}
-	directory, err := uuid.Parse(body.Directory)
-	if err != nil || len(body.Directory) != 36 || directory == uuid.Nil {
-		return answer{}, domain.InvalidField("/entra_tenant_id", "malformed", "Give the directory id: a GUID.")
+	directory, err := parseDirectory(body.Directory)
+	if err != nil {
+		return answer{}, err
 	}
 	c := commands.StartOnboarding{Actor: r.actor(), ExternalID: directory, Name: body.Name, Groups: body.Groups}
 	if body.Domain != nil {
 		c.Domain = *body.Domain
 	}
+	return s.startOnboarding(r, c)
+}
+
+func readIdentifyBody(r request) (body identifyBody, err error) {
+	if !isForm(r.Request) {
+		return body, decode(r.Request, &body)
+	}
+	form, err := formOf(r)
+	if err != nil {
+		return body, err
+	}
+	of := form.Get("domain")
+	body = identifyBody{Directory: form.Get("entra_tenant_id"), Name: form.Get("name"), Domain: &of}
+	if _, there := form["groups"]; there {
+		body.Groups = slices.DeleteFunc(slices.Clone(form["groups"]), func(g string) bool { return g == "" })
+	}
+	return body, nil
+}
+
+// parseDirectory reads a directory's id as it is sent to begin its onboarding.
+func parseDirectory(text string) (uuid.UUID, error) {
+	directory, err := uuid.Parse(text)
+	if err != nil || len(text) != 36 || directory == uuid.Nil {
+		return uuid.Nil, domain.InvalidField("/entra_tenant_id", "malformed", "Give the directory id: a GUID such as 8f1c2d3e-0000-4000-8000-000000000000.")
+	}
+	return directory, nil
+}
+
+// startOnboarding opens a directory's session, or goes on with it, and answers the session.
+func (s *Server) startOnboarding(r request, c commands.StartOnboarding) (answer, error) {
 	if err := printable(map[string]string{"/name": c.Name, "/domain": c.Domain, "/groups": strings.Join(c.Groups, "")}); err != nil {
 		return answer{}, err
 	}
 	result, seq, err := s.Commands.StartOnboarding(r.Context(), c)
 	if err != nil {
 		return answer{}, err
+	}
+	if seq == 0 { // it is there already, perhaps since a moment ago
+		if err := s.Read.AwaitNow(r.Context(), 2*time.Second); err != nil {
+			return answer{}, err
+		}
 	}
 	return s.onboardingChanged(r, result.Number, seq)
 }
@@ -217,8 +243,8 @@ func inSnakeCase(err error) error {
 
 // printable says whether texts that are kept for ever are ones, and on one line.
 func printable(texts map[string]string) error {
-	for pointer, text := range texts {
-		if !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
+	for _, pointer := range slices.Sorted(maps.Keys(texts)) {
+		if text := texts[pointer]; !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl) {
 			return domain.InvalidField(pointer, "control_character", "Use printable characters on one line.")
 		}
 	}
@@ -234,11 +260,12 @@ func readConnectionBody(r request) (connectionBody, error) {
 		}
 		return body, err
 	}
-	if err := r.ParseForm(); err != nil {
-		return body, formError(err)
+	form, err := formOf(r)
+	if err != nil {
+		return body, err
 	}
-	body.DisplayName, body.ConnectionType, body.AppID = r.PostForm.Get("display_name"), r.PostForm.Get("connection_type"), r.PostForm.Get("app_id")
-	if text := r.PostForm.Get("provider_connection_id"); text != "" {
+	body.DisplayName, body.ConnectionType, body.AppID = form.Get("display_name"), form.Get("connection_type"), form.Get("app_id")
+	if text := form.Get("provider_connection_id"); text != "" {
 		id, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || id <= 0 {
 			return body, domain.InvalidField("/provider_connection_id", "malformed", "Choose a provider connection.")
@@ -303,8 +330,11 @@ func (s *Server) startOnboardingCheck(r request) (answer, error) {
 	}
 	facts.Reconsent = start.Reconsent
 	a := presentStart(facts, result.Replayed)
-	if isForm(r.Request) && prefersForm(r) {
-		err = s.outcomeInWizard(r, &a, checkStep(start.Reconsent), view.PresentStart(facts), result.Seq)
+	if byForm(r) {
+		if _, err := s.Read.AwaitOnboarding(r.Context(), result.Seq, 2*time.Second); err != nil {
+			return answer{}, err
+		}
+		err = s.outcomeInWizard(r, &a, checkStep(start.Reconsent), view.PresentStart(facts))
 	}
 	return a, err
 }
@@ -367,11 +397,12 @@ func (s *Server) startBootstrap(r request) (answer, error) {
 		told.PassedOver = append(told.PassedOver, view.PassedOver{Operation: o.Operation, Reason: o.Reason})
 	}
 	outcome := view.PresentBootstrap(told)
-	a := answer{media: bootstrapMedia, value: outcome.Told()}
-	if result.Replayed {
-		a.header = map[string]string{"Idempotent-Replayed": "true"}
+	a := presentStart(facts, result.Replayed)
+	a.media, a.value = bootstrapMedia, outcome.Told()
+	if byForm(r) {
+		err = s.outcomeInWizard(r, &a, view.StepBootstrap, outcome.StartOutcome)
 	}
-	return a, s.outcomeInWizard(r, &a, view.StepBootstrap, outcome.StartOutcome, result.Seq)
+	return a, err
 }
 
 func (s *Server) stopBootstrap(r request) (answer, error) {
@@ -395,9 +426,6 @@ func (s *Server) takeOverOnboarding(r request) (answer, error) {
 func (s *Server) completeOnboarding(r request) (answer, error) {
 	return s.changeOnboarding(r, func(number int64) (int64, error) {
 		reason, err := readReason(r)
-		if err == nil {
-			err = printable(map[string]string{"/reason": reason})
-		}
 		if err != nil {
 			return 0, err
 		}
@@ -408,9 +436,6 @@ func (s *Server) completeOnboarding(r request) (answer, error) {
 func (s *Server) abandonOnboarding(r request) (answer, error) {
 	return s.changeOnboarding(r, func(number int64) (int64, error) {
 		reason, err := readReason(r)
-		if err == nil {
-			err = printable(map[string]string{"/reason": reason})
-		}
 		if err != nil {
 			return 0, err
 		}
@@ -439,15 +464,17 @@ func readNothing(r request) error {
 }
 
 func readReason(r request) (string, error) {
-	if isForm(r.Request) {
-		if err := r.ParseForm(); err != nil {
-			return "", formError(err)
-		}
-		return r.PostForm.Get("reason"), nil
-	}
 	var body struct {
 		Reason string `json:"reason"`
 	}
-	err := decode(r.Request, &body)
-	return body.Reason, err
+	if isForm(r.Request) {
+		form, err := formOf(r)
+		if err != nil {
+			return "", err
+		}
+		body.Reason = form.Get("reason")
+	} else if err := decode(r.Request, &body); err != nil {
+		return "", err
+	}
+	return body.Reason, printable(map[string]string{"/reason": body.Reason})
 }

@@ -55,42 +55,43 @@ func (s *Server) identifyInWizard(r request) (answer, error) {
 	form := view.PresentIdentify(time.Now().UTC())
 	form.Directory, form.Name = strings.TrimSpace(sent.Get("entra_tenant_id")), strings.TrimSpace(sent.Get("name"))
 	form.Domain, form.Groups = strings.TrimSpace(sent.Get("domain")), sent.Get("groups")
-	external, err := uuid.Parse(form.Directory)
-	if err != nil || len(form.Directory) != 36 || external == uuid.Nil {
-		form.Errors = []view.FieldError{{Pointer: "/entra_tenant_id", Code: "malformed", Message: "Give the directory id: a GUID such as 8f1c2d3e-0000-4000-8000-000000000000."}}
-		return identifyPage(form, http.StatusUnprocessableEntity), nil
+	external, err := parseDirectory(form.Directory)
+	if err != nil {
+		return s.identifyAgain(r, form, err)
 	}
-	met, resume, err := s.meetDirectory(r, external, sent.Get("anyway") == "true")
+	known, resume, err := s.knownDirectory(r, external, sent.Get("anyway") == "true")
 	if err != nil {
 		return answer{}, err
 	}
 	if resume != 0 {
-		return answer{redirect: view.OnboardingSessionHref(resume, "")}, nil
+		return answer{redirect: view.OnboardingHref(resume)}, nil
 	}
-	if met != nil {
-		form.Met = met
+	if known != nil {
+		form.Known = known
 		return identifyPage(form, http.StatusConflict), nil
 	}
-	started, _, err := s.Commands.StartOnboarding(r.Context(), commands.StartOnboarding{
+	a, err := s.startOnboarding(r, commands.StartOnboarding{
 		Actor: r.actor(), ExternalID: external, Name: form.Name, Domain: form.Domain, Groups: groupsOf(form.Groups),
 	})
 	if err != nil {
-		p := s.problemOf(r.Request, err)
-		if p.Status != http.StatusBadRequest && p.Status != http.StatusConflict {
-			return answer{}, err
-		}
-		form.Errors = errorsOf(p)
-		return identifyPage(form, formStatus(p)), nil
+		return s.identifyAgain(r, form, err)
 	}
-	if err := s.Read.AwaitNow(r.Context(), 2*time.Second); err != nil {
-		return answer{}, err
-	}
-	return answer{redirect: view.OnboardingSessionHref(started.Number, "")}, nil
+	return a, nil
 }
 
-// meetDirectory says what there is about a directory: nothing, the viewer's own session, which is resumed, or something that they have to
+// identifyAgain shows the form with what is in the way, if that is something in the form.
+func (s *Server) identifyAgain(r request, form view.OnboardingIdentify, cause error) (answer, error) {
+	p := s.problemOf(r.Request, cause)
+	if p.Status != http.StatusBadRequest && p.Status != http.StatusConflict {
+		return answer{}, cause
+	}
+	form.Errors = errorsOf(p)
+	return identifyPage(form, formStatus(p)), nil
+}
+
+// knownDirectory says what there is about a directory: nothing, the viewer's own session, which is resumed, or something that they have to
 // know first.
-func (s *Server) meetDirectory(r request, external uuid.UUID, anyway bool) (met *view.OnboardingMet, resume int64, err error) {
+func (s *Server) knownDirectory(r request, external uuid.UUID, anyway bool) (known *view.KnownDirectory, resume int64, err error) {
 	session, err := s.Read.OnboardingOf(r.Context(), r.actor(), external)
 	switch {
 	case err != nil && !errors.Is(err, projections.ErrNoRow):
@@ -100,7 +101,7 @@ func (s *Server) meetDirectory(r request, external uuid.UUID, anyway bool) (met 
 	case err == nil && session.State == domain.OnboardingLeft: // it is started again
 		return nil, 0, nil
 	case err == nil:
-		m := view.MetSession(session)
+		m := view.KnownSession(session)
 		return &m, 0, nil
 	}
 	t, err := s.Read.Tenant(r.Context(), r.actor(), external)
@@ -110,7 +111,7 @@ func (s *Server) meetDirectory(r request, external uuid.UUID, anyway bool) (met 
 	if err != nil || t.DefaultConnection == nil || anyway {
 		return nil, 0, err
 	}
-	m := view.MetManaged(t)
+	m := view.KnownManaged(t)
 	return &m, 0, nil
 }
 
@@ -183,7 +184,7 @@ func (s *Server) onboardingParts(r request) ([]part, string, bool, error) {
 		return nil, "", false, err
 	}
 	return []part{
-		{"wizard-steps", page.OnboardingSteps(p)},
+		{"wizard-steps", page.WizardSteps(p.Steps, p.Now)},
 		{"wizard-notices", page.OnboardingNotices(p)},
 		{"wizard-now", page.OnboardingNow(p)},
 		{"wizard-nav", page.OnboardingNav(p)},
@@ -196,7 +197,7 @@ func (s *Server) onboardingParts(r request) ([]part, string, bool, error) {
 func (s *Server) inWizard(step domain.OnboardingStep, h handler) handler {
 	return func(r request) (answer, error) {
 		a, err := h(r)
-		if err == nil || !isForm(r.Request) || !prefersForm(r) {
+		if err == nil || !byForm(r) {
 			return a, err
 		}
 		return s.onboardingAgain(r, step, err)
@@ -234,10 +235,7 @@ func (s *Server) onboardingAgain(r request, step domain.OnboardingStep, cause er
 }
 
 // outcomeInWizard makes the step the page of an answer, with what became of the start above it, in the words of the one presenter.
-func (s *Server) outcomeInWizard(r request, a *answer, step domain.OnboardingStep, outcome view.StartOutcome, seq int64) error {
-	if _, err := s.Read.AwaitOnboarding(r.Context(), seq, 2*time.Second); err != nil {
-		return err
-	}
+func (s *Server) outcomeInWizard(r request, a *answer, step domain.OnboardingStep, outcome view.StartOutcome) error {
 	f, err := s.onboardingFacts(r, step)
 	if err != nil {
 		return err
@@ -306,7 +304,7 @@ func (s *Server) askConsent(r request, number int64, c projections.Connection) (
 	if err != nil {
 		return answer{}, err
 	}
-	asked, err := s.makeConsentLink(r, c, t, view.OnboardingSessionHref(number, view.StepConsented))
+	asked, err := s.makeConsentLink(r, c, t, view.OnboardingStepHref(number, view.StepConsented))
 	if err != nil {
 		return answer{}, err
 	}
@@ -331,100 +329,4 @@ func (s *Server) chosenConnection(r request, number int64, needs domain.Capabili
 		return projections.Connection{}, domain.InvalidField("/providerConnectionId", "required", "Choose a provider connection first.")
 	}
 	return session.Connected, r.actor().Authorize(session.Connected.Workspace, session.Connected.Tenant, needs)
-}
-
-// onboardingFacts reads what a session's page at a step is made from.
-func (s *Server) onboardingFacts(r request, step domain.OnboardingStep) (f view.OnboardingFacts, err error) {
-	ctx, actor := r.Context(), r.actor()
-	number, err := pathNumber(r.v("session"))
-	if err != nil {
-		return f, err
-	}
-	f = view.OnboardingFacts{
-		Step: step, Attempt: uuid.NewString(), Can: actor.May, May: func(a domain.NextStepAction) bool { return mayStep(actor, a) }, Now: time.Now().UTC(),
-	}
-	if f.Session, err = s.Read.Onboarding(ctx, actor, number); err != nil {
-		return f, err
-	}
-	f.Mine = f.Session.Owner() == actor.Ref
-	if f.Tenant, err = s.Read.TenantByID(ctx, actor, f.Session.Tenant); err != nil {
-		return f, err
-	}
-	if f.Others, err = s.Read.Connections(ctx, actor, f.Tenant.ID); err != nil {
-		return f, err
-	}
-	if f.Log, err = s.Read.OnboardingLog(ctx, actor, number); err != nil {
-		return f, err
-	}
-	if f.Session.Connection == nil {
-		return f, nil
-	}
-	if f.History, err = s.Read.ConnectionHistory(ctx, f.Session.Connected, historyLimit); err != nil {
-		return f, err
-	}
-	if err := s.onboardingRuns(r, &f); err != nil {
-		return f, err
-	}
-	return f, s.onboardingReadiness(r, &f)
-}
-
-// onboardingRuns reads the newest check, and the runs that the selected operations became.
-func (s *Server) onboardingRuns(r request, f *view.OnboardingFacts) (err error) {
-	checks := projections.RunFilter{
-		Tenant: f.Tenant.ID, Limit: 1, Operation: []projections.Match{{Values: []string{string(domain.OpConnectionCheck)}}},
-		Connection: []projections.Match{{Values: []string{view.Number(f.Session.Connected.Number)}}},
-	}
-	newest, _, _, err := s.Read.ListRuns(r.Context(), r.actor(), checks)
-	if err != nil {
-		return err
-	}
-	if len(newest) > 0 {
-		f.Check = &newest[0]
-	}
-	if f.Exercises, err = s.Read.Exercises(r.Context(), f.Tenant.ID, f.Session.Connected.Number); err != nil {
-		return err
-	}
-	wanted := projections.RunFilter{Numbers: []int64{}, Limit: 200}
-	for _, o := range f.Session.Operations {
-		if o.RunNumber != nil {
-			wanted.Numbers = append(wanted.Numbers, *o.RunNumber)
-		}
-	}
-	if len(wanted.Numbers) == 0 {
-		return nil
-	}
-	runs, _, _, err := s.Read.ListRuns(r.Context(), r.actor(), wanted)
-	f.Runs = make(map[int64]projections.RunLine, len(runs))
-	for _, run := range runs {
-		f.Runs[run.Number] = run
-	}
-	return err
-}
-
-// onboardingReadiness asks the gate about each operation that can be begun with, and what is known about how long it takes. Whoever sees the
-// session may know the answer, so the product asks in its own name.
-func (s *Server) onboardingReadiness(r request, f *view.OnboardingFacts) error {
-	if f.Step != "" && f.Step != view.StepBootstrap {
-		return nil
-	}
-	f.Readiness, f.Usual = map[domain.OperationType]view.Forecast{}, map[domain.OperationType]string{}
-	for _, o := range domain.BootstrapOperations() {
-		result, err := s.Commands.Forecast(r.Context(), commands.Start{
-			Actor: domain.SystemActor(f.Session.Workspace), Operation: o.Type, Connection: f.Session.Connected.Number,
-		})
-		if err != nil {
-			return err
-		}
-		facts, err := s.startFacts(r, result)
-		if err != nil {
-			return err
-		}
-		f.Readiness[o.Type] = view.PresentForecast(facts)
-		usual, err := s.Read.Usually(r.Context(), f.Tenant.ID, o.Type)
-		if err != nil {
-			return err
-		}
-		f.Usual[o.Type] = view.Usually(usual.From, usual.To)
-	}
-	return nil
 }

@@ -38,6 +38,8 @@ func TestWizardMeetsWhatIsThere(t *testing.T) {
 	says(manager.send(t, "POST", "/admin/onboarding", identify("wingtip.com", nil)), 422, "Give the directory id", `value="wingtip.com"`)
 	says(manager.send(t, "POST", "/admin/onboarding", identify(c.contoso.ExternalID.String(), nil)), 409, "is managed here already", "Open tenant")
 	directory := uuid.NewString()
+	says(manager.send(t, "POST", "/admin/onboarding", identify(directory, url.Values{"name": {"Wing\x00tip"}})), 422,
+		`aria-describedby="field-name-help" aria-invalid="true"`)
 	begun := manager.send(t, "POST", "/admin/onboarding", identify(directory, nil))
 	session := begun.header.Get("Location")
 	if begun.status != http.StatusSeeOther || !strings.HasPrefix(session, "/admin/onboarding/") {
@@ -51,7 +53,8 @@ func TestWizardMeetsWhatIsThere(t *testing.T) {
 	says(manager.send(t, "GET", session), 200, "2. Provider connection", "Create a connection")
 	says(manager.send(t, "GET", session+"?step=verify"), 200, "This step is locked until")
 	says(manager.send(t, "GET", session+"?step=dance"), 400)
-	says(manager.send(t, "POST", session+"/connection", form(url.Values{"display_name": {"Wingtip"}, "connection_type": {"odd"}, "app_id": {"mine"}})), 422, `value="mine"`)
+	says(manager.send(t, "POST", session+"/connection", form(url.Values{"display_name": {"Wingtip"}, "connection_type": {"odd"}, "app_id": {"mine"}})), 422, `value="mine"`,
+		`name="connection_type" aria-describedby="field-connection-type-help" aria-invalid="true"`)
 	says(owner.send(t, "POST", session+"/abandon", form(url.Values{"reason": {"x"}})), 409, "Somebody else is doing this onboarding")
 	res := manager.send(t, "POST", session+"/connection", form(url.Values{
 		"display_name": {"Wingtip"}, "connection_type": {"platform"}, "app_id": {"11111111-2222-3333-4444-555555555555"},
@@ -59,7 +62,9 @@ func TestWizardMeetsWhatIsThere(t *testing.T) {
 	if res.status != http.StatusSeeOther {
 		t.Fatalf("created: %d %s", res.status, clip(res.body))
 	}
-	says(manager.send(t, "GET", session), 200, "Credential of Wingtip", "Save credential and continue")
+	says(manager.send(t, "GET", session), 200, "Credential of Wingtip", "Save credential and continue", `<details class="form-stack"><summary>Create a new connection`)
+	says(manager.send(t, "POST", session+"/connection", form(url.Values{"display_name": {"a\x00b"}, "connection_type": {"platform"}})), 422,
+		`<details class="form-stack" open><summary>Create a new connection`, `aria-describedby="field-display-name-help" aria-invalid="true"`)
 	says(manager.send(t, "POST", session+"/changes/credential", form(url.Values{"kind": {"secret"}})), 422, "Enter the secret")
 	says(manager.send(t, "POST", session+"/changes/no-such"), 404)
 	if res := owner.send(t, "POST", session+"/take-over"); res.status != http.StatusSeeOther || res.header.Get("Location") != session {

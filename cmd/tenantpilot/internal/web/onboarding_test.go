@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tenantpilot/commands"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -265,6 +266,7 @@ func TestWhatIsWrongWithOnboardingInput(t *testing.T) {
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"a\u0001b"}`, "/name"},
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","domain":"a\u0000b"}`, "/domain"},
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","domain":"a b"}`, "/domain"},
+		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"a\u0001b","domain":"a\u0000b"}`, "/domain"},
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","groups":["a\u0000"]}`, "/groups"},
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","secret":"s"}`, "/secret"},
 		{onboardingPath(s.ID, "/connection"), `{"display_name":"` + long + `","connection_type":"platform"}`, "/display_name"},
@@ -294,6 +296,22 @@ func TestWhatIsWrongWithOnboardingInput(t *testing.T) {
 	}
 	if n := c.count(t, `select count(*) from events where name in ('OnboardingStarted', 'OnboardingCompleted', 'OnboardingAbandoned')`); n != 1 {
 		t.Errorf("%d events of refused requests", n-1)
+	}
+}
+
+// TestOnboardWhatWasJustBegun: who comes a moment later than another gets the session too, though the read model may not have it yet.
+func TestOnboardWhatWasJustBegun(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	manager := c.program(t, "manager")
+	for range 20 {
+		directory := uuid.New()
+		begun, _, err := c.commands.StartOnboarding(t.Context(), commands.StartOnboarding{Actor: domain.SystemActor(c.ours), ExternalID: directory, Name: "Wingtip"})
+		must(t, err)
+		s := manager.send(t, "POST", "/admin/onboarding", jsonBody(`{"entra_tenant_id":"`+directory.String()+`","name":"Wingtip"}`)).session(t)
+		if s.ID != begun.Number {
+			t.Errorf("session %d, want %d", s.ID, begun.Number)
+		}
 	}
 }
 

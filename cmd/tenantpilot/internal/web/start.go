@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -161,6 +162,11 @@ func prefersForm(r request) bool {
 	return r.Header.Get("HX-Request") == "true" || prefersHTML(r.Request)
 }
 
+// byForm says whether a person has sent a form, and is answered with a page.
+func byForm(r request) bool {
+	return isForm(r.Request) && prefersForm(r)
+}
+
 // readStart fills the command from the form or the JSON body, and the attempt's id from the header or the form's nonce.
 func (s *Server) readStart(r request, c *commands.Start, read func(*commands.Start) error) error {
 	if isForm(r.Request) {
@@ -229,8 +235,8 @@ func plain(c commands.Start) error {
 	for key, value := range c.Inputs {
 		texts["/"+key] = value
 	}
-	for pointer, text := range texts {
-		switch {
+	for _, pointer := range slices.Sorted(maps.Keys(texts)) {
+		switch text := texts[pointer]; {
 		case len(text) > 200:
 			return pointed(domain.InvalidField(pointer, "too_long", "Use at most 200 characters."), c)
 		case !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl):

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
-	"github.com/google/uuid"
 
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
@@ -23,32 +22,20 @@ type tenantDetailsBody struct {
 	Groups []string `json:"groups"`
 }
 
-// describable finds the tenant and asks whether the viewer may change what it is called: 404 before 403.
-func (s *Server) describable(r request) (projections.Tenant, error) {
-	external, err := pathUUID(r.v("tenant"))
-	if err != nil {
-		return projections.Tenant{}, err
-	}
-	t, err := s.Read.Tenant(r.Context(), r.actor(), external)
-	if err != nil {
-		return t, err
-	}
-	return t, r.actor().Authorize(t.Workspace, t.ID, domain.CapTenantManage)
+// described is what a tenant of the read model is called.
+func described(t projections.Tenant) domain.Tenant {
+	return domain.Tenant{ExternalID: t.ExternalID, Domain: t.Domain, Name: t.Name, Groups: t.Groups}
 }
 
-func detailsTag(t projections.Tenant) string {
-	return domain.Tenant{Name: t.Name, Groups: t.Groups}.DetailsTag()
-}
-
-func tenantDetails(external uuid.UUID, domainName, name string, groups []string) view.TenantDetails {
-	if groups == nil {
-		groups = []string{}
-	}
-	return view.TenantDetails{EntraTenantID: external.String(), Domain: domainName, Name: name, Groups: groups}
+// withDetails adds what a tenant is called, for programs, with the tag that changing it asks for.
+func withDetails(a answer, t domain.Tenant) answer {
+	a.media, a.header = "application/json", map[string]string{"ETag": `"` + t.DetailsTag() + `"`}
+	a.value = view.TenantDetails{EntraTenantID: t.ExternalID.String(), Domain: t.Domain, Name: t.Name, Groups: append([]string{}, t.Groups...)}
+	return a
 }
 
 func (s *Server) editTenant(r request) (answer, error) {
-	t, err := s.describable(r)
+	t, err := s.tenantFor(r, domain.CapTenantManage)
 	if err != nil {
 		return answer{}, err
 	}
@@ -56,17 +43,14 @@ func (s *Server) editTenant(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	a := tenantFormAnswer(t, form, 0)
-	a.media, a.value = "application/json", tenantDetails(t.ExternalID, t.Domain, t.Name, t.Groups)
-	a.header = map[string]string{"ETag": `"` + detailsTag(t) + `"`}
-	return a, nil
+	return withDetails(tenantFormAnswer(t, form, 0), described(t)), nil
 }
 
 func (s *Server) tenantForm(r request, t projections.Tenant) (view.TenantForm, error) {
 	external := t.ExternalID.String()
 	form := view.TenantForm{
 		Tenant: view.Link{Label: t.Name, Href: view.TenantHref(external)}, Action: view.TenantEditHref(external),
-		Name: t.Name, Groups: strings.Join(t.Groups, "\n"), Tag: detailsTag(t),
+		Name: t.Name, Groups: strings.Join(t.Groups, "\n"), Tag: described(t).DetailsTag(),
 	}
 	tenants, err := s.Read.Tenants(r.Context(), r.actor())
 	for _, other := range tenants {
@@ -86,7 +70,7 @@ func tenantFormAnswer(t projections.Tenant, form view.TenantForm, status int) an
 
 // describeTenant saves name and groups. Who did not see the present ones overwrites nothing: groups decide who sees the tenant.
 func (s *Server) describeTenant(r request) (answer, error) {
-	t, err := s.describable(r)
+	t, err := s.tenantFor(r, domain.CapTenantManage)
 	if err != nil {
 		return answer{}, err
 	}
@@ -99,24 +83,22 @@ func (s *Server) describeTenant(r request) (answer, error) {
 	})
 	if err == nil {
 		back, err := s.awaitDetails(r, now)
-		return answer{
-			media: "application/json", value: tenantDetails(now.ExternalID, now.Domain, now.Name, now.Groups), redirect: back,
-			header: map[string]string{"ETag": `"` + now.DetailsTag() + `"`},
-		}, err
+		return withDetails(answer{redirect: back}, now), err
 	}
 	refusal, refused := domain.AsRefusal(err)
-	if !refused || !isForm(r.Request) || !prefersForm(r) || refusal.Kind != domain.Invalid && refusal.Kind != domain.Stale {
+	if !refused || !byForm(r) || refusal.Kind != domain.Invalid && refusal.Kind != domain.Stale {
 		return answer{}, err
 	}
 	status := http.StatusUnprocessableEntity
 	form, formErr := s.tenantForm(r, t)
 	if refusal.Kind == domain.Stale { // the form is armed with what is there now: saving again overwrites it knowingly
 		status = http.StatusPreconditionFailed
-		form.Notice = "Somebody has changed this after you opened the form. Nothing of yours was saved. The name there now is " + t.Name +
-			", the groups are: " + strings.Join(append([]string{}, t.Groups...), ", ") + ". Saving again puts yours in their place."
-		if len(t.Groups) == 0 {
-			form.Notice = strings.Replace(form.Notice, "the groups are: ", "it is in no group", 1)
+		groups := "it is in no group"
+		if len(t.Groups) > 0 {
+			groups = "the groups are: " + strings.Join(t.Groups, ", ")
 		}
+		form.Notice = "Somebody has changed this after you opened the form. Nothing of yours was saved. The name there now is " + t.Name + ", " + groups +
+			". Saving again puts yours in their place."
 	} else {
 		form.Tag, form.Errors = tag, errorsOf(s.problemOf(r.Request, err))
 	}
@@ -127,11 +109,12 @@ func (s *Server) describeTenant(r request) (answer, error) {
 // readTenantDetails reads the form, or the JSON body with its If-Match.
 func readTenantDetails(r request) (body tenantDetailsBody, tag string, err error) {
 	if isForm(r.Request) {
-		if err := r.ParseForm(); err != nil {
-			return body, "", formError(err)
+		form, err := formOf(r)
+		if err != nil {
+			return body, "", err
 		}
-		body.Name, tag = r.PostForm.Get("name"), r.PostForm.Get("etag")
-		for line := range strings.Lines(r.PostForm.Get("groups")) {
+		body.Name, tag = form.Get("name"), form.Get("etag")
+		for line := range strings.Lines(form.Get("groups")) {
 			if group := strings.TrimSpace(line); group != "" {
 				body.Groups = append(body.Groups, group)
 			}
@@ -144,18 +127,8 @@ func readTenantDetails(r request) (body tenantDetailsBody, tag string, err error
 	if err := decode(r.Request, &body); err != nil {
 		return body, "", err
 	}
-	switch tag = r.Header.Get("If-Match"); tag {
-	case "":
-		return body, "", problem{
-			Status: http.StatusPreconditionRequired, Code: "precondition_required", Detail: "Send If-Match with the ETag of the tenant's details that you have seen.",
-		}
-	case "*":
-		return body, "", nil
-	}
-	if tag = strings.Trim(tag, `"`); tag == "" {
-		tag = "none"
-	}
-	return body, tag, nil
+	tag, err = ifMatch(r, "the tenant's details")
+	return body, tag, err
 }
 
 // awaitDetails gives the read model a moment and says where to go on: to the tenant, or to the list when its new groups hide it from the
@@ -166,7 +139,7 @@ func (s *Server) awaitDetails(r request, now domain.Tenant) (string, error) {
 		if errors.Is(err, projections.ErrNoRow) {
 			return "/admin/tenants", nil
 		}
-		if err != nil || detailsTag(t) == now.DetailsTag() {
+		if err != nil || described(t).DetailsTag() == now.DetailsTag() {
 			return view.TenantHref(now.ExternalID.String()), err
 		}
 		pause(r.Context(), 25*time.Millisecond)

@@ -45,7 +45,7 @@ func ConsentPage(shell view.Shell, c view.Consent) templ.Component {
 				}()
 			}
 			ctx = templ.InitializeContext(ctx)
-			templ_7745c5c3_Err = ConsentState(c).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = consentState(c).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -75,8 +75,8 @@ func ConsentPage(shell view.Shell, c view.Consent) templ.Component {
 	})
 }
 
-// ConsentState is where the connection stands with the customer's consent.
-func ConsentState(c view.Consent) templ.Component {
+// consentState is where the connection stands with the customer's consent.
+func consentState(c view.Consent) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {

@@ -20,7 +20,7 @@ func wizardShell(shell view.Shell, o view.Onboarding) view.Shell {
 
 // createInvalid says whether something is wrong with the fields of a new connection.
 func createInvalid(o view.Onboarding) bool {
-	for _, pointer := range []string{"/displayName", "/connectionType", "/appId"} {
+	for _, pointer := range []string{"/display_name", "/connection_type", "/app_id"} {
 		if view.ErrorAt(o.Errors, pointer) != "" {
 			return true
 		}

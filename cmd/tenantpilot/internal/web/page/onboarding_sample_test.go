@@ -108,13 +108,13 @@ func onboardingSamples() map[string]templ.Component {
 		line(2, domain.OnboardingLeft, "Bo Lind", "Tailspin Toys", 190*time.Hour, nil),
 	}
 	lines[0].TenantDomain, lines[3].EndedReason = "contoso.com", "Contract was not signed"
-	met := view.MetSession(lines[1])
+	known := view.KnownSession(lines[1])
 	return map[string]templ.Component{
 		"onboarding":          page.OnboardingListPage(list, view.PresentOnboardings(lines, me, true, now)),
 		"onboarding-empty":    page.OnboardingListPage(list, view.PresentOnboardings(nil, me, true, now)),
 		"onboarding-new":      page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{})),
 		"onboarding-invalid":  page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{Directory: "contoso", Name: "Contoso", Errors: []view.FieldError{{Pointer: "/entra_tenant_id", Message: "A directory id is a UUID such as 8f1c2d3e-0000-4000-8000-000000000000."}}})),
-		"onboarding-met":      page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{Directory: lines[1].ExternalID.String(), Name: "Fabrikam", Met: &met})),
+		"onboarding-met":      page.OnboardingIdentifyPage(list, identify(view.OnboardingIdentify{Directory: lines[1].ExternalID.String(), Name: "Fabrikam", Known: &known})),
 		"onboarding-identify": wizard(onboardingFacts(domain.StepIdentify, nil)),
 		"onboarding-choose":   wizard(onboardingFacts(domain.StepConnection, nil)),
 		"onboarding-secret": wizard(onboardingFacts(domain.StepConnection, connection(func(c *projections.Connection) {
@@ -162,7 +162,7 @@ func onboardingFacts(step domain.OnboardingStep, c *projections.Connection) view
 	off.Number, off.DisplayName, off.Enabled = 71, "Contoso dedicated", false
 	all := func(domain.Capability) bool { return true }
 	f := view.OnboardingFacts{
-		Mine: true, Tenant: onboardingTenant(), Others: []projections.Connection{onboardingConnection(), off}, Step: step, Attempt: uuid.NewString(), Can: all,
+		Mine: true, Tenant: onboardingTenant(), Connections: []projections.Connection{onboardingConnection(), off}, Step: step, Attempt: uuid.NewString(), Can: all,
 		May: func(domain.NextStepAction) bool { return true }, Now: now,
 		Readiness: map[domain.OperationType]view.Forecast{}, Usual: map[domain.OperationType]string{domain.OpGroupsSync: "usually 2-4 min"},
 	}
@@ -171,7 +171,7 @@ func onboardingFacts(step domain.OnboardingStep, c *projections.Connection) view
 	if c != nil {
 		chosen := ago(30 * time.Minute)
 		f.Session.Connection, f.Session.Connected, f.Session.ChooserName, f.Session.ChosenAt = &c.Number, *c, "Kim Larsen", &chosen
-		f.Others[0] = *c
+		f.Connections[0] = *c
 		f.Log = append(f.Log, logged(2, 30*time.Minute, domain.ConnectionChosen{Connection: 70}))
 		f.History = []projections.TimelineEvent{{Position: 2139, At: ago(20 * time.Minute), Name: "ConsentGranted", Actor: "Kim Larsen"}}
 	}

@@ -290,15 +290,7 @@ type AttemptItem struct {
 func PresentAttemptItems(lines []projections.AttemptLine, older bool) AttemptItems {
 	out := AttemptItems{Items: []AttemptItem{}}
 	for _, a := range lines {
-		item := AttemptItem{
-			Attempt: a.Attempt.String(), At: a.At.UTC(), Position: a.Position, Operation: string(a.Operation), Outcome: string(a.Outcome),
-			Tenant: a.TenantExternal.String(), Label: a.TenantName, Connection: a.Connection, Run: a.Run, Trigger: string(a.Trigger), Surface: a.Surface,
-			Initiator: AuditActor{string(a.InitiatorKind), a.InitiatorID.String(), actorName(a.InitiatorKind, a.InitiatorID.String(), a.InitiatorName)},
-		}
-		if a.Reason != nil {
-			item.Reason = Text(string(*a.Reason))
-		}
-		out.Items = append(out.Items, item)
+		out.Items = append(out.Items, presentAttemptItem(a))
 	}
 	if older && len(lines) > 0 {
 		out.Next = Text(lines[len(lines)-1].Cursor().String())
@@ -306,12 +298,24 @@ func PresentAttemptItems(lines []projections.AttemptLine, older bool) AttemptIte
 	return out
 }
 
+func presentAttemptItem(a projections.AttemptLine) AttemptItem {
+	item := AttemptItem{
+		Attempt: a.Attempt.String(), At: a.At.UTC(), Position: a.Position, Operation: string(a.Operation), Outcome: string(a.Outcome),
+		Tenant: a.TenantExternal.String(), Label: a.TenantName, Connection: a.Connection, Run: a.Run, Trigger: string(a.Trigger), Surface: a.Surface,
+		Initiator: AuditActor{string(a.InitiatorKind), a.InitiatorID.String(), actorName(a.InitiatorKind, a.InitiatorID.String(), a.InitiatorName)},
+	}
+	if a.Reason != nil {
+		item.Reason = Text(string(*a.Reason))
+	}
+	return item
+}
+
 // WriteAttemptsCSV writes attempts as a spreadsheet, times in UTC.
 func WriteAttemptsCSV(w io.Writer, pages iter.Seq2[[]projections.AttemptLine, error]) error {
-	return writeCSV(w, []string{
+	return writeRows(w, []string{
 		"attempt", "at", "operation", "outcome", "reason", "tenant", "directory_id", "connection", "run", "started_by", "trigger", "surface",
 	}, pages, func(l projections.AttemptLine) []string {
-		a := PresentAttemptItems([]projections.AttemptLine{l}, false).Items[0]
+		a := presentAttemptItem(l)
 		connection, run := "", ""
 		if a.Connection != nil {
 			connection = strconv.FormatInt(*a.Connection, 10)

@@ -399,7 +399,7 @@ func PresentAuditItems(lines []projections.AuditLine, older bool) AuditItems {
 
 // WriteAuditCSV writes events as a spreadsheet.
 func WriteAuditCSV(w io.Writer, pages iter.Seq2[[]projections.AuditLine, error]) error {
-	return writeCSV(w, AuditCSVHeader(), pages, AuditCSVRow)
+	return writeRows(w, AuditCSVHeader(), pages, AuditCSVRow)
 }
 
 // AuditEventPage is one event: what happened, what it changed, and what it belongs to.

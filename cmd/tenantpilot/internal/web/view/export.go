@@ -1,7 +1,6 @@
 package view
 
 import (
-	"cmp"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -13,25 +12,24 @@ import (
 	"tenantpilot/projections"
 )
 
-// writeCSV writes a spreadsheet of rows that come page by page, each when it is there: a long list is never whole in memory.
-func writeCSV[L any](w io.Writer, header []string, pages iter.Seq2[[]L, error], row func(L) []string) error {
+// writeRows writes a spreadsheet of rows that come page by page, each when it is there: a long list is never whole in memory.
+func writeRows[L any](w io.Writer, header []string, pages iter.Seq2[[]L, error], row func(L) []string) error {
 	out := csv.NewWriter(w)
-	err := out.Write(header)
-	for page, failed := range pages {
-		if failed != nil {
-			return failed
+	if err := out.Write(header); err != nil {
+		return fmt.Errorf("write csv: %w", err)
+	}
+	for page, err := range pages {
+		if err != nil {
+			return err
 		}
 		for _, l := range page {
-			if err == nil {
-				err = out.Write(row(l))
+			if err := out.Write(row(l)); err != nil {
+				return fmt.Errorf("write csv: %w", err)
 			}
-		}
-		if err != nil {
-			break
 		}
 	}
 	out.Flush()
-	if err = cmp.Or(err, out.Error()); err != nil {
+	if err := out.Error(); err != nil {
 		return fmt.Errorf("write csv: %w", err)
 	}
 	return nil
@@ -40,7 +38,7 @@ func writeCSV[L any](w io.Writer, header []string, pages iter.Seq2[[]L, error], 
 // WriteRunsCSV writes runs as a spreadsheet, times in UTC. A text that a spreadsheet would take for a formula gets an apostrophe in front:
 // names come from customers' directories.
 func WriteRunsCSV(w io.Writer, pages iter.Seq2[[]projections.RunLine, error]) error {
-	return writeCSV(w, []string{
+	return writeRows(w, []string{
 		"run", "operation", "tenant", "directory_id", "connection", "status", "outcome", "reason", "started_by", "trigger",
 		"queued_at", "started_at", "ended_at", "summary",
 	}, pages, func(l projections.RunLine) []string {

@@ -17,13 +17,12 @@ func NewOnboardingHref(external string) string {
 	return OnboardingsHref + "/new?directory=" + external
 }
 
-// OnboardingSessionHref is the wizard at a step of a session; an empty step is the one that is due.
-func OnboardingSessionHref(number int64, step domain.OnboardingStep) string {
-	href := OnboardingHref(number)
-	if step != "" {
-		href += "?step=" + string(step)
-	}
-	return href
+// OnboardingHref is a session; people get the wizard at the step that is due.
+func OnboardingHref(number int64) string { return OnboardingsHref + "/" + Number(number) }
+
+// OnboardingStepHref is the wizard at a step of a session.
+func OnboardingStepHref(number int64, step domain.OnboardingStep) string {
+	return OnboardingHref(number) + "?step=" + string(step)
 }
 
 // OnboardingActionHref is where a step's form is sent.
@@ -61,7 +60,6 @@ type OnboardingLine struct {
 	Step      string // the name of the step, or the reason of an end
 	Owner     string
 	Began     time.Time
-	Ended     time.Time
 	Button    Button
 }
 
@@ -72,12 +70,12 @@ type OnboardingIdentify struct {
 	Steps                           []OnboardingStepLine
 	Directory, Name, Domain, Groups string
 	Errors                          []FieldError
-	// Met is said when the directory is managed or being onboarded already.
-	Met *OnboardingMet
+	// Known is said when the directory is managed or being onboarded already.
+	Known *KnownDirectory
 }
 
-// OnboardingMet is what is known about a directory that somebody wants to onboard.
-type OnboardingMet struct {
+// KnownDirectory is what is known about a directory that somebody wants to onboard.
+type KnownDirectory struct {
 	Text    string
 	At      time.Time // since when; zero says nothing
 	Buttons []Button
@@ -95,11 +93,10 @@ type Onboarding struct {
 	Badge     Badge
 	Began     time.Time
 	Steps     []OnboardingStepLine
-	// Step is the one that is shown, Title its number and name, Lead what it is for, State how far it is.
+	// Step is the one that is shown, Title its number and name, Lead what it is for.
 	Step  domain.OnboardingStep
 	Title string
 	Lead  string
-	State domain.StepState
 	// Locked says what has to be done first; nil where the step can be worked on.
 	Locked *Link
 	// May says whether the viewer can do the steps: the owner of a session that goes on.
@@ -126,7 +123,6 @@ type Onboarding struct {
 
 // OnboardingStepLine is a step in the wizard's list.
 type OnboardingStepLine struct {
-	Step  domain.OnboardingStep
 	Label string
 	Href  string
 	Badge Badge
@@ -147,8 +143,8 @@ type OnboardingReason struct {
 // OnboardingConnection is the second step.
 type OnboardingConnection struct {
 	Choices []ConnectionChoice
-	// Disabled explains connections that are off, by number.
-	Disabled map[int64]string
+	// Disabled are the connections that are off, by number.
+	Disabled map[int64]bool
 	// Action takes a choice, or a new connection, whose fields are what was entered.
 	Action            string
 	Name, Type, AppID string
@@ -163,8 +159,6 @@ type OnboardingConnection struct {
 
 // OnboardingProblem is what is in a step's way: the reason's message, its code and what to do.
 type OnboardingProblem struct {
-	Tone  Tone
-	Icon  string
 	Text  string
 	Code  string
 	Steps []NextStep
@@ -187,7 +181,7 @@ type OnboardingVerify struct {
 type OnboardingBootstrap struct {
 	// Started are the selected operations in their order, Choices those that can be selected.
 	Started []OnboardingOperation
-	Choices []OnboardingOperation
+	Choices []OnboardingChoice
 	Action  string
 	Fields  []Field
 	// Rest takes what waits out of the queue; nil where nothing waits.
@@ -195,20 +189,24 @@ type OnboardingBootstrap struct {
 	Skip *Link
 }
 
-// OnboardingOperation is one first operation.
-type OnboardingOperation struct {
+// OnboardingChoice is a first operation that can be selected.
+type OnboardingChoice struct {
 	Type, Label string
-	// Status, Text and Code are the gate's dry run of a choice.
-	Status, Text, Code string
+	// Status and Text are the gate's dry run of it.
+	Status, Text string
 	// Usually is how long it takes; empty where nobody knows.
 	Usually string
-	// Badge and Run are the state of a started one.
+	Checked bool
+}
+
+// OnboardingOperation is a selected first operation.
+type OnboardingOperation struct {
+	Label    string
 	Badge    Badge
 	Run      *Link
 	Progress Progress
-	// Reason says why one was passed over, with Steps.
-	Reason  string
-	Checked bool
+	// Reason says why it was passed over, or how its run ended.
+	Reason string
 }
 
 // OnboardingFinish is the page at the end.

@@ -3,16 +3,12 @@ package view
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
-
-// OnboardingHref is the address of a session.
-func OnboardingHref(number int64) string { return "/admin/onboarding/" + strconv.FormatInt(number, 10) }
 
 // OnboardingSession is a session as programs get it, and what every action on one answers.
 type OnboardingSession struct {

@@ -2,6 +2,7 @@ package view
 
 import (
 	"cmp"
+	"slices"
 	"strconv"
 	"time"
 
@@ -11,15 +12,15 @@ import (
 
 // OnboardingFacts is what a session's page is made from.
 type OnboardingFacts struct {
-	Session   projections.OnboardingRow
-	Mine      bool
-	Tenant    projections.Tenant
-	Others    []projections.Connection      // all of the tenant
-	Log       []projections.AuditLine       // of the session, newest first
-	History   []projections.TimelineEvent   // of the chosen connection, newest first
-	Check     *projections.RunLine          // the newest check of the chosen connection
-	Runs      map[int64]projections.RunLine // of the selected operations
-	Exercises []projections.Exercise
+	Session     projections.OnboardingRow
+	Mine        bool
+	Tenant      projections.Tenant
+	Connections []projections.Connection      // all of the tenant
+	Log         []projections.AuditLine       // of the session, newest first
+	History     []projections.TimelineEvent   // of the chosen connection, newest first
+	Check       *projections.RunLine          // the newest check of the chosen connection
+	Runs        map[int64]projections.RunLine // of the selected operations
+	Exercises   []projections.Exercise
 	// Readiness is the gate's dry run of each operation that can be begun with, Usual how long they take.
 	Readiness map[domain.OperationType]Forecast
 	Usual     map[domain.OperationType]string
@@ -38,8 +39,8 @@ func (f OnboardingFacts) chosen() *projections.Connection {
 	return &f.Session.Connected
 }
 
-// working says whether the viewer can do the steps: the owner of a session that goes on.
-func (f OnboardingFacts) working() bool {
+// mayWork says whether the viewer can do the steps: the owner of a session that goes on.
+func (f OnboardingFacts) mayWork() bool {
 	return f.Mine && f.Session.State == domain.OnboardingOpen && f.Can(domain.CapOnboardingManage)
 }
 
@@ -77,7 +78,7 @@ func PresentOnboardings(sessions []projections.OnboardingRow, me domain.ActorRef
 	for _, s := range sessions {
 		line := OnboardingLine{
 			Number: s.Number, Name: cmp.Or(s.TenantName, s.ExternalID.String()), Domain: s.TenantDomain, Directory: s.ExternalID.String(),
-			Owner: nameOrSystem(s.OwnerName), Href: OnboardingSessionHref(s.Number, ""), Began: s.StartedAt.UTC(), Ended: at(s.EndedAt),
+			Owner: nameOrSystem(s.OwnerName), Href: OnboardingHref(s.Number), Began: s.StartedAt.UTC(),
 			Badge: OnboardingBadge(s.State), Step: s.EndedReason,
 		}
 		line.Button = Button{Label: "Open", Href: line.Href}
@@ -122,24 +123,24 @@ func NoTenants(manage bool) *Empty {
 	return e
 }
 
-// MetManaged is said about a directory that is managed already.
-func MetManaged(t projections.Tenant) OnboardingMet {
-	return OnboardingMet{
+// KnownManaged is said about a directory that is managed already.
+func KnownManaged(t projections.Tenant) KnownDirectory {
+	return KnownDirectory{
 		Text: t.Name + " is managed here already.", Anyway: "Go through its onboarding",
 		Buttons: []Button{{Label: "Open tenant", Icon: "building-2", Href: TenantHref(t.ExternalID.String()), Variant: "primary"}},
 	}
 }
 
-// MetSession is said about a directory that somebody is onboarding, or has onboarded.
-func MetSession(s projections.OnboardingRow) OnboardingMet {
-	read := Button{Label: "Open its onboarding", Href: OnboardingSessionHref(s.Number, "")}
+// KnownSession is said about a directory that somebody is onboarding, or has onboarded.
+func KnownSession(s projections.OnboardingRow) KnownDirectory {
+	read := Button{Label: "Open its onboarding", Href: OnboardingHref(s.Number)}
 	if s.State == domain.OnboardingDone {
-		return OnboardingMet{
+		return KnownDirectory{
 			Text: s.TenantName + " has been onboarded.", At: at(s.EndedAt),
 			Buttons: []Button{{Label: "Open tenant", Icon: "building-2", Href: TenantHref(s.ExternalID.String()), Variant: "primary"}, read},
 		}
 	}
-	return OnboardingMet{
+	return KnownDirectory{
 		Text: nameOrSystem(s.OwnerName) + " is onboarding " + s.TenantName + " and has reached \"" + domain.CurrentStep(s.Steps()).Label() + "\".",
 		At:   s.StartedAt.UTC(),
 		Buttons: []Button{
@@ -155,47 +156,51 @@ func PresentOnboarding(f OnboardingFacts) Onboarding {
 		Now: f.Now, Number: f.Session.Number, Tenant: Link{f.Tenant.Name, TenantHref(f.Tenant.ExternalID.String())}, Directory: f.Tenant.ExternalID.String(),
 		Owner: nameOrSystem(f.Session.OwnerName), Badge: OnboardingBadge(f.Session.State), Began: f.Session.StartedAt.UTC(), Step: f.shown(steps), Log: sessionLog(f.Log),
 	}
-	manage := f.Can(domain.CapOnboardingManage)
-	p.May = f.working()
+	p.May = f.mayWork()
 	p.Steps = f.stepLines(steps, p.Step)
-	p.Lead, p.State = stepLeads[p.Step], domain.StepOptional
+	p.Lead = stepLeads[p.Step]
 	for i, s := range steps {
 		if s.Step != p.Step {
 			continue
 		}
-		p.State, p.Title = s.State, stepTitle(i, s.Step)
+		p.Title = stepTitle(i, s.Step)
 		if s.State == domain.StepLocked {
-			p.Locked = &Link{s.After.Label(), OnboardingSessionHref(f.Session.Number, s.After)}
+			p.Locked = &Link{s.After.Label(), OnboardingStepHref(f.Session.Number, s.After)}
 		}
 		if i > 0 {
-			p.Back = &Link{"Back to " + lowerFirst(steps[i-1].Step.Label()), OnboardingSessionHref(f.Session.Number, steps[i-1].Step)}
+			p.Back = &Link{"Back to " + lowerFirst(steps[i-1].Step.Label()), OnboardingStepHref(f.Session.Number, steps[i-1].Step)}
 		}
-		if s.State == domain.StepDone && i < 4 {
-			p.Continue = &Button{Label: "Continue", Icon: "arrow-right", Href: OnboardingSessionHref(f.Session.Number, steps[i+1].Step), Variant: "primary"}
+		if s.State == domain.StepDone && i+1 < len(steps) {
+			p.Continue = &Button{Label: "Continue", Icon: "arrow-right", Href: OnboardingStepHref(f.Session.Number, steps[i+1].Step), Variant: "primary"}
 		}
 	}
-	f.aboutSession(&p, manage)
+	f.aboutSession(&p)
 	switch p.Step {
 	case domain.StepIdentify:
 		p.Identify = f.identified()
 	case domain.StepConnection:
-		p.Connection = f.connection(p.May)
+		p.Connection = f.connection()
 	case domain.StepVerified:
 		p.Verify = f.verify(p.Locked != nil)
 	case domain.StepBootstrap:
-		p.Bootstrap = f.bootstrap(p.May)
+		p.Bootstrap = f.bootstrap()
 		if p.May {
-			p.Continue = &Button{Label: "Continue to finish", Icon: "arrow-right", Href: OnboardingSessionHref(f.Session.Number, StepFinish)}
+			p.Continue = &Button{Label: "Continue to finish", Icon: "arrow-right", Href: OnboardingStepHref(f.Session.Number, StepFinish)}
 		}
 	case StepFinish:
-		p.Title, p.Finish = "Finish", f.finish(steps, p.May)
-		p.Back = &Link{"Back to " + lowerFirst(domain.StepBootstrap.Label()), OnboardingSessionHref(f.Session.Number, domain.StepBootstrap)}
+		p.Title, p.Finish = "Finish", f.finish(steps)
+		p.Back = &Link{"Back to " + lowerFirst(domain.StepBootstrap.Label()), OnboardingStepHref(f.Session.Number, domain.StepBootstrap)}
 		if p.Finish.Done {
 			p.Title, p.Back = f.Tenant.Name+" is onboarded", nil
 			p.Continue = &Button{Label: "Open " + f.Tenant.Name, Icon: "arrow-right", Href: p.Tenant.Href, Variant: "primary"}
 		}
 	}
 	return p
+}
+
+// stepOf is one of the steps.
+func stepOf(steps []domain.StepProgress, step domain.OnboardingStep) domain.StepProgress {
+	return steps[slices.IndexFunc(steps, func(s domain.StepProgress) bool { return s.Step == step })]
 }
 
 func stepTitle(i int, step domain.OnboardingStep) string {
@@ -216,7 +221,7 @@ var stepLeads = map[domain.OnboardingStep]string{
 func PresentIdentify(now time.Time) OnboardingIdentify {
 	f := OnboardingIdentify{Now: now, Title: stepTitle(0, StepIdentify)}
 	for i, s := range domain.OnboardingProgress(false, domain.ProviderConnection{}, false) {
-		line := OnboardingStepLine{Step: s.Step, Label: s.Step.Label(), Badge: StepBadge(domain.StepLocked), Shown: i == 0}
+		line := OnboardingStepLine{Label: s.Step.Label(), Badge: StepBadge(domain.StepLocked), Shown: i == 0}
 		if i == 0 {
 			line.Badge = StepBadge(domain.StepCurrent)
 		}
@@ -232,8 +237,7 @@ func (f OnboardingFacts) shown(steps []domain.StepProgress) domain.OnboardingSte
 			return f.Step
 		}
 	}
-	switch {
-	case f.Step == StepFinish, f.Session.State == domain.OnboardingDone:
+	if f.Step == StepFinish || f.Session.State == domain.OnboardingDone {
 		return StepFinish
 	}
 	return domain.CurrentStep(steps)
@@ -245,7 +249,8 @@ func ParseStep(text string) (domain.OnboardingStep, bool) {
 	return step, text == "" || step == StepFinish || step.Label() != ""
 }
 
-func (f OnboardingFacts) aboutSession(p *Onboarding, manage bool) {
+func (f OnboardingFacts) aboutSession(p *Onboarding) {
+	manage := f.Can(domain.CapOnboardingManage)
 	switch {
 	case f.Session.State == domain.OnboardingLeft:
 		p.Notices = append(p.Notices, Notice{Icon: "circle-minus", Tone: Neutral, Text: "This onboarding was abandoned. What was set up stays; starting it again begins at the first open step."})
@@ -272,7 +277,7 @@ func (f OnboardingFacts) stepLines(steps []domain.StepProgress, shown domain.Onb
 	lines := make([]OnboardingStepLine, len(steps))
 	for i, s := range steps {
 		line := OnboardingStepLine{
-			Step: s.Step, Label: s.Step.Label(), Href: OnboardingSessionHref(f.Session.Number, s.Step), Badge: StepBadge(s.State), Shown: s.Step == shown,
+			Label: s.Step.Label(), Href: OnboardingStepHref(f.Session.Number, s.Step), Badge: StepBadge(s.State), Shown: s.Step == shown,
 		}
 		switch s.State {
 		case domain.StepDone:
@@ -331,39 +336,37 @@ func (f OnboardingFacts) identified() []Fact {
 	return facts
 }
 
-func (f OnboardingFacts) connection(may bool) *OnboardingConnection {
+func (f OnboardingFacts) connection() *OnboardingConnection {
 	p := &OnboardingConnection{
 		Action: OnboardingActionHref(f.Session.Number, "connection"),
-		Name:   f.Tenant.Name, Type: "platform", Disabled: map[int64]string{},
+		Name:   f.Tenant.Name, Type: "platform", Disabled: map[int64]bool{},
 	}
-	for _, c := range f.Others {
+	for _, c := range f.Connections {
 		row := PresentConnection(c, f.Tenant)
 		chosen := f.chosen() != nil && f.chosen().Number == c.Number
 		p.Choices = append(p.Choices, ConnectionChoice{
 			ID: c.Number, Label: c.DisplayName, Default: row.IsDefault, Axes: row.State.Axes(),
-			Current: chosen || f.chosen() == nil && (row.IsDefault || len(f.Others) == 1),
+			Current: chosen || f.chosen() == nil && (row.IsDefault || len(f.Connections) == 1),
 		})
-		if !c.Enabled {
-			p.Disabled[c.Number] = "It is disabled: nothing starts on it until it is enabled. You can choose it and enable it here."
-		}
+		p.Disabled[c.Number] = !c.Enabled
 	}
 	if f.chosen() == nil {
 		return p
 	}
 	p.Stored = CredentialLine(*f.chosen(), f.History, f.Now)
-	step := f.Session.Steps()[1]
+	step := stepOf(f.Session.Steps(), StepConnection)
 	if step.State != domain.StepBlocked {
 		return p
 	}
 	p.Problem = f.problem(step.Reason)
-	switch manage := may && f.Can(domain.CapProviderManage); {
+	switch manage := f.mayWork() && f.Can(domain.CapProviderManage); {
 	case !manage:
 	case step.Reason == domain.ReasonProviderConnectionDisabled:
 		p.Problem.Steps = nil
 		p.Fix = &Button{Label: "Enable " + f.chosen().DisplayName, Icon: "power", Post: true, Variant: "primary", Href: OnboardingActionHref(f.Session.Number, "changes/enable")}
 	case step.Reason == domain.ReasonProviderCredentialMissing:
 		form := PresentCredentialForm(*f.chosen(), f.History, f.Now)
-		form.Action, form.Cancel, form.Kind = OnboardingActionHref(f.Session.Number, "changes/credential"), OnboardingSessionHref(f.Session.Number, ""), cmp.Or(f.chosen().CredentialKind, "secret")
+		form.Action, form.Cancel, form.Kind = OnboardingActionHref(f.Session.Number, "changes/credential"), OnboardingHref(f.Session.Number), cmp.Or(f.chosen().CredentialKind, "secret")
 		p.Credential, p.Problem = &form, nil
 	case step.Reason == domain.ReasonProviderConnectionReviewRequired:
 		p.Problem.Steps = nil
@@ -379,9 +382,7 @@ func (f OnboardingFacts) problem(code domain.ReasonCode) *OnboardingProblem {
 		target.Connection = Number(f.chosen().Number)
 	}
 	reason := domain.ReasonFor(code).Fill(target)
-	return &OnboardingProblem{
-		Tone: Stop, Icon: "octagon-alert", Text: reason.Message, Code: string(reason.Code), Steps: PresentSteps(reason, f.Tenant.ExternalID.String(), f.May),
-	}
+	return &OnboardingProblem{Text: reason.Message, Code: string(reason.Code), Steps: PresentSteps(reason, f.Tenant.ExternalID.String(), f.May)}
 }
 
 func (f OnboardingFacts) verify(locked bool) *OnboardingVerify {
@@ -395,11 +396,11 @@ func (f OnboardingFacts) verify(locked bool) *OnboardingVerify {
 		row := PresentRunRow(*f.Check, f.Now)
 		p.Run = &row
 	}
-	here := OnboardingSessionHref(f.Session.Number, domain.StepVerified)
+	here := OnboardingStepHref(f.Session.Number, domain.StepVerified)
 	switch {
 	case f.checking():
 		p.Refresh = &Button{Label: "Refresh", Icon: "refresh-cw", Href: here}
-	case f.working() && !locked:
+	case f.mayWork() && !locked:
 		p.Start = f.startCheck("Start verification", false)
 		if c.Verification == domain.VerificationHealthy || c.Verification == domain.VerificationDegraded {
 			p.Start.Label, p.Start.Variant = "Verify again", "outline"
@@ -440,12 +441,12 @@ func verifyProgress(c projections.Connection) domain.StepProgress {
 	state := c.State()
 	state.Consent, state.Enabled, state.MigrationReviewRequired = domain.ConsentIsGiven, true, false
 	state.Credential.Fingerprint = cmp.Or(state.Credential.Fingerprint, "any")
-	return domain.OnboardingProgress(true, state, false)[3]
+	return stepOf(domain.OnboardingProgress(true, state, false), StepVerified)
 }
 
 // PresentOnboardingConsent makes the connection's consent page the wizard's third step: it asks, comes back and re-checks here.
 func PresentOnboardingConsent(f OnboardingFacts, p Consent) Consent {
-	here := OnboardingSessionHref(f.Session.Number, domain.StepConsented)
+	here := OnboardingStepHref(f.Session.Number, domain.StepConsented)
 	if directory := f.answeredDirectory(); directory != "" {
 		p.Code = string(domain.ReasonTenantTargetMismatch)
 		p.Reason = domain.ReasonFor(domain.ReasonTenantTargetMismatch).Message + " It was given for the directory " + directory + "."
@@ -461,7 +462,7 @@ func PresentOnboardingConsent(f OnboardingFacts, p Consent) Consent {
 		f.Step = domain.StepConsented
 		p.Recheck = f.startCheck(p.Recheck.Label, true)
 	}
-	if !f.working() {
+	if !f.mayWork() {
 		p.RequestHref, p.Recheck = "", nil
 	}
 	return p
@@ -486,7 +487,7 @@ func (f OnboardingFacts) answeredDirectory() string {
 	return ""
 }
 
-func (f OnboardingFacts) bootstrap(may bool) *OnboardingBootstrap {
+func (f OnboardingFacts) bootstrap() *OnboardingBootstrap {
 	p := &OnboardingBootstrap{}
 	waits := 0
 	selected := map[domain.OperationType]bool{}
@@ -513,24 +514,24 @@ func (f OnboardingFacts) bootstrap(may bool) *OnboardingBootstrap {
 			continue
 		}
 		forecast := f.Readiness[op.Type]
-		p.Choices = append(p.Choices, OnboardingOperation{
-			Type: string(op.Type), Label: op.Label, Status: forecast.Status, Text: forecast.Text, Code: forecast.ReasonCode, Usually: f.Usual[op.Type],
+		p.Choices = append(p.Choices, OnboardingChoice{
+			Type: string(op.Type), Label: op.Label, Status: forecast.Status, Text: forecast.Text, Usually: f.Usual[op.Type],
 			Checked: len(f.Session.Operations) == 0 && forecast.Status != string(domain.IsBlocked),
 		})
 	}
-	if may && len(p.Choices) > 0 {
+	if f.mayWork() && len(p.Choices) > 0 {
 		p.Action = OnboardingActionHref(f.Session.Number, "provider-bootstrap/start")
 		p.Fields = []Field{{"attempt_id", f.Attempt}, {"providerConnectionId", Number(f.chosen().Number)}}
 	}
-	if may && len(f.Session.Operations) == 0 {
-		p.Skip = &Link{"Skip", OnboardingSessionHref(f.Session.Number, StepFinish)}
+	if f.mayWork() && len(f.Session.Operations) == 0 {
+		p.Skip = &Link{"Skip", OnboardingStepHref(f.Session.Number, StepFinish)}
 	}
 	return p
 }
 
 // started is a selected operation: waiting, running, ended, or passed over.
 func (f OnboardingFacts) started(o projections.OnboardingOperationRow) OnboardingOperation {
-	p := OnboardingOperation{Type: string(o.Operation), Label: domain.OperationByType(o.Operation).Label, Usually: f.Usual[o.Operation]}
+	p := OnboardingOperation{Label: domain.OperationByType(o.Operation).Label}
 	reason := o.Reason
 	if o.RunReason != nil {
 		reason = o.RunReason
@@ -562,7 +563,7 @@ func (f OnboardingFacts) started(o projections.OnboardingOperationRow) Onboardin
 	return p
 }
 
-func (f OnboardingFacts) finish(steps []domain.StepProgress, may bool) *OnboardingFinish {
+func (f OnboardingFacts) finish(steps []domain.StepProgress) *OnboardingFinish {
 	p := &OnboardingFinish{Done: f.Session.State == domain.OnboardingDone}
 	tenant := f.Tenant.ExternalID.String()
 	p.Facts = []Fact{{Label: "Tenant", Text: f.Tenant.Name, Href: TenantHref(tenant)}, {Label: "Directory id", Text: tenant, Mono: true}}
@@ -579,8 +580,8 @@ func (f OnboardingFacts) finish(steps []domain.StepProgress, may bool) *Onboardi
 		}
 	}
 	p.Facts = append(p.Facts, Fact{Label: "First operations", Text: f.operationsLine(p.Pending)})
-	for _, s := range steps[:4] {
-		ready = ready && s.State == domain.StepDone
+	for _, s := range steps {
+		ready = ready && (s.State == domain.StepDone || s.Step == StepBootstrap)
 	}
 	switch {
 	case p.Done:
@@ -592,7 +593,7 @@ func (f OnboardingFacts) finish(steps []domain.StepProgress, may bool) *Onboardi
 		if f.chosen() != nil {
 			p.Next[2].Href = Text(ConnectionHref(f.chosen().Number))
 		}
-	case may && ready:
+	case f.mayWork() && ready:
 		p.Complete = &OnboardingReason{Action: OnboardingActionHref(f.Session.Number, "complete"), Submit: "Finish onboarding"}
 		if f.chosen().Verification == domain.VerificationDegraded {
 			p.Complete.Label, p.Complete.Required = "Why is the degraded verification acceptable?", true

@@ -93,7 +93,7 @@ func MainNav(path string, has func(href string) bool) []NavGroup {
 		{Label: "Manage", Items: []NavItem{
 			{Label: "Tenants", Icon: "building-2", Href: "/admin/tenants", Key: "t"},
 			{Label: "Provider connections", Icon: "plug", Href: "/admin/provider-connections", Key: "p"},
-			{Label: "Onboarding", Icon: "rocket", Href: "/admin/onboarding"},
+			{Label: "Onboarding", Icon: "rocket", Href: OnboardingsHref},
 			{Label: "Backups & schedules", Icon: "calendar-clock", Href: "/admin/schedules", Key: "b"},
 		}},
 		{Label: "System", Items: []NavItem{

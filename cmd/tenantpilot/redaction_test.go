@@ -56,6 +56,8 @@ type session struct {
 	app    *app
 	base   string
 	inside string // where metrics are
+	// unprovided is a console on the same database that knows no identity provider: only there do invitations have links.
+	unprovided string
 	client *http.Client
 	token  string
 	logs   *lockedBuffer
@@ -365,34 +367,46 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	s.base = "http://" + listener.Addr().String()
 	s.idp = idptest.New(t)
 	s.idp.Email, s.idp.Redirect = "ada@redaction.example", s.base+"/sign-in/oidc/callback"
-	s.app, err = newApp(t.Context(), options{
+	o := options{
 		oidc:       &auth.OIDC{Issuer: s.idp.URL, ClientID: idptest.ClientID, ClientSecret: idptest.ClientSecret, Name: "Contoso ID", Redirect: s.idp.Redirect},
 		breakGlass: true, databaseURL: db.AppURL, loginURL: graphURL, graphURL: graphURL, keyset: secrets.Fixed(keyset), logKey: key,
 		platformSecret: platform, platformApp: uuid.NewString(), tokenFile: filepath.Join(t.TempDir(), "token"),
 		lazyDisk: true, log: slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
+	}
+	if s.app, err = newApp(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	o.oidc = nil
+	other, err := newApp(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	otherListener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.unprovided = "http://" + otherListener.Addr().String()
 	inside, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 3)
+	done := make(chan error, 4)
 	go func() { done <- s.app.runLog(ctx) }()
+	go func() { done <- other.serve(ctx, otherListener) }()
 	go func() { done <- s.app.runWorker(ctx) }()
 	go func() { done <- s.app.serve(ctx, listener, inside) }()
 	var once sync.Once
 	stop := func() {
 		once.Do(func() {
 			cancel()
-			for range 3 {
+			for range 4 {
 				if err := <-done; err != nil && ctx.Err() == nil {
 					t.Errorf("stop: %v", err)
 				}
 			}
 			s.app.Close()
+			other.Close()
 		})
 	}
 	t.Cleanup(stop)
@@ -521,6 +535,14 @@ func (s *session) people() domain.Tenant {
 	s.do("sign-out", "POST", "/sign-out", url.Values{})
 	s.otherWays(owner)
 	s.client = browser
+	third, err := s.app.auth.IssueSignInLink(ctx, owner, time.Hour) // the account was bound: sessions that came from links have ended
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.plant("sign-in link", strings.TrimPrefix(third, "/sign-in/"))
+	if status, text := s.do("POST /sign-in/{link}", "POST", third, url.Values{"next": {"/admin/operations"}}); status != http.StatusSeeOther {
+		t.Fatalf("sign in again: %s", text)
+	}
 	return tenant
 }
 
@@ -728,12 +750,15 @@ func (s *session) live(sim *graphsim.Server, tenant domain.Tenant) {
 	s.do("a wrong link", "GET", "/sign-in/"+url.PathEscape(stray["wrong link"]), nil)
 	s.client = browser
 
+	provided := s.base
+	s.base = s.unprovided
 	_, made := s.do("POST members/invite", "POST", "/admin/settings/members/invite", url.Values{"email": {"bo@redaction.example"}, "name": {"Bo"}, "role": {"readonly"}})
 	invitation := regexp.MustCompile(`/sign-in/([A-Za-z0-9_-]+)`).FindStringSubmatch(made)
 	if invitation == nil {
 		t.Fatalf("no invitation: %s", made)
 	}
 	s.plant("invitation link", invitation[1])
+	s.base = provided
 
 	s.tokens()
 

@@ -35,7 +35,11 @@ func (c *console) look(t testing.TB, workers int) {
 		w := worker.New(worker.Config{Name: "look-" + itoa(int64(i)), ExpiryLook: 50 * time.Millisecond}, c.store, c.commands, client, noCredentials{})
 		go func() { done <- w.Run(ctx) }()
 	}
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(25 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(25 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Error("no look for expiring credentials has ended")
+			break
+		}
 		if c.count(t, `select count(*) from looks where name = 'credential_expiry' and due_at > $1::timestamptz + interval '150 milliseconds'`, began) == 1 {
 			break
 		}
@@ -51,7 +55,7 @@ func (c *console) look(t testing.TB, workers int) {
 func (c *console) notified(t testing.TB, name string, want int) {
 	t.Helper()
 	var n int
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
 		n = c.count(t, `select count(*) from notifications where kind = 'credential_expiring' and person = $1`, c.people[name])
 		if n >= want && c.count(t, `select count(*) from messages_notifications m where m."offset" >
 				coalesce((select max(offset_acked) from message_offsets_notifications), 0)`) == 0 || time.Now().After(deadline) {

@@ -213,5 +213,5 @@ func (s *Server) tooFast(w http.ResponseWriter, r *http.Request, delay time.Dura
 // badToken answers a token that opens nothing.
 func (s *Server) badToken(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
-	s.fail(w, r, problem{Status: http.StatusUnauthorized, Code: "invalid_token", Detail: "The token is wrong, has expired, or was revoked."})
+	s.fail(w, r, problem{Status: http.StatusUnauthorized, Title: "The token is not valid", Code: "invalid_token", Detail: "The token is wrong, has expired, or was revoked."})
 }

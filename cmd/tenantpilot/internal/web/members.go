@@ -15,7 +15,7 @@ import (
 	"tenantpilot/domain"
 )
 
-const membersHref = "/admin/settings/members"
+const membersHref = view.MembersHref
 
 // invitationTime is how long an invitation, and the link that comes with it, can be used.
 const invitationTime = 7 * 24 * time.Hour

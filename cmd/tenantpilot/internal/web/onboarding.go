@@ -84,6 +84,9 @@ func (s *Server) onboardingChanged(r request, number, seq int64) (answer, error)
 		return answer{}, err
 	}
 	row, err := s.Read.Onboarding(r.Context(), r.actor(), number)
+	if errors.Is(err, projections.ErrNoRow) && byForm(r) { // it is done all the same: the page waits for it once more
+		return answer{redirect: view.OnboardingHref(number)}, nil
+	}
 	if errors.Is(err, projections.ErrNoRow) {
 		return answer{}, fmt.Errorf("session %d is not in the read model yet", number)
 	}

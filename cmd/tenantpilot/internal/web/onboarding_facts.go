@@ -21,7 +21,8 @@ func (s *Server) onboardingFacts(r request, step domain.OnboardingStep) (f view.
 	f = view.OnboardingFacts{
 		Step: step, Attempt: uuid.NewString(), Can: actor.May, May: func(a domain.NextStepAction) bool { return mayStep(actor, a) }, Now: time.Now().UTC(),
 	}
-	if f.Session, err = s.Read.Onboarding(ctx, actor, number); err != nil {
+	f.Session, err = waitFor(r, s, projections.OnboardingList{}, func() (projections.OnboardingRow, error) { return s.Read.Onboarding(ctx, actor, number) })
+	if err != nil {
 		return f, err
 	}
 	f.Mine = f.Session.Owner() == actor.Ref

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -303,7 +304,7 @@ var pages = []string{
 
 // shell is the frame around a page: who is looking, where they can go.
 func (s *Server) shell(r request, a answer) (view.Shell, error) {
-	shell := view.Shell{Title: a.title, Path: r.URL.Path, Demo: s.Demo, Now: time.Now().UTC()}
+	shell := view.Shell{Title: a.title, Path: r.URL.Path, Demo: s.Demo, Now: time.Now().UTC(), Version: s.Version, RequestID: requestIDOf(r.Context())}
 	if r.viewer.Name == "" {
 		return shell, nil
 	}
@@ -413,7 +414,7 @@ func (s *Server) problemOf(r *http.Request, err error) problem {
 		s.Log.Error("request failed", "err", err, "request_id", requestIDOf(r.Context()))
 		p = problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "It could not be answered now. Try again; a start that is sent again with the same Idempotency-Key happens once."}
 	}
-	p.Type, p.Title = "/problems/"+p.Code, titles[p.Status]
+	p.Type, p.Title = "/problems/"+p.Code, cmp.Or(p.Title, titles[p.Status])
 	p.Instance, p.Request = r.URL.Path, requestIDOf(r.Context())
 	if strings.HasPrefix(p.Instance, "/sign-in/") {
 		p.Instance = "/sign-in" // the rest is a secret

@@ -15,7 +15,7 @@ import (
 	"tenantpilot/projections"
 )
 
-// search is the command palette: pages, tenants, runs by number, attempts by id, and what to start where. It looks through what the viewer may
+// search is the command palette: pages, tenants, runs by number, attempts by id, what to start where, views, settings and people. It looks through what the viewer may
 // see and nothing else; provider connections are not searched.
 func (s *Server) search(r request) (answer, error) {
 	actor := r.actor()
@@ -35,6 +35,15 @@ func (s *Server) search(r request) (answer, error) {
 	var err error
 	if f.Tenants, err = s.Read.Tenants(r.Context(), actor); err != nil {
 		return answer{}, err
+	}
+	f.Settings = settingsPages
+	if f.Views, err = s.Read.SavedViews(r.Context(), actor, "operations"); err != nil {
+		return answer{}, err
+	}
+	if strings.HasPrefix(strings.TrimSpace(f.Query), "@") {
+		if f.People, err = s.Read.Members(r.Context(), actor); err != nil {
+			return answer{}, err
+		}
 	}
 	typed := strings.TrimLeft(strings.TrimSpace(f.Query), "#")
 	if number, err := strconv.ParseInt(typed, 10, 64); err == nil && number > 0 {

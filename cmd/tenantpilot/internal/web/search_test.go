@@ -20,6 +20,7 @@ func TestSearchFindsWhatOneMaySee(t *testing.T) {
 	})
 	must(t, err)
 	c.settle(t)
+	c.browser(t, "owner").saveView(t, "Late ones", "outcome=failed", true)
 	run := c.hold(t, domain.OpGroupsSync)
 	number := strings.TrimPrefix(runPath(run.RunNumber), "/admin/operations/")
 	for _, w := range []struct {
@@ -44,6 +45,15 @@ func TestSearchFindsWhatOneMaySee(t *testing.T) {
 		{"owner", conn.AppID, "/admin/provider-connections/", false},
 		{"owner", conn.ID.String(), "/admin/provider-connections/", false},
 		{"owner", "provider conn", "/admin/provider-connections\"", true}, // the page of them all
+		{"readonly", "tokens", "/admin/settings/tokens", true},
+		{"readonly", "late", "/admin/operations?", true},
+		{"stranger", "late", "/admin/operations?", false},
+		{"readonly", "/late", "/admin/operations?", true},
+		{"readonly", "#late", "/admin/operations?", false},
+		{"readonly", "@operat", "/admin/settings/members", true},
+		{"readonly", "@conto", c.contoso.ExternalID.String(), false},
+		{"operator", ">contoso groups", startPathForm(c.contoso), true},
+		{"operator", ">conto", "/admin/tenants/", false},
 	} {
 		path := "/admin/search?q=" + url.QueryEscape(w.query)
 		for kind, a := range map[string]*caller{"a program": c.program(t, w.who), "a browser": c.browser(t, w.who)} {

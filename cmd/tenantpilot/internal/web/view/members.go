@@ -11,6 +11,9 @@ import (
 	"tenantpilot/projections"
 )
 
+// MembersHref is the page of members and roles.
+const MembersHref = "/admin/settings/members"
+
 // Members is the page of a workspace's members, invitations and roles.
 type Members struct {
 	Members     []MemberLine     `json:"members"`

@@ -13,6 +13,8 @@ import (
 type Search struct {
 	Query  string        `json:"query"`
 	Groups []SearchGroup `json:"groups"`
+
+	only []string
 }
 
 // SearchGroup is one kind of thing that was found.
@@ -41,12 +43,22 @@ type SearchFacts struct {
 	Run        *projections.RunLine     // by the number that was typed
 	Attempt    *projections.AttemptLine // by the id that was typed
 	Operations []domain.Operation       // that the viewer may start
+	Views      []projections.SavedView  // of the operations hub
+	Settings   []Link
+	People     []projections.Member
 }
 
-// PresentSearch finds pages, tenants, runs and starts. Without a query it offers the pages.
+// only is which groups a prefix asks for; without one, all but people.
+var only = map[byte][]string{'#': {"Runs", "Attempts"}, '>': {"Start"}, '@': {"People"}, '/': {"Views"}}
+
+// PresentSearch finds pages, tenants, runs, starts, views, settings, and behind an @ people. Without a query it offers the pages.
 func PresentSearch(f SearchFacts) Search {
-	q := strings.ToLower(strings.TrimSpace(strings.TrimLeft(strings.TrimSpace(f.Query), ">#/@")))
+	typed := strings.TrimSpace(f.Query)
 	s := Search{Query: f.Query, Groups: []SearchGroup{}}
+	if typed != "" {
+		s.only = only[typed[0]]
+	}
+	q := strings.ToLower(strings.TrimSpace(strings.TrimLeft(typed, ">#/@")))
 	if f.Run != nil {
 		s.add("Runs", SearchItem{
 			Label: domain.OperationByType(f.Run.Operation).Label + " #" + strconv.FormatInt(f.Run.Number, 10), Note: f.Run.TenantName,
@@ -84,6 +96,25 @@ func PresentSearch(f SearchFacts) Search {
 	s.add("Go to", pages...)
 	s.add("Tenants", tenants...)
 	s.add("Start", starts...)
+	var views, settings, people []SearchItem
+	for _, v := range f.Views {
+		if q != "" && strings.Contains(strings.ToLower(v.Name), q) || len(s.only) > 0 && q == "" {
+			views = append(views, SearchItem{Label: v.Name, Note: "view of operations", Href: ViewHref("/admin/operations", v), Icon: "star"})
+		}
+	}
+	for _, l := range f.Settings {
+		if q != "" && strings.Contains(strings.ToLower(l.Label), q) {
+			settings = append(settings, SearchItem{Label: l.Label, Href: l.Href, Icon: "settings"})
+		}
+	}
+	for _, m := range f.People {
+		if len(s.only) > 0 && strings.Contains(strings.ToLower(m.Name+" "+m.Email), q) {
+			people = append(people, SearchItem{Label: m.Name, Note: RoleWord(m.Role), Href: MembersHref, Icon: "user"})
+		}
+	}
+	s.add("Views", views...)
+	s.add("Settings", settings...)
+	s.add("People", people...)
 	return s
 }
 
@@ -92,7 +123,7 @@ func allIn(words []string, text string) bool {
 }
 
 func (s *Search) add(label string, items ...SearchItem) {
-	if len(items) > 0 {
+	if len(items) > 0 && (len(s.only) == 0 || slices.Contains(s.only, label)) {
 		s.Groups = append(s.Groups, SearchGroup{Label: label, Items: items[:min(len(items), searchShown)], Count: len(items)})
 	}
 }

@@ -32,6 +32,9 @@ type Shell struct {
 	Preview *Preview
 	// Now is the instant the page was rendered for.
 	Now time.Time
+	// Version is the program's, RequestID the request's that made the page.
+	Version   string
+	RequestID string
 }
 
 // Viewer is who is looking. The zero Viewer is signed out and gets no navigation.

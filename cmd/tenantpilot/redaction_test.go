@@ -58,10 +58,10 @@ type session struct {
 	inside string // where metrics are
 	// unprovided is a console on the same database that knows no identity provider: only there do invitations have links.
 	unprovided string
-	client *http.Client
-	token  string
-	logs   *lockedBuffer
-	idp    *idptest.Issuer
+	client     *http.Client
+	token      string
+	logs       *lockedBuffer
+	idp        *idptest.Issuer
 
 	mu      sync.Mutex
 	secrets map[string][]string // by name

@@ -1,7 +1,5 @@
 package view
 
-import "strings"
-
 // Term is a word of the console with what it means.
 type Term struct{ Word, Means string }
 
@@ -16,11 +14,8 @@ var Glossary = []Term{
 	{"Verification", "What the last check found: whether the provider answers and grants what is needed."},
 }
 
-// Diagnostics is what somebody who reports a problem can copy: where and when, and nothing secret.
+// Diagnostics is what somebody who reports a problem can copy: the version, the page, and the request, which the log knows. Nothing of it is
+// secret.
 func (s Shell) Diagnostics() string {
-	lines := []string{"TenantPilot " + s.Version, "page " + s.Path, "at " + s.Now.UTC().Format("2006-01-02 15:04:05 UTC")}
-	if s.RequestID != "" {
-		lines = append(lines, "request "+s.RequestID)
-	}
-	return strings.Join(lines, "\n")
+	return "TenantPilot " + s.Version + "\npage " + s.Path + "\nrequest " + s.RequestID
 }

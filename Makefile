@@ -1,6 +1,6 @@
 # Everyday commands. Each checks what it needs first, installs it where it may, or says what to install.
 
-.PHONY: help demo test race long lint fmt generate bench deps vendor-check restore-drill
+.PHONY: help demo test race long screenshots lint fmt generate bench deps vendor-check restore-drill
 .DEFAULT_GOAL := help
 
 help: ## list these commands
@@ -21,6 +21,10 @@ race: ## run all tests under the race detector
 long: ## run the tests that are worth more time with it: a rebuild of 1,000,000 events, 1,000 random changes to the log
 	@scripts/deps.sh test
 	TENANTPILOT_LONG_TESTS=1 go test -count=1 -v -timeout 60m -run 'TestReadersNoticeNothingOfARebuild|TestRandomTamperingIsCaught' ./projections ./cmd/tenantpilot
+
+screenshots: ## picture every page in both themes, on a desk and on a phone; ARGS="/some/folder" says where
+	@scripts/deps.sh test
+	TENANTPILOT_SCREENSHOTS=$(or $(ARGS),$(CURDIR)/screenshots) go test -count=1 -run 'Browser|Keyboard|WithoutScripts|Live|KeysTheme' ./cmd/tenantpilot/...
 
 lint: ## check formatting, vet and linters; the first run builds the linter, some minutes
 	@scripts/deps.sh lint

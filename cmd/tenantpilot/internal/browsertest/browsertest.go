@@ -271,9 +271,17 @@ func (p *Page) Meets(expression string) (met bool, err error) {
 	return met && err == nil, err
 }
 
-// Screenshot writes the whole page, as wide as Look has set it, to a PNG file.
-func (p *Page) Screenshot(file string) {
+// Pictures is the variable that names the folder for pictures, which are for people to look at: without it none are made.
+const Pictures = "TENANTPILOT_SCREENSHOTS"
+
+// Screenshot writes the whole page, as wide as Look has set it, to a PNG file of this name, where pictures are wanted.
+func (p *Page) Screenshot(name string) {
 	p.t.Helper()
+	dir := os.Getenv(Pictures)
+	if dir == "" {
+		return
+	}
+	file := filepath.Join(dir, name)
 	width := Eval[int64](p, "innerWidth")
 	height := Eval[int64](p, "Math.max(900, document.documentElement.scrollHeight)")
 	var png []byte

@@ -2,8 +2,6 @@ package web_test
 
 import (
 	"fmt"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -56,9 +54,7 @@ func TestTheTimeMachineByKeyboard(t *testing.T) {
 	at(steps)
 	tab.Until(`document.querySelectorAll('.past tr.changed').length > 2 && document.querySelector('.changed-mark')`)
 	tab.Axe()
-	if dir := os.Getenv("TENANTPILOT_SCREENSHOTS"); dir != "" {
-		tab.Screenshot(filepath.Join(dir, "console-replay-compare.png"))
-	}
+	tab.Screenshot("console-replay-compare.png")
 	// The slider is a native one: focused, its arrows move it, and it keeps the focus.
 	tab.Run(chromedp.Focus(`#machine [name=step]`), chromedp.KeyEvent(kb.Home))
 	at(1)
@@ -100,7 +96,6 @@ func TestAuditPagesAreCleanInABrowser(t *testing.T) {
 	c := newConsole(t)
 	run := c.tell(t)
 	tab := c.visit(t, "operator")
-	dir := os.Getenv("TENANTPILOT_SCREENSHOTS")
 	for name, path := range map[string]string{
 		"attempts": "/admin/attempts", "attempts-by-reason": "/admin/attempts?group=reason", "receipt": "/admin/attempts/" + run.Attempt.String() + "?again=1",
 		"audit": "/admin/audit", "event": c.eventOf(t, c.conn.ID), "replay-run": replayPath("run", run.RunNumber), "replay-tenant": replayPath("tenant", c.contoso.Number),
@@ -112,9 +107,7 @@ func TestAuditPagesAreCleanInABrowser(t *testing.T) {
 				tab.Look(width, theme)
 				tab.FitsWidth()
 				tab.Axe()
-				if dir != "" {
-					tab.Screenshot(filepath.Join(dir, fmt.Sprintf("console-%s-%d-%s.png", name, width, theme)))
-				}
+				tab.Screenshot(fmt.Sprintf("console-%s-%d-%s.png", name, width, theme))
 			}
 		}
 		tab.Look(1440, browsertest.Light)

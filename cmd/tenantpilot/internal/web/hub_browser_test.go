@@ -1,8 +1,6 @@
 package web_test
 
 import (
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -25,19 +23,15 @@ func (c *console) tab(t *testing.T, name string) (*browsertest.Page, func(string
 	tab.Open(c.server.URL + link)
 	tab.Run(chromedp.Click(`form button`))
 	tab.Until(`location.pathname === "/admin/operations" && document.querySelector("#counters")`)
-	dir := os.Getenv("TENANTPILOT_SCREENSHOTS")
-	if dir == "" {
-		dir = t.TempDir()
-	}
 	return tab, func(shot string) {
 		for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
 			tab.Look(1440, theme)
 			tab.Axe()
-			tab.Screenshot(filepath.Join(dir, "hub-"+shot+"-desk-"+string(theme)+".png"))
+			tab.Screenshot("hub-" + shot + "-desk-" + string(theme) + ".png")
 			tab.Look(390, theme)
 			tab.FitsWidth()
 			tab.Axe()
-			tab.Screenshot(filepath.Join(dir, "hub-"+shot+"-phone-"+string(theme)+".png"))
+			tab.Screenshot("hub-" + shot + "-phone-" + string(theme) + ".png")
 		}
 		tab.Look(1440, browsertest.Light)
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -53,7 +52,6 @@ func startRoutes() map[string]http.Handler {
 
 func TestStartDialogByKeyboard(t *testing.T) {
 	server := serve(t, startRoutes())
-	dir := screenshots(t)
 	tab := browsertest.Start(t).Page(t)
 	tab.Allow("status of 422")
 	tab.Look(1440, browsertest.Light)
@@ -65,10 +63,10 @@ func TestStartDialogByKeyboard(t *testing.T) {
 	for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
 		tab.Look(1440, theme)
 		tab.Axe()
-		tab.Screenshot(filepath.Join(dir, "dialog-start-desk-"+string(theme)+".png"))
+		tab.Screenshot("dialog-start-desk-" + string(theme) + ".png")
 		tab.Look(390, theme)
 		tab.FitsWidth()
-		tab.Screenshot(filepath.Join(dir, "dialog-start-phone-"+string(theme)+".png"))
+		tab.Screenshot("dialog-start-phone-" + string(theme) + ".png")
 	}
 
 	tab.Run(chromedp.Focus(`#dialog [type="submit"]`), chromedp.KeyEvent(kb.Enter))
@@ -79,7 +77,7 @@ func TestStartDialogByKeyboard(t *testing.T) {
 	tab.Until(`document.activeElement.id === 'start-title'`)
 	tab.Look(1440, browsertest.Light)
 	tab.Axe()
-	tab.Screenshot(filepath.Join(dir, "dialog-outcome-desk-light.png"))
+	tab.Screenshot("dialog-outcome-desk-light.png")
 
 	tab.Run(chromedp.Click(`//div[@id="start-body"]//a[text()="Start another"]`))
 	tab.Until(`document.querySelector('#dialog form[data-start]')`)
@@ -93,7 +91,7 @@ func TestStartWithoutScripts(t *testing.T) {
 	tab.Look(1440, browsertest.Light)
 	tab.Run(emulation.SetScriptExecutionDisabled(true))
 	tab.Open(server.URL + "/p/start-fragment")
-	tab.Screenshot(filepath.Join(screenshots(t), "no-scripts-start.png"))
+	tab.Screenshot("no-scripts-start.png")
 	tab.Run(
 		chromedp.WaitVisible(`//button[text()="Update forecast"]`),
 		chromedp.Click(`[type="submit"]:not(.no-js)`),
@@ -205,7 +203,6 @@ func TestLiveUpdates(t *testing.T) {
 
 func TestKeysThemeAndCopy(t *testing.T) {
 	server := serve(t, nil)
-	dir := screenshots(t)
 	tab := browsertest.Start(t).Page(t)
 	tab.Look(1440, browsertest.Light)
 	tab.Open(server.URL + "/p/operations")
@@ -226,7 +223,7 @@ func TestKeysThemeAndCopy(t *testing.T) {
 	tab.Run(chromedp.KeyEvent("?"))
 	tab.Until(`document.querySelector('#help').open`)
 	tab.Axe()
-	tab.Screenshot(filepath.Join(dir, "help-desk-dark.png"))
+	tab.Screenshot("help-desk-dark.png")
 	tab.Run(chromedp.KeyEvent(kb.Escape))
 	tab.Until(`!document.querySelector('#help').open`)
 
@@ -239,7 +236,7 @@ func TestKeysThemeAndCopy(t *testing.T) {
 		tab.Run(chromedp.Click(`:is(.btn, .avatar-button)[popovertarget="` + pop + `"]`))
 		tab.Until(`document.querySelector('#` + pop + `').matches(':popover-open')`)
 		tab.Axe()
-		tab.Screenshot(filepath.Join(dir, pop+"-desk-dark.png"))
+		tab.Screenshot(pop + "-desk-dark.png")
 	}
 
 	tab.Look(390, browsertest.Dark)
@@ -247,7 +244,7 @@ func TestKeysThemeAndCopy(t *testing.T) {
 	tab.Run(chromedp.Click(`[popovertarget="rail"]`))
 	tab.Until(`document.querySelector('#rail').matches(':popover-open')`)
 	tab.Axe()
-	tab.Screenshot(filepath.Join(dir, "drawer-phone-dark.png"))
+	tab.Screenshot("drawer-phone-dark.png")
 	tab.Run(chromedp.KeyEvent(kb.Escape))
 
 	// Without permission for the clipboard the text is there to be copied by hand.
@@ -259,7 +256,7 @@ func TestKeysThemeAndCopy(t *testing.T) {
 	tab.Run(chromedp.Click(`[data-confirm] button`))
 	tab.Until(`document.querySelector('#confirm').open && document.activeElement.value === 'cancel'`)
 	tab.Axe()
-	tab.Screenshot(filepath.Join(dir, "confirm-phone-dark.png"))
+	tab.Screenshot("confirm-phone-dark.png")
 }
 
 func TestWriteEvent(t *testing.T) {

@@ -5,8 +5,6 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"github.com/a-h/templ"
@@ -141,19 +139,10 @@ func serve(t testing.TB, routes map[string]http.Handler) *httptest.Server {
 	return server
 }
 
-// screenshots is where pictures go for a person to look at.
-func screenshots(t testing.TB) string {
-	if dir := os.Getenv("TENANTPILOT_SCREENSHOTS"); dir != "" {
-		return dir
-	}
-	return t.TempDir()
-}
-
 // TestPagesInABrowser looks at every page in both themes, on a desk and on a phone.
 func TestPagesInABrowser(t *testing.T) {
 	server := serve(t, nil)
 	browser := browsertest.Start(t)
-	dir := screenshots(t)
 	for name := range samples() {
 		t.Run(name, func(t *testing.T) {
 			tab := browser.Page(t)
@@ -167,7 +156,7 @@ func TestPagesInABrowser(t *testing.T) {
 					tab.Look(width.pixels, theme)
 					tab.FitsWidth()
 					tab.Axe()
-					tab.Screenshot(filepath.Join(dir, name+"-"+width.name+"-"+string(theme)+".png"))
+					tab.Screenshot(name + "-" + width.name + "-" + string(theme) + ".png")
 				}
 			}
 			tab.Look(900, browsertest.Light)

@@ -167,6 +167,9 @@ func (s evidenceSource) Pack(ctx context.Context, r web.PackRequest) (evidence.P
 	if err != nil {
 		return evidence.Pack{}, err
 	}
+	if len(events) == 0 && r.Run != uuid.Nil { // it exists: no head covers it
+		return evidence.Pack{}, evidence.ErrNotSigned
+	}
 	if len(events) == 0 {
 		return evidence.Pack{}, evidence.ErrNotThere
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/mail"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -199,10 +200,15 @@ func withPeople(ctx context.Context, dataDir string, do func(peopleDesk) error) 
 	if err != nil {
 		return err
 	}
+	console := cfg.PublicURL
+	if f, err := readDemoFile(filepath.Join(dataDir, demoFileName)); err == nil && cfg.DatabaseURL == "" { // it is the demo's database
+		console = cmp.Or(console, f.BaseURL)
+	}
+	console = strings.TrimSuffix(cmp.Or(console, "http://"+cfg.Listen), "/")
 	return withPool(ctx, dataDir, func(pool *pgxpool.Pool) error {
 		store := eventstore.Open(pool, eventstore.Config{})
 		defer store.Close()
-		err := do(peopleDesk{auth.New(pool, auth.Config{}), commands.New(store, nil), strings.TrimSuffix(cmp.Or(cfg.PublicURL, "http://"+cfg.Listen), "/")})
+		err := do(peopleDesk{auth.New(pool, auth.Config{}), commands.New(store, nil), console})
 		if refusal, ok := domain.AsRefusal(err); ok {
 			if len(refusal.Fields) > 0 {
 				return usage(errors.New(refusal.Fields[0].Message))

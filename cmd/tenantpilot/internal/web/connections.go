@@ -211,6 +211,9 @@ func (s *Server) awaitConnection(r request, number int64) (projections.Connectio
 			if err != nil {
 				return c, projections.Tenant{}, err
 			}
+			if err := s.Read.AwaitNow(r.Context(), time.Until(deadline)); err != nil { // the tenant's read model says which one is the default
+				return c, projections.Tenant{}, err
+			}
 			t, err := s.Read.TenantByID(r.Context(), r.actor(), c.Tenant)
 			return c, t, err
 		}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"math"
 	"net/http"
 	"net/netip"
@@ -68,6 +67,25 @@ func newLimiter(perSecond float64, burst int) *limiter {
 
 // wait takes a request out of a key's bucket and returns 0, or says how long there is none to take; then nothing is taken.
 func (l *limiter) wait(key string, now time.Time) time.Duration {
+	return l.ask(key, now, func(b *bucket, empty bool) {
+		if !empty {
+			b.left--
+		}
+	})
+}
+
+// charge is wait of what has been done already: it is taken even if there is none, and owed.
+func (l *limiter) charge(key string, now time.Time) time.Duration {
+	return l.ask(key, now, func(b *bucket, _ bool) { b.left-- })
+}
+
+// look is wait that takes nothing.
+func (l *limiter) look(key string, now time.Time) time.Duration {
+	return l.ask(key, now, func(*bucket, bool) {})
+}
+
+// ask says how long a key's bucket has no request to take, and takes what it is told to.
+func (l *limiter) ask(key string, now time.Time, take func(b *bucket, empty bool)) (delay time.Duration) {
 	if l.perSecond < 0 {
 		return 0
 	}
@@ -84,19 +102,10 @@ func (l *limiter) wait(key string, now time.Time) time.Duration {
 		b.at = now
 	}
 	if b.left < 1 {
-		return time.Duration((1 - b.left) / l.perSecond * float64(time.Second))
+		delay = time.Duration((1 - b.left) / l.perSecond * float64(time.Second))
 	}
-	b.left--
-	return 0
-}
-
-// giveBack undoes a wait that took something.
-func (l *limiter) giveBack(key string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if b := l.buckets[key]; b != nil {
-		b.left++
-	}
+	take(b, delay > 0)
+	return delay
 }
 
 func (l *limiter) filled(b *bucket, now time.Time) float64 {
@@ -156,27 +165,23 @@ func networkOf(address string) string {
 	return network.String()
 }
 
-// A request comes from a stranger until it is known who asks, and finding that out costs a query. So a stranger's request is charged to its
-// network first, and given back when it is somebody's after all; who was let in a moment ago is looked up uncharged, whatever others do
-// behind the same address.
-type stranger struct {
-	network string
-	charged bool
-}
+// networkOf is the network that a request comes from.
+func (s *Server) networkOf(r *http.Request) string { return networkOf(s.Auth.AddressOf(r)) }
 
-type strangerKey struct{}
+// A request comes from a stranger until it is known who asks, and finding that out costs a query. So nothing is looked up for a network that
+// has used up what strangers may ask, but of those who were let in a moment ago, whatever others do behind the same address. Whoever turns out
+// to be nobody is charged for the query then: many at once are all looked up, and owed by their network. Somebody costs it nothing.
 
-// meet charges what may be a stranger's request, or refuses it before any credential is looked up.
+// meet refuses what may be a stranger's request before any credential is looked up.
 func (s *Server) meet(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		from := stranger{networkOf(s.Auth.AddressOf(r)), !s.Auth.Proven(r)}
-		if from.charged {
-			if delay := s.strangers.wait(from.network, time.Now()); delay > 0 {
+		if !s.Auth.Proven(r) {
+			if delay := s.strangers.look(s.networkOf(r), time.Now()); delay > 0 {
 				s.tooFast(w, r, delay)
 				return
 			}
 		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), strangerKey{}, from)))
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -184,16 +189,10 @@ func (s *Server) meet(next http.Handler) http.Handler {
 func (s *Server) limit(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var delay time.Duration
-		from, _ := r.Context().Value(strangerKey{}).(stranger)
-		viewer, known := auth.ViewerFrom(r.Context())
-		switch {
-		case known:
-			if from.charged {
-				s.strangers.giveBack(from.network)
-			}
+		if viewer, known := auth.ViewerFrom(r.Context()); known {
 			delay = s.people.wait(viewer.Actor.Ref.ID.String(), time.Now())
-		case !from.charged: // known until now
-			delay = s.strangers.wait(from.network, time.Now())
+		} else {
+			delay = s.strangers.charge(s.networkOf(r), time.Now())
 		}
 		if delay > 0 {
 			s.tooFast(w, r, delay)

@@ -11,8 +11,8 @@ import (
 	"github.com/gorilla/mux"
 )
 
-// TestAnActorThatAsksTooFastWaits: a burst is let in, then the rate; others are not touched; what is refused does not count, and what is given
-// back can be had again.
+// TestAnActorThatAsksTooFastWaits: a burst is let in, then the rate; others are not touched; what is refused or only looked at does not count,
+// and what was done already is owed.
 func TestAnActorThatAsksTooFastWaits(t *testing.T) {
 	t.Parallel()
 	l := newLimiter(2, 3)
@@ -33,22 +33,22 @@ func TestAnActorThatAsksTooFastWaits(t *testing.T) {
 	if d := l.wait("ada", now.Add(500*time.Millisecond)); d != 0 {
 		t.Errorf("after waiting: %s", d)
 	}
-	l.giveBack("ada")
-	if l.wait("ada", now.Add(500*time.Millisecond)) != 0 || l.wait("ada", now.Add(500*time.Millisecond)) == 0 {
-		t.Error("what was given back cannot be had once more")
-	}
 	if d := l.wait("ada", now); d == 0 || d > 500*time.Millisecond {
 		t.Errorf("by a clock that went back: %s", d)
 	}
-	for range 9 {
-		l.giveBack("bob")
-	}
 	later := now.Add(time.Hour)
-	for range 3 {
-		l.wait("bob", later)
+	for range 4 {
+		if d := l.look("bob", later); d != 0 {
+			t.Errorf("a look waits %s", d)
+		}
 	}
-	if l.wait("bob", later) == 0 {
-		t.Error("a bucket holds more than the burst")
+	for i := range 5 {
+		if d := l.charge("bob", later); (d > 0) != (i >= 3) {
+			t.Errorf("charge %d of a burst of 3 waits %s", i, d)
+		}
+	}
+	if d := l.look("bob", later); d != 1500*time.Millisecond {
+		t.Errorf("who owes two waits %s, want 1.5s", d)
 	}
 	if len(l.buckets) != 1 {
 		t.Errorf("%d buckets are kept after an hour, want the one in use", len(l.buckets))

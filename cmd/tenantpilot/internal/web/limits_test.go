@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -128,6 +129,37 @@ func TestWrongTokensAreLimited(t *testing.T) {
 		if res := known[0].send(t, "GET", path); res.status != http.StatusTooManyRequests {
 			t.Errorf("a token that was revoked gets %d", res.status)
 		}
+	}
+}
+
+// TestManyAtOnceAreNoStrangers: however many first requests of one program arrive together, none is refused; guesses that arrive together are
+// owed by their address.
+func TestManyAtOnceAreNoStrangers(t *testing.T) {
+	t.Parallel()
+	c := newConsoleFor(t, auth.Config{}, func(cfg *web.Config) {
+		cfg.Limits = web.Limits{PerSecond: -1, StrangersPerSecond: 1, StrangersBurst: 3}
+	})
+	atOnce := func(p *caller) (answers map[int]int) {
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		answers = map[int]int{}
+		for range 40 {
+			wg.Go(func() {
+				status := p.send(t, "GET", "/admin/operations").status
+				mu.Lock()
+				defer mu.Unlock()
+				answers[status]++
+			})
+		}
+		wg.Wait()
+		return answers
+	}
+	if got := atOnce(c.program(t, "operator")); got[http.StatusOK] != 40 {
+		t.Errorf("a program's first 40 requests are answered %v", got)
+	}
+	got := atOnce(&caller{c: c, client: plainClient(nil), token: "tp_" + strings.Repeat("x", 43)})
+	if got[http.StatusUnauthorized] > 5 || got[http.StatusUnauthorized]+got[http.StatusTooManyRequests] != 40 {
+		t.Errorf("40 guesses are answered %v", got)
 	}
 }
 

@@ -347,8 +347,11 @@ func (s Scope) sorted() Scope {
 
 // PlainText says whether a text is one line of valid UTF-8 that can steer neither a terminal nor the direction of what stands beside it.
 func PlainText(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) })
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, Steers)
 }
+
+// Steers says whether a character moves the cursor of a terminal, or turns the direction of what stands beside it.
+func Steers(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
 
 func displayName(pointer, s string) (string, error) {
 	s = strings.TrimSpace(s)

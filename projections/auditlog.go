@@ -304,29 +304,16 @@ func (a Auditor) Head(ctx context.Context) (int64, error) {
 	return head, nil
 }
 
-// CatchUp waits until the audit log has as many events as there were when it was asked, those that had no position yet included, at most for
-// d, and says how many it lacks.
+// CatchUp waits until the audit log has what is in the log at this moment, at most for d, and says how many events it lacks.
 func (a Auditor) CatchUp(ctx context.Context, d time.Duration) (behind int64, err error) {
-	var head int64
-	err = a.read.pool.QueryRow(ctx, `select s.head + (select coalesce(sum(cardinality(seqs)), 0) from pending) from sequencer s`).Scan(&head)
+	newest, err := newestSeq(ctx, a.read.pool)
 	if err != nil {
-		return 0, fmt.Errorf("read length of the log: %w", err)
+		return 0, err
 	}
-	for deadline := time.Now().Add(d); ; {
-		err := a.read.pool.QueryRow(ctx, `select greatest(0, $1 - coalesce((select position from checkpoints where projection = $2), 0))`,
-			head, Audit{}.Name()).Scan(&behind)
-		if err != nil {
-			return 0, fmt.Errorf("read lag of the audit log: %w", err)
-		}
-		if behind == 0 || time.Now().After(deadline) {
-			return behind, nil
-		}
-		select {
-		case <-ctx.Done():
-			return behind, ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
+	if there, err := Await(ctx, a.read.pool, newest, d, Audit{}); there || err != nil {
+		return 0, err
 	}
+	return a.read.Behind(ctx, Audit{})
 }
 
 // Behind is how many events a projection lacks, those that have no position yet included.

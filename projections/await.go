@@ -35,6 +35,16 @@ func Await(ctx context.Context, pool querier, seq int64, d time.Duration, projec
 	}
 }
 
+// newestSeq is what to Await for all that is in the log now, what has no position yet included; 0 for an empty log. Positions are given in the
+// order of seq: when the newest has one, so have the others.
+func newestSeq(ctx context.Context, pool querier) (seq int64, err error) {
+	err = pool.QueryRow(ctx, `select coalesce((select max(u) from pending, unnest(seqs) u), (select seq from log order by position desc limit 1), 0)`).Scan(&seq)
+	if err != nil {
+		return 0, fmt.Errorf("find newest event: %w", err)
+	}
+	return seq, nil
+}
+
 // Lag is how far one projection is behind the log.
 type Lag struct {
 	Projection string

@@ -570,26 +570,10 @@ func (r Reader) Changes(ctx context.Context, actor domain.Actor, stream uuid.UUI
 
 // AwaitNow waits, at most so long, until every projection has what is in the log at this moment: for showing people their own change.
 func (r Reader) AwaitNow(ctx context.Context, d time.Duration) error {
-	deadline := time.Now().Add(d)
-	names := make([]string, 0, len(All()))
-	for _, p := range All() {
-		names = append(names, p.Name())
+	newest, err := newestSeq(ctx, r.pool)
+	if err != nil {
+		return err
 	}
-	for {
-		var behind bool
-		err := r.pool.QueryRow(ctx, `select exists (select from pending)
-			or (select count(*) from checkpoints c, sequencer s where c.position >= s.head and c.projection = any($1)) < cardinality($1)`,
-			names).Scan(&behind)
-		if err != nil {
-			return fmt.Errorf("await read models: %w", err)
-		}
-		if !behind || time.Now().After(deadline) {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(15 * time.Millisecond):
-		}
-	}
+	_, err = Await(ctx, r.pool, newest, d, All()...)
+	return err
 }

@@ -110,9 +110,9 @@ The database is TENANTPILOT_DATABASE_URL (the application's role), or else the r
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return withPeople(cmd.Context(), dataDir, func(d peopleDesk) error {
 				person, err := d.auth.FindPerson(cmd.Context(), args[0])
-				var who auth.Broken
+				var workspaces []uuid.UUID
 				if err == nil {
-					who, _, err = d.auth.BreakGlassOf(cmd.Context(), person)
+					workspaces, err = d.auth.WorkspacesOf(cmd.Context(), person)
 				}
 				if errors.Is(err, auth.ErrNoPerson) {
 					return &exitCode{exitNotFound, err}
@@ -120,7 +120,7 @@ The database is TENANTPILOT_DATABASE_URL (the application's role), or else the r
 				if err != nil {
 					return err
 				}
-				link, err := d.link(cmd.Context(), person, who.Workspaces)
+				link, err := d.link(cmd.Context(), person, workspaces)
 				if err != nil {
 					return err
 				}

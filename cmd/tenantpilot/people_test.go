@@ -1,16 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -23,11 +20,7 @@ type installation struct {
 	env []string
 }
 
-func (i installation) command(args ...string) *exec.Cmd {
-	cmd := exec.CommandContext(i.t.Context(), "tenantpilot", args...)
-	cmd.Env = append(os.Environ(), i.env...)
-	return cmd
-}
+func (i installation) command(args ...string) *exec.Cmd { return process(i.t, i.env, args...) }
 
 func (i installation) run(args ...string) string {
 	i.t.Helper()
@@ -39,29 +32,6 @@ func (i installation) run(args ...string) string {
 		i.t.Fatalf("tenantpilot %s: %v\n%s%s", strings.Join(args, " "), err, out, said.String())
 	}
 	return string(out)
-}
-
-// serve starts the console and returns where it is.
-func (i installation) serve() string {
-	i.t.Helper()
-	cmd := i.command("serve", "--listen", "127.0.0.1:0")
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		i.t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		i.t.Fatal(err)
-	}
-	i.t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
-	})
-	line, err := bufio.NewReader(out).ReadString('\n')
-	base, ok := strings.CutPrefix(strings.TrimSpace(line), "serving ")
-	if err != nil || !ok {
-		i.t.Fatalf("serve says %q: %v", line, err)
-	}
-	return base
 }
 
 // signIn uses a link as a browser does.
@@ -138,7 +108,7 @@ func TestAnInstallationFromNothing(t *testing.T) {
 	if !strings.HasPrefix(opened.Link, "https://console.example/sign-in/") {
 		t.Errorf("the link leads to %s", opened.Link)
 	}
-	base := app.serve()
+	base := listening(t, app.command("serve", "--listen", "127.0.0.1:0"))
 	answers(t, signIn(t, base, opened.Link), base+"/admin/onboarding", http.StatusOK)
 
 	again := app.run("people", "link", "ADA@msp.example")

@@ -3,7 +3,8 @@ package main
 import (
 	"io"
 	"strings"
-	"unicode"
+
+	"tenantpilot/domain"
 )
 
 // plainWriter leaves out what could steer a terminal: names come from other people. What programs read (JSON, CSV) goes
@@ -12,7 +13,7 @@ type plainWriter struct{ io.Writer }
 
 func (w plainWriter) Write(p []byte) (int, error) {
 	clean := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) && r != '\n' && r != '\t' || unicode.Is(unicode.Bidi_Control, r) {
+		if domain.Steers(r) && r != '\n' && r != '\t' {
 			return -1
 		}
 		return r

@@ -62,17 +62,17 @@ func (d tokenDesk) owner(ctx context.Context, email, workspace string) (uuid.UUI
 	if err != nil {
 		return person, uuid.Nil, err
 	}
-	who, _, err := d.auth.BreakGlassOf(ctx, person)
+	workspaces, err := d.auth.WorkspacesOf(ctx, person)
 	if err != nil {
 		return person, uuid.Nil, err
 	}
-	for _, w := range who.Workspaces {
-		if workspace == "" && len(who.Workspaces) == 1 || workspace == w.String() {
+	for _, w := range workspaces {
+		if workspace == "" && len(workspaces) == 1 || workspace == w.String() {
 			return person, w, nil
 		}
 	}
-	if workspace == "" && len(who.Workspaces) > 1 {
-		return person, uuid.Nil, usage(fmt.Errorf("this person is in %d workspaces: name one with --workspace", len(who.Workspaces)))
+	if workspace == "" && len(workspaces) > 1 {
+		return person, uuid.Nil, usage(fmt.Errorf("this person is in %d workspaces: name one with --workspace", len(workspaces)))
 	}
 	return person, uuid.Nil, &exitCode{exitNotFound, errors.New("this person is no member of the workspace")}
 }
@@ -250,7 +250,7 @@ func (d tokenDesk) token(ctx context.Context, id string) (domain.Token, error) {
 	if err != nil {
 		return domain.Token{}, usage(fmt.Errorf("%s is no token's id; `tenantpilot token list` shows them", id))
 	}
-	workspace, err := d.auth.WorkspaceOf(ctx, token)
+	workspace, err := d.auth.TokenWorkspace(ctx, token)
 	if err != nil {
 		return domain.Token{}, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"html"
@@ -63,8 +62,10 @@ func newMortal(t *testing.T, graphURL string) (m *mortal, signIn string) {
 	m = &mortal{t: t, base: "http://" + free.Addr().String()}
 	must(t, free.Close())
 	database := server.AppURL(pgembed.Database)
-	m.env = append(os.Environ(), "TENANTPILOT_DATABASE_URL="+database, "TENANTPILOT_KEYSET_FILE="+keyset, "TENANTPILOT_LISTEN="+free.Addr().String(),
-		"TENANTPILOT_LOGIN_URL="+graphURL, "TENANTPILOT_GRAPH_URL="+graphURL)
+	m.env = []string{
+		"TENANTPILOT_DATABASE_URL=" + database, "TENANTPILOT_KEYSET_FILE=" + keyset, "TENANTPILOT_LISTEN=" + free.Addr().String(),
+		"TENANTPILOT_LOGIN_URL=" + graphURL, "TENANTPILOT_GRAPH_URL=" + graphURL,
+	}
 	m.pool, err = pgxpool.New(t.Context(), database)
 	must(t, err)
 	t.Cleanup(m.pool.Close)
@@ -83,30 +84,11 @@ func newMortal(t *testing.T, graphURL string) (m *mortal, signIn string) {
 	return m, signIn
 }
 
-// program is the program as another process, which ends with the test.
-func (m *mortal) program(command string) *exec.Cmd {
-	m.t.Helper()
-	cmd := exec.CommandContext(m.t.Context(), "tenantpilot", command)
-	cmd.Env = m.env
-	m.t.Cleanup(func() {
-		if cmd.Process != nil {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-	})
-	return cmd
-}
-
 // live starts the console and waits until it listens, and has read what its predecessor left.
 func (m *mortal) live() {
 	m.t.Helper()
-	m.serve = m.program("serve")
-	out, err := m.serve.StdoutPipe()
-	must(m.t, err)
-	must(m.t, m.serve.Start())
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || !strings.HasPrefix(line, "serving ") {
-		m.t.Fatalf("serve said %q, %v", line, err)
-	}
+	m.serve = process(m.t, m.env, "serve")
+	listening(m.t, m.serve)
 	must(m.t, projections.NewReader(m.pool).AwaitNow(m.t.Context(), 60*time.Second))
 }
 
@@ -289,7 +271,7 @@ func TestTheConsoleIsKilledInTheWizard(t *testing.T) {
 	m.resumed("verify", "Refresh", once)
 
 	// A worker carries the queued check out, with the credential that was set.
-	must(t, m.program("work").Start())
+	must(t, process(m.t, m.env, "work").Start())
 	m.eventually(func(at wizardAt) bool { return at.CurrentStep == "bootstrap" })
 	m.die()
 	once["RunCompleted"], once["VerificationRecorded"], once["RunRecovered"] = 1, 1, 0

@@ -188,13 +188,10 @@ func (s *Service) SignInBroken(r *http.Request, b Broken, client string) error {
 // not come in at all.
 func (s *Service) BreakGlassOf(ctx context.Context, person uuid.UUID) (who Broken, has bool, err error) {
 	who.Person = person
-	err = s.pool.QueryRow(ctx, `select exists (select from break_glass where person = $1),
-		array(select m.workspace from members m where m.person = $1 and m.role <> '' order by 1)
-		from people where id = $1 and disabled_at is null`, person).Scan(&has, &who.Workspaces)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return who, false, ErrNoPerson
+	if who.Workspaces, err = s.WorkspacesOf(ctx, person); err != nil {
+		return who, false, err
 	}
-	if err != nil {
+	if err := s.pool.QueryRow(ctx, `select exists (select from break_glass where person = $1)`, person).Scan(&has); err != nil {
 		return who, false, fmt.Errorf("find break-glass account: %w", err)
 	}
 	return who, has, nil

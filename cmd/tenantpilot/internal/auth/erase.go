@@ -28,6 +28,19 @@ func (s *Service) FindPerson(ctx context.Context, subject string) (uuid.UUID, er
 	return id, nil
 }
 
+// WorkspacesOf are the workspaces that a person is a member of, as the read models have it. ErrNoPerson for those who may not come in at all.
+func (s *Service) WorkspacesOf(ctx context.Context, person uuid.UUID) (workspaces []uuid.UUID, err error) {
+	err = s.pool.QueryRow(ctx, `select array(select m.workspace from members m where m.person = $1 and m.role <> '' order by 1)
+		from people where id = $1 and disabled_at is null`, person).Scan(&workspaces)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrNoPerson
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find workspaces of a person: %w", err)
+	}
+	return workspaces, nil
+}
+
 // ErasePerson removes a person's name and address, keeps them from ever signing in again, revokes their tokens, ends their sessions and
 // deletes their unused links, their accounts' bindings and their break-glass account. Pages show "erased" for them. The opaque id stays,
 // because the log names it. Erasing twice changes nothing.

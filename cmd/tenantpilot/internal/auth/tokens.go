@@ -72,8 +72,8 @@ func (s *Service) onToken(ctx context.Context, token uuid.UUID, do func(pgx.Tx) 
 	})
 }
 
-// WorkspaceOf finds the workspace that a token is for, for tools at the server: people are shown those of their own (projections.Reader).
-func (s *Service) WorkspaceOf(ctx context.Context, token uuid.UUID) (uuid.UUID, error) {
+// TokenWorkspace finds the workspace that a token is for, for tools at the server: people are shown those of their own (projections.Reader).
+func (s *Service) TokenWorkspace(ctx context.Context, token uuid.UUID) (uuid.UUID, error) {
 	var workspace uuid.UUID
 	err := s.pool.QueryRow(ctx, `select workspace from api_tokens where token = $1 and workspace is not null limit 1`, token).Scan(&workspace)
 	if errors.Is(err, pgx.ErrNoRows) {

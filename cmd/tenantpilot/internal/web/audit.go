@@ -114,11 +114,11 @@ func (s *Server) proofOf(r request, l projections.AuditLine) (view.Proof, error)
 	fault := evidence.AsFault(err)
 	switch {
 	case err == nil:
-		return view.Signed(l.Position, head.Size, head.At), nil
+		return view.SignedProof(l.Position, head.Size, head.At), nil
 	case errors.Is(err, evidence.ErrNotSigned):
-		return view.NotSigned(), nil
+		return view.UnsignedProof(), nil
 	case fault != nil:
-		return view.NotAsSigned(fault.Error()), nil
+		return view.BrokenProof(fault.Error()), nil
 	}
 	return view.Proof{}, err
 }

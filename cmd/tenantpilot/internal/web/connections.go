@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -196,33 +195,16 @@ func (s *Server) connectionParts(r request) ([]part, string, bool, error) {
 	}, "", false, nil
 }
 
-// awaitConnection reads a connection after one's own write: it waits until the read model has what the log has, at most two seconds.
-func (s *Server) awaitConnection(r request, number int64) (projections.Connection, projections.Tenant, error) {
-	_, version, err := s.Commands.Connection(r.Context(), r.actor(), number)
-	if err != nil {
-		return projections.Connection{}, projections.Tenant{}, err
+// awaitConnection reads a connection after one's own write: it waits until the read models have what the log has, at most two seconds.
+func (s *Server) awaitConnection(r request, number int64) (c projections.Connection, t projections.Tenant, err error) {
+	if err = s.Read.AwaitNow(r.Context(), 2*time.Second); err != nil {
+		return c, t, err
 	}
-	for deadline := time.Now().Add(2 * time.Second); ; {
-		c, err := s.Read.Connection(r.Context(), r.actor(), number)
-		if err != nil && !errors.Is(err, projections.ErrNoRow) {
-			return c, projections.Tenant{}, err
-		}
-		if c.Version >= version || time.Now().After(deadline) {
-			if err != nil {
-				return c, projections.Tenant{}, err
-			}
-			if err := s.Read.AwaitNow(r.Context(), time.Until(deadline)); err != nil { // the tenant's read model says which one is the default
-				return c, projections.Tenant{}, err
-			}
-			t, err := s.Read.TenantByID(r.Context(), r.actor(), c.Tenant)
-			return c, t, err
-		}
-		select {
-		case <-r.Context().Done():
-			return c, projections.Tenant{}, r.Context().Err()
-		case <-time.After(10 * time.Millisecond):
-		}
+	if c, err = s.Read.Connection(r.Context(), r.actor(), number); err != nil {
+		return c, t, err
 	}
+	t, err = s.Read.TenantByID(r.Context(), r.actor(), c.Tenant)
+	return c, t, err
 }
 
 // changed answers a change of a connection: the connection as it is now for programs, its page with a word about the consequence for people.

@@ -435,8 +435,8 @@ type LogEvidence struct {
 	At   time.Time
 }
 
-// Signed says that an event stands under the signed head of the log's first size events.
-func Signed(position, size int64, at time.Time) Proof {
+// SignedProof says that an event stands under the signed head of the log's first size events.
+func SignedProof(position, size int64, at time.Time) Proof {
 	return Proof{
 		Badge:    Badge{Icon: "shield-check", Word: "In the signed log", Tone: Positive},
 		Sentence: "This record stands under the head of " + strconv.FormatInt(size, 10) + " events that was signed at " + narrate.Instant(at) + ".",
@@ -444,13 +444,13 @@ func Signed(position, size int64, at time.Time) Proof {
 	}
 }
 
-// NotSigned says that no head covers an event.
-func NotSigned() Proof {
+// UnsignedProof says that no head covers an event.
+func UnsignedProof() Proof {
 	return Proof{Badge: Badge{Icon: "clock", Word: "Not signed yet", Tone: Neutral}, Sentence: "No signed head covers this position yet."}
 }
 
-// NotAsSigned says that an event is not what was signed.
-func NotAsSigned(fault string) Proof {
+// BrokenProof says that an event is not what was signed.
+func BrokenProof(fault string) Proof {
 	return Proof{
 		Badge:    Badge{Icon: "octagon-alert", Word: "Not as it was signed", Tone: Stop},
 		Sentence: "The record, or the log before it, was changed after it was signed: " + fault + ".",

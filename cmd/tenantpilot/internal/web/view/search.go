@@ -14,7 +14,7 @@ type Search struct {
 	Query  string        `json:"query"`
 	Groups []SearchGroup `json:"groups"`
 
-	only []string
+	only []string // groups; empty is all
 }
 
 // SearchGroup is one kind of thing that was found.
@@ -48,15 +48,15 @@ type SearchFacts struct {
 	People     []projections.Member
 }
 
-// only is which groups a prefix asks for; without one, all but people.
-var only = map[byte][]string{'#': {"Runs", "Attempts"}, '>': {"Start"}, '@': {"People"}, '/': {"Views"}}
+// groupsOf is which groups a prefix asks for; without one, all but people.
+var groupsOf = map[byte][]string{'#': {"Runs", "Attempts"}, '>': {"Start"}, '@': {"People"}, '/': {"Views"}}
 
 // PresentSearch finds pages, tenants, runs, starts, views, settings, and behind an @ people. Without a query it offers the pages.
 func PresentSearch(f SearchFacts) Search {
 	typed := strings.TrimSpace(f.Query)
 	s := Search{Query: f.Query, Groups: []SearchGroup{}}
 	if typed != "" {
-		s.only = only[typed[0]]
+		s.only = groupsOf[typed[0]]
 	}
 	q := strings.ToLower(strings.TrimSpace(strings.TrimLeft(typed, ">#/@")))
 	if f.Run != nil {

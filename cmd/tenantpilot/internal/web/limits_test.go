@@ -1,11 +1,13 @@
 package web_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -16,6 +18,7 @@ import (
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/web"
+	"tenantpilot/domain"
 )
 
 // TestTooManyRequests: 429 with Retry-After, for people, programs and strangers; probes are never limited.
@@ -228,5 +231,35 @@ func TestWhoReadsNothingLosesTheConnection(t *testing.T) {
 	}
 	if _, err := conn.Read(make([]byte, 1)); errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error("the connection is still there")
+	}
+}
+
+// leaver is a body whose sender goes away when it is read.
+type leaver struct {
+	io.Reader
+	leave context.CancelFunc
+}
+
+func (l leaver) Read(p []byte) (int, error) {
+	l.leave()
+	return l.Reader.Read(p)
+}
+
+// TestACallerWhoLeavesIsNoFault: what was given up by its caller, when it was known who that is, is reported as no failure of ours.
+func TestACallerWhoLeavesIsNoFault(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	ctx, leave := context.WithCancel(t.Context())
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, startPath(c.contoso, domain.OpGroupsSync), leaver{strings.NewReader("{}"), leave})
+	r.Header.Set("Content-Type", "application/json")
+	r.Header.Set("Idempotency-Key", uuid.NewString())
+	r.Header.Set("Authorization", "Bearer "+c.program(t, "operator").token)
+	w := httptest.NewRecorder()
+	c.web.Handler().ServeHTTP(w, r)
+	if w.Code != http.StatusServiceUnavailable || !strings.Contains(w.Body.String(), `"unavailable"`) {
+		t.Errorf("%d: %s", w.Code, w.Body)
+	}
+	if log := c.logs.String(); strings.Contains(log, `"level":"ERROR"`) {
+		t.Errorf("the log says %s", log)
 	}
 }

@@ -411,7 +411,9 @@ func (s *Server) problemOf(r *http.Request, err error) problem {
 	case errors.As(err, &tooLarge):
 		p = problem{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Detail: "Send at most 1 MiB."}
 	default:
-		s.Log.Error("request failed", "err", err, "request_id", requestIDOf(r.Context()))
+		if r.Context().Err() == nil { // else the caller has gone, which is no fault
+			s.Log.Error("request failed", "err", err, "request_id", requestIDOf(r.Context()))
+		}
 		p = problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "It could not be answered now. Try again; a start that is sent again with the same Idempotency-Key happens once."}
 	}
 	p.Type, p.Title = "/problems/"+p.Code, cmp.Or(p.Title, titles[p.Status])

@@ -112,9 +112,17 @@ type ChangeRole struct {
 
 // ChangeRole carries a ChangeRole out.
 func (h *Handler) ChangeRole(ctx context.Context, c ChangeRole) error {
-	return h.onMember(ctx, c.Actor, c.Person, known(c.Person), c.Role, func(w domain.Workspace) ([]domain.Event, error) {
-		return w.ChangeRole(c.Person, c.Role)
-	})
+	return h.onMember(ctx, c.Actor, c.Person, known(c.Person), c.Role, c.decide)
+}
+
+func (c ChangeRole) decide(w domain.Workspace) ([]domain.Event, error) {
+	return w.ChangeRole(c.Person, c.Role)
+}
+
+// ReviewRole says what a ChangeRole would do for the person on some tenants, given with their groups, and is refused as it would be. Nothing
+// is changed.
+func (h *Handler) ReviewRole(ctx context.Context, c ChangeRole, tenants map[uuid.UUID][]string) (domain.Effect, error) {
+	return h.reviewMember(ctx, c.Actor, c.Person, c.Role, tenants, c.decide)
 }
 
 // ScopeMember limits which tenants a member of the actor's workspace sees.
@@ -126,9 +134,16 @@ type ScopeMember struct {
 
 // ScopeMember carries a ScopeMember out.
 func (h *Handler) ScopeMember(ctx context.Context, c ScopeMember) error {
-	return h.onMember(ctx, c.Actor, c.Person, known(c.Person), "", func(w domain.Workspace) ([]domain.Event, error) {
-		return w.ScopeMember(c.Person, c.Scope)
-	})
+	return h.onMember(ctx, c.Actor, c.Person, known(c.Person), "", c.decide)
+}
+
+func (c ScopeMember) decide(w domain.Workspace) ([]domain.Event, error) {
+	return w.ScopeMember(c.Person, c.Scope)
+}
+
+// ReviewScope is ReviewRole of a ScopeMember.
+func (h *Handler) ReviewScope(ctx context.Context, c ScopeMember, tenants map[uuid.UUID][]string) (domain.Effect, error) {
+	return h.reviewMember(ctx, c.Actor, c.Person, "", tenants, c.decide)
 }
 
 // RemoveMember ends a membership of the actor's workspace; everybody may end their own.
@@ -222,13 +237,42 @@ func (h *Handler) onMember(
 	decide func(domain.Workspace) ([]domain.Event, error),
 ) error {
 	return h.onMembers(ctx, actor, there, func(w domain.Workspace) ([]domain.Event, error) {
-		for _, role := range []domain.Role{w.Members[person].Role, w.Invitations[person].Role, grants} {
-			if err := actor.MayGrant(w.Capabilities(role)); err != nil {
-				return nil, err
-			}
+		if err := mayGrant(w, actor, person, grants); err != nil {
+			return nil, err
 		}
 		return decide(w)
 	})
+}
+
+func mayGrant(w domain.Workspace, actor domain.Actor, person uuid.UUID, grants domain.Role) error {
+	for _, role := range []domain.Role{w.Members[person].Role, w.Invitations[person].Role, grants} {
+		if err := actor.MayGrant(w.Capabilities(role)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reviewMember decides as onMember does about a member, and says what would come of it instead of recording it.
+func (h *Handler) reviewMember(
+	ctx context.Context, actor domain.Actor, person uuid.UUID, grants domain.Role, tenants map[uuid.UUID][]string,
+	decide func(domain.Workspace) ([]domain.Event, error),
+) (domain.Effect, error) {
+	w, _, err := eventstore.Current[domain.Workspace](ctx, h.store, actor.Workspace)
+	if err != nil {
+		return domain.Effect{}, err
+	}
+	if err := authorizeMembers(w, actor, known(person)); err != nil {
+		return domain.Effect{}, err
+	}
+	if err := mayGrant(w, actor, person, grants); err != nil {
+		return domain.Effect{}, err
+	}
+	events, err := decide(w)
+	if err != nil {
+		return domain.Effect{}, err
+	}
+	return w.EffectOn(person, events, tenants), nil
 }
 
 // ExportEvidence leaves a trace, in the actor's workspace, of evidence that is about to be handed out about a tenant of it.

@@ -339,11 +339,13 @@ func dropped[K comparable, V any](old map[K]V, k K) map[K]V {
 func (s Scope) sorted() Scope {
 	ids := func(in []uuid.UUID) []uuid.UUID {
 		out := slices.Clone(in)
-		slices.SortFunc(out, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+		slices.SortFunc(out, compareUUIDs)
 		return slices.Compact(out)
 	}
 	return Scope{ids(s.Tenants), sorted(s.Groups), ids(s.ExceptTenants), sorted(s.ExceptGroups)}
 }
+
+func compareUUIDs(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) }
 
 // PlainText says whether a text is one line of valid UTF-8 that can steer neither a terminal nor the direction of what stands beside it.
 func PlainText(s string) bool {

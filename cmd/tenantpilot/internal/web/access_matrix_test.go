@@ -643,7 +643,7 @@ func judgeTable(t *testing.T, rows []accessRow) {
 			switch {
 			case !hiddenFrom(column, r.object), column == "platform" && strings.HasPrefix(r.path, "/system/"):
 			case column == "preview" && r.method != http.MethodGet: // judged above
-			case slices.Contains([]string{"scoped", "narrow"}, column) && r.object == "contoso" && workspaceWide: // the workspace is theirs too
+			case slices.Contains([]string{"scoped", "narrow", "preview"}, column) && r.object == "contoso" && workspaceWide: // the workspace is theirs too
 			case strings.HasSuffix(r.path, "/bulk") || strings.HasSuffix(r.path, "{code}") || strings.HasSuffix(r.path, "{file}") || strings.HasPrefix(r.path, "/sign-in"):
 			case column == "both" && r.object == "theirs" && strings.HasSuffix(r.path, "/choose"): // a member of both
 			case column == "none" && (r.want[i] == "401/302" || r.want[i] == "401" && strings.HasSuffix(r.path, "/stream")), column != "none" && r.want[i] == "404":

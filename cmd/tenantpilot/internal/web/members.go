@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/mail"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/a-h/templ"
@@ -13,6 +14,7 @@ import (
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
+	"tenantpilot/projections"
 )
 
 const membersHref = view.MembersHref
@@ -116,6 +118,62 @@ func (s *Server) inviteMember(r request) (answer, error) {
 		return answer{}, err
 	}
 	return s.membersPage(r, made)
+}
+
+// reviewMember shows what a change of a member, of the role or of the scope as in the forms, would give and take.
+func (s *Server) reviewMember(r request) (answer, error) {
+	ctx, actor, wanted := r.Context(), r.actor(), r.URL.Query()
+	person, err := pathUUID(r.v("person"))
+	if err != nil {
+		return answer{}, err
+	}
+	if err := s.Commands.MayManage(ctx, actor, person); err != nil {
+		return answer{}, err
+	}
+	f := view.MemberReviewFacts{Role: domain.Role(wanted.Get("role"))}
+	members, err := s.Read.Members(ctx, actor)
+	if err != nil {
+		return answer{}, err
+	}
+	if i := slices.IndexFunc(members, func(m projections.Member) bool { return m.Person == person }); i >= 0 {
+		f.Member = members[i]
+	} else {
+		return answer{}, notFound() // is only invited
+	}
+	if f.Tenants, err = s.Read.Tenants(ctx, actor); err != nil {
+		return answer{}, err
+	}
+	groups := map[uuid.UUID][]string{}
+	for _, t := range f.Tenants {
+		groups[t.ID] = t.Groups
+	}
+	switch {
+	case wanted.Has("role"):
+		f.Fields = []view.Field{{Name: "role", Value: string(f.Role)}}
+		f.Effect, err = s.Commands.ReviewRole(ctx, commands.ChangeRole{Actor: actor, Person: person, Role: f.Role}, groups)
+	case wanted.Has("sees"):
+		scope, invalid := scopeOf(wanted)
+		if invalid != nil {
+			return answer{}, invalid
+		}
+		f.Scope = &scope
+		for _, name := range scopeFields {
+			for _, value := range wanted[name] {
+				f.Fields = append(f.Fields, view.Field{Name: name, Value: value})
+			}
+		}
+		f.Effect, err = s.Commands.ReviewScope(ctx, commands.ScopeMember{Actor: actor, Person: person, Scope: scope}, groups)
+	default:
+		err = invalid("change_required", "Choose another role, or what the member is to see.")
+	}
+	if err != nil {
+		return answer{}, err
+	}
+	value := view.PresentMemberReview(f)
+	return answer{
+		title: "Change a member", media: "application/json", value: value,
+		page: func(shell view.Shell) templ.Component { return page.MemberReviewPage(shell, value) },
+	}, nil
 }
 
 func (s *Server) changeRole(r request) (answer, error) {
@@ -223,6 +281,9 @@ func (s *Server) answerInvitation(r request, accept bool) (answer, error) {
 	a.redirect = "/"
 	return a, err
 }
+
+// scopeFields are the fields of a form that scopeOf reads.
+var scopeFields = []string{"sees", "tenant", "group", "except_tenant", "except_group"}
 
 // scopeOf reads what a member is to see.
 func scopeOf(form url.Values) (domain.Scope, error) {

@@ -410,3 +410,65 @@ func TestMembersPageForEveryRole(t *testing.T) {
 		}
 	}
 }
+
+// TestAChangeOfAMemberIsShownBeforeItIsSaved: what it gives and takes, in words and for programs; nothing is recorded until it is saved, and a
+// change that would be refused is refused here.
+func TestAChangeOfAMemberIsShownBeforeItIsSaved(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	owner := c.browser(t, "owner")
+	of := func(person string) string { return "/admin/settings/members/" + c.people[person].String() }
+	shows := func(path string, words ...string) string {
+		t.Helper()
+		r := owner.send(t, "GET", path)
+		text := strings.Join(strings.Fields(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(r.text(), " ")), " ")
+		for _, w := range words {
+			if r.status != http.StatusOK || !strings.Contains(text, w) {
+				t.Errorf("%s is %d without %q: %s", path, r.status, w, text)
+			}
+		}
+		return r.text()
+	}
+	before := c.count(t, `select count(*) from events`)
+	shows(of("operator")+"/change?role=readonly", "From operator to readonly.", "Loses on all 2 tenants (Contoso, Tailspin): Check provider connections Sync inventory")
+	body := shows(of("operator")+"/change?sees=listed&tenant="+c.tailspn.ID.String(), "Sees now: All tenants. After the change: Tailspin.",
+		"No longer sees 1 tenant (Contoso), and so loses there:", "No longer sees tenants that are registered later.")
+	shows(of("operator")+"/change?sees=listed&group=gold", "Sees tenants that are registered later only if they are in a group of these.")
+	shows(of("limited")+"/change?sees=all", "Sees 1 tenant (Contoso), and may there:", "Sees tenants that are registered later, too.")
+	if same := shows(of("operator")+"/change?role=operator", "This changes nothing."); strings.Contains(same, ">Save<") {
+		t.Error("what changes nothing can be saved")
+	}
+	var review view.MemberReview
+	program := c.program(t, "owner")
+	must(t, json.Unmarshal(program.send(t, "GET", of("limited")+"/change?role=owner", accept("application/json")).body, &review))
+	if len(review.Gains) != 3 || len(review.Loses) != 0 || review.SeesLater == nil || !*review.SeesLater || review.Role != "owner" {
+		t.Errorf("for programs: %+v", review)
+	}
+	for path, want := range map[string]int{
+		of("owner") + "/change?role=operator":                               http.StatusConflict, // the last one
+		of("operator") + "/change?role=no-such":                             http.StatusBadRequest,
+		of("operator") + "/change":                                          http.StatusBadRequest,
+		of("operator") + "/change?sees=listed&tenant=x":                     http.StatusBadRequest,
+		of("owner") + "/change?sees=listed&tenant=" + c.tailspn.ID.String(): http.StatusBadRequest, // an owner sees all
+		of("stranger") + "/change?role=owner":                               http.StatusNotFound,
+	} {
+		if r := program.send(t, "GET", path, accept("application/json")); r.status != want {
+			t.Errorf("%s is %d, want %d", path, r.status, want)
+		}
+	}
+	if now := c.count(t, `select count(*) from events`); now != before {
+		t.Errorf("looking recorded something: the log went from %d to %d", before, now)
+	}
+
+	fields := url.Values{}
+	for _, m := range regexp.MustCompile(`<input type="hidden" name="([a-z_]+)" value="([^"]*)"`).FindAllStringSubmatch(body[strings.Index(body, of("operator")+"/scope"):], -1) {
+		fields.Add(m[1], m[2])
+	}
+	if r := owner.send(t, "POST", of("operator")+"/scope", form(fields)); r.status != http.StatusSeeOther {
+		t.Fatalf("saving %v is %d: %s", fields, r.status, clip(r.body))
+	}
+	i := slices.IndexFunc(program.members(t).Members, func(m struct{ Person, Name, Email, Role, Sees string }) bool { return m.Name == "Operator" })
+	if m := program.members(t).Members[i]; m.Sees != "Tailspin" {
+		t.Errorf("after the change: %+v", m)
+	}
+}

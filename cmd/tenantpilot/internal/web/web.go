@@ -190,6 +190,7 @@ func (s *Server) routes() {
 	s.settingsRoutes(r)
 	s.get(r, membersHref, s.members)
 	s.post(r, membersHref+"/invite", "", s.inviteMember)
+	s.get(r, membersHref+"/{person}/change", s.reviewMember)
 	s.post(r, membersHref+"/{person}/role", "", s.changeRole)
 	s.post(r, membersHref+"/{person}/scope", "", s.scopeMember)
 	s.post(r, membersHref+"/{person}/remove", "", s.removeMember)

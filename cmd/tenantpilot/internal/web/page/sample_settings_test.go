@@ -9,6 +9,7 @@ import (
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/domain"
+	"tenantpilot/projections"
 )
 
 // settingsSamples are the pages of the settings, and a page that is seen as another role.
@@ -63,7 +64,17 @@ func settingsSamples() map[string]templ.Component {
 	})
 	made := tokens
 	made.Made = view.PresentMadeToken("Nightly inventory", "tp_Yq3kAbN0tARealSecretN0tARealSecretN0tARealS")
+	north, south := projections.Tenant{ID: uuid.UUID{31}, Name: "Contoso"}, projections.Tenant{ID: uuid.UUID{32}, Name: "Tailspin"}
+	later := false
+	review := view.PresentMemberReview(view.MemberReviewFacts{
+		Member: projections.Member{Person: uuid.UUID{8}, Name: "Ada Berg", Role: domain.RoleOperator}, Scope: &domain.Scope{Tenants: []uuid.UUID{south.ID}},
+		Tenants: []projections.Tenant{north, south}, Effect: domain.Effect{
+			Loses: []domain.Grant{{Capabilities: domain.Capabilities(domain.RoleOperator), Tenants: []uuid.UUID{north.ID}}},
+			Gains: []domain.Grant{{Capabilities: []domain.Capability{domain.CapHoldManage}, Tenants: []uuid.UUID{south.ID}}}, Later: &later,
+		},
+	})
 	return map[string]templ.Component{
+		"settings-member-review":   page.MemberReviewPage(settings("Change a member", "/admin/settings/members"), review),
 		"settings-tokens":          page.TokensPage(settings("API tokens", view.TokensHref), tokens),
 		"settings-token-made":      page.TokensPage(settings("API tokens", view.TokensHref), made),
 		"settings-profile":         page.ProfilePage(settings("Profile", view.ProfileHref), profile),

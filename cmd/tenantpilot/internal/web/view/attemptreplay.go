@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -43,7 +44,7 @@ func PresentAttemptGroups(
 			name, v.Code, v.Text = trimStop(reason.Short), string(reason.Code), reason.Message
 			change["reason"] = v.Code
 		}
-		v.Title = fmt.Sprintf("%s: %s in %s", name, plural(g.Attempts, "attempt"), plural(g.Tenants, "tenant"))
+		v.Title = fmt.Sprintf("%s: %s in %s", name, narrate.Count(g.Attempts, "attempt"), narrate.Count(g.Tenants, "tenant"))
 		v.ListHref = q.first(change)
 		v.Share = float64(g.Attempts) / float64(max(groups[0].Attempts, 1))
 		for _, place := range g.Where {
@@ -67,7 +68,7 @@ func PresentAttemptGroups(
 func attemptWork(g projections.AttemptGroup, place projections.AttemptPlace, step func(domain.NextStepAction) bool) AttemptWork {
 	w := AttemptWork{
 		Tenant:  Link{place.Tenant, TenantHref(place.External.String())},
-		Receipt: Link{plural(place.Open, "attempt"), AttemptHref(place.Newest.String())},
+		Receipt: Link{narrate.Count(place.Open, "attempt"), AttemptHref(place.Newest.String())},
 	}
 	target := domain.ReasonTarget{Tenant: place.External.String()}
 	if place.Connection != 0 {
@@ -95,9 +96,9 @@ func attemptWork(g projections.AttemptGroup, place projections.AttemptPlace, ste
 }
 
 func replayButton(list, back string, open int) *Button {
-	label := "Replay " + plural(open, "attempt")
+	label := "Replay " + narrate.Count(open, "attempt")
 	if open > BulkLimit {
-		label = "Replay the newest " + plural(BulkLimit, "attempt")
+		label = "Replay the newest " + narrate.Count(BulkLimit, "attempt")
 	}
 	_, query, _ := strings.Cut(list, "?")
 	return &Button{Label: label, Icon: "rotate-cw", Variant: "outline", Post: true, Href: AttemptReplayHref, Fields: []Field{

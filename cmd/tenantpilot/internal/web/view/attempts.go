@@ -202,7 +202,7 @@ func EmptyAttempts(q AttemptsQuery) *Empty {
 		e.Title, e.Text = "Nothing was refused in this range", "Attempts that were blocked or found a busy connection are grouped here by reason."
 	}
 	if len(q.Chips) > 0 {
-		e.Title = "No attempts match " + plural(len(q.Chips), "filter")
+		e.Title = "No attempts match " + narrate.Count(len(q.Chips), "filter")
 		e.Actions = []Button{{Label: "Clear filters", Href: q.Base}}
 	}
 	return e

@@ -186,7 +186,7 @@ func PresentAudit(q AuditQuery, lines []projections.AuditLine, newer, older bool
 	}
 	l.Empty = &Empty{Icon: "history", Title: "No events in this range", Text: "Everything that happens is recorded here and stays."}
 	if len(q.Chips) > 0 {
-		l.Empty.Title = "No events match " + plural(len(q.Chips), "filter")
+		l.Empty.Title = "No events match " + narrate.Count(len(q.Chips), "filter")
 		l.Empty.Actions = []Button{{Label: "Clear filters", Href: q.Base}}
 	}
 	if !q.From.IsZero() {
@@ -199,7 +199,7 @@ func totalWords(n int) string {
 	if n >= projections.FacetLimit {
 		return fmt.Sprintf("Counts are of the newest %d events of this filter.", projections.FacetLimit)
 	}
-	return plural(n, "event")
+	return narrate.Count(n, "event")
 }
 
 // PresentAuditRow words an event for a list.

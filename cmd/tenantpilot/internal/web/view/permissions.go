@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -132,7 +133,7 @@ func (p PermissionTruth) verdict() string {
 	if counts["unknown"] == needed {
 		return "Nobody has looked yet what the tenant has granted."
 	}
-	parts := []string{strconv.Itoa(counts["granted"]) + " of " + plural(needed, "needed permission") + " granted"}
+	parts := []string{strconv.Itoa(counts["granted"]) + " of " + narrate.Count(needed, "needed permission") + " granted"}
 	if n := counts["missing"]; n > 0 {
 		parts = append(parts, strconv.Itoa(n)+" missing")
 	}

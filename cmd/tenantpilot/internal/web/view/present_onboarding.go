@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
@@ -506,7 +507,7 @@ func (f OnboardingFacts) bootstrap() *OnboardingBootstrap {
 	if waits > 0 && f.Can(domain.CapOnboardingManage) {
 		p.Rest = &Button{
 			Label: "Stop the rest", Icon: "x", Post: true, Href: OnboardingActionHref(f.Session.Number, "stop-rest"),
-			Confirm: plural(waits, "operation") + " will not be started. What is running goes on.",
+			Confirm: narrate.Count(waits, "operation") + " will not be started. What is running goes on.",
 		}
 	}
 	for _, op := range domain.BootstrapOperations() {
@@ -608,7 +609,7 @@ func (f OnboardingFacts) operationsLine(pending int) string {
 	case len(f.Session.Operations) == 0:
 		return "None selected"
 	case pending > 0:
-		return plural(len(f.Session.Operations), "operation") + " selected, " + strconv.Itoa(pending) + " not ended yet"
+		return narrate.Count(len(f.Session.Operations), "operation") + " selected, " + strconv.Itoa(pending) + " not ended yet"
 	}
-	return plural(len(f.Session.Operations), "operation") + " selected, all ended"
+	return narrate.Count(len(f.Session.Operations), "operation") + " selected, all ended"
 }

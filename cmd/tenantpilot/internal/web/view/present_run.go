@@ -381,7 +381,7 @@ func sentence(e domain.Event) (text, icon string, tone Tone) {
 		}
 		return e.Step + ".", "activity", Neutral
 	case domain.RunItemsRecorded:
-		return fmt.Sprintf("Recorded %s.", plural(len(e.Items), "item")), "list-checks", Neutral
+		return fmt.Sprintf("Recorded %s.", narrate.Count(len(e.Items), "item")), "list-checks", Neutral
 	case domain.RunCancelRequested:
 		return "Cancelling was asked for.", "ban", Wait
 	case domain.RunRecovered:
@@ -395,13 +395,6 @@ func sentence(e domain.Event) (text, icon string, tone Tone) {
 		return "Released the connection's protected scope.", "check", Neutral
 	}
 	return narrate.Sentence(e, ""), "activity", Neutral
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
 }
 
 func indent(payload []byte) string {

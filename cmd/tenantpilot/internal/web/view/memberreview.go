@@ -1,0 +1,153 @@
+package view
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
+	"tenantpilot/domain"
+	"tenantpilot/projections"
+)
+
+// MemberReview is a change of a member before it is saved: what it gives and takes.
+type MemberReview struct {
+	Person string `json:"person"`
+	// Role or scope is set: what is changed.
+	Role  string        `json:"role,omitempty"`
+	Scope *domain.Scope `json:"scope,omitempty"`
+	Gains []Granted     `json:"gains"`
+	Loses []Granted     `json:"loses"`
+	// SeesLater says, where the change decides about it, whether the member will see tenants that are registered later.
+	SeesLater *bool `json:"sees_later_tenants,omitempty"`
+
+	Name   string   `json:"-"`
+	Change string   `json:"-"`
+	Lines  []Effect `json:"-"`
+	Save   *Button  `json:"-"` // unset when nothing changes
+}
+
+// Granted is capabilities on tenants, or (none listed) in the workspace as a whole.
+type Granted struct {
+	Capabilities []domain.Capability `json:"capabilities"`
+	Tenants      []uuid.UUID         `json:"tenants"`
+}
+
+// Effect is one thing that a change gives or takes, in words.
+type Effect struct {
+	Icon string
+	Tone Tone
+	Says string
+	What []string // in detail
+}
+
+// MemberReviewFacts is what a review is made from: the member as it is, and either another role or another scope.
+type MemberReviewFacts struct {
+	Member  projections.Member
+	Role    domain.Role
+	Scope   *domain.Scope
+	Effect  domain.Effect
+	Tenants []projections.Tenant // all of the workspace
+	Fields  []Field              // what to send to save the change
+}
+
+// PresentMemberReview words a review.
+func PresentMemberReview(f MemberReviewFacts) MemberReview {
+	names := map[uuid.UUID]string{}
+	for _, t := range f.Tenants {
+		names[t.ID] = t.Name
+	}
+	p := MemberReview{
+		Person: f.Member.Person.String(), Name: f.Member.Name, Role: string(f.Role), Scope: f.Scope,
+		Gains: granted(f.Effect.Gains), Loses: granted(f.Effect.Loses), SeesLater: f.Effect.Later,
+	}
+	save := Button{Label: "Save", Post: true, Variant: "primary", Fields: f.Fields}
+	if f.Scope == nil {
+		p.Change = "From " + string(f.Member.Role) + " to " + string(f.Role) + "."
+		save.Href = MembersHref + "/" + p.Person + "/role"
+	} else {
+		p.Change = "Sees now: " + sees(f.Member.Scope(), names) + ". After the change: " + sees(*f.Scope, names) + "."
+		save.Href = MembersHref + "/" + p.Person + "/scope"
+	}
+	for _, g := range f.Effect.Loses {
+		p.Lines = append(p.Lines, effectLine(g, false, names))
+	}
+	for _, g := range f.Effect.Gains {
+		p.Lines = append(p.Lines, effectLine(g, true, names))
+	}
+	switch later := f.Effect.Later; {
+	case later == nil:
+	case *later:
+		p.Lines = append(p.Lines, Effect{Icon: "circle-check", Tone: Positive, Says: "Sees tenants that are registered later, too."})
+	case f.Scope != nil && len(f.Scope.Groups) > 0:
+		p.Lines = append(p.Lines, Effect{Icon: "circle-minus", Tone: Warning, Says: "Sees tenants that are registered later only if they are in a group of these."})
+	default:
+		p.Lines = append(p.Lines, Effect{Icon: "circle-minus", Tone: Warning, Says: "No longer sees tenants that are registered later."})
+	}
+	if !f.Effect.Nothing() {
+		p.Save = &save
+	}
+	return p
+}
+
+func granted(grants []domain.Grant) []Granted {
+	out := make([]Granted, len(grants))
+	for i, g := range grants {
+		out[i] = Granted{g.Capabilities, append([]uuid.UUID{}, g.Tenants...)}
+	}
+	return out
+}
+
+func effectLine(g domain.Grant, gain bool, names map[uuid.UUID]string) Effect {
+	line := Effect{Icon: "circle-minus", Tone: Warning}
+	verb := "Loses"
+	if gain {
+		line.Icon, line.Tone, verb = "circle-check", Positive, "Gains"
+	}
+	caps := slices.Clone(g.Capabilities)
+	if i := slices.Index(caps, domain.CapView); i >= 0 {
+		caps = slices.Delete(caps, i, i+1)
+		if verb = "No longer sees"; gain {
+			verb = "Sees"
+		}
+	}
+	for _, c := range caps {
+		line.What = append(line.What, CapabilityWords(c))
+	}
+	where := "in the workspace as a whole"
+	if len(g.Tenants) > 0 {
+		where = tenantsInWords(g.Tenants, names)
+	}
+	switch sight := len(caps) < len(g.Capabilities); {
+	case sight && len(caps) == 0:
+		line.Says = verb + " " + where + "."
+	case sight && gain:
+		line.Says = verb + " " + where + ", and may there:"
+	case sight:
+		line.Says = verb + " " + where + ", and so loses there:"
+	case len(g.Tenants) > 0:
+		line.Says = verb + " on " + where + ":"
+	default:
+		line.Says = verb + " " + where + ":"
+	}
+	return line
+}
+
+// tenantsInWords is how many tenants, and which; of many the first few.
+func tenantsInWords(ids []uuid.UUID, names map[uuid.UUID]string) string {
+	const shown = 6
+	called := make([]string, 0, len(ids))
+	for _, id := range ids {
+		called = append(called, names[id])
+	}
+	slices.SortFunc(called, func(a, b string) int { return strings.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	words := narrate.Count(len(ids), "tenant")
+	if len(ids) == len(names) && len(ids) > 1 {
+		words = "all " + words
+	}
+	if more := len(called) - shown; more > 0 {
+		called = append(called[:shown], narrate.Count(more, "other"))
+	}
+	return words + " (" + strings.Join(called, ", ") + ")"
+}

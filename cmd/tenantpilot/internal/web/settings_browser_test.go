@@ -22,12 +22,13 @@ func TestTheProfileInABrowser(t *testing.T) {
 	open()
 	tab.Until(`document.querySelector('.sessions li').innerText.includes('Chrome on Linux') && document.querySelectorAll('.sessions li').length === 2`)
 	tab.Until(`document.querySelector('[data-theme-choice][value=system]').checked && document.querySelector('[data-time-choice][value=relative]').checked`)
-	tab.Run(chromedp.Click(`[data-theme-choice][value=dark]`), chromedp.Click(`[data-time-choice][value=UTC]`), chromedp.Click(`section [data-shortcuts]`))
-	changed := `document.documentElement.classList.contains('dark') && /^\d{4}-/.test(document.querySelector('.sessions time').innerText)`
+	tab.Run(chromedp.Click(`[data-theme-choice][value=dark]`), chromedp.Click(`[data-time-choice][value=UTC]`), chromedp.Click(`section [data-shortcuts]`), chromedp.Click(`[data-density-choice][value=comfortable]`))
+	changed := `document.documentElement.dataset.density === 'comfortable' && document.documentElement.classList.contains('dark') && /^\d{4}-/.test(document.querySelector('.sessions time').innerText)`
 	tab.Until(changed)
 	open()
 	tab.Until(changed)
 	tab.Until(`document.querySelector('[data-theme-choice][value=dark]').checked && document.querySelector('[data-time-choice][value=UTC]').checked
+		&& document.querySelector('[data-density-choice][value=comfortable]').checked
 		&& [...document.querySelectorAll('[data-shortcuts]')].every(e => !e.checked)`)
 	tab.Run(chromedp.Click(`.panel-head form button`))
 	tab.Until(`document.querySelector('#confirm').open`)

@@ -391,7 +391,7 @@ func devicePanel() templ.Component {
 			templ_7745c5c3_Var16 = templ.NopComponent
 		}
 		ctx = templ.ClearChildren(ctx)
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "<section class=\"panel\" aria-labelledby=\"device-title\"><div class=\"panel-head\"><h2 id=\"device-title\">On this device</h2></div><p class=\"pad no-js\">Without scripts the console follows your system's theme, and shows times in words with the exact time behind them.</p><div class=\"pad form-stack only-js device\"><fieldset class=\"scope\"><legend>Theme</legend> <label><input type=\"radio\" class=\"input\" name=\"theme\" value=\"system\" data-theme-choice> As the system</label> <label><input type=\"radio\" class=\"input\" name=\"theme\" value=\"light\" data-theme-choice> Light</label> <label><input type=\"radio\" class=\"input\" name=\"theme\" value=\"dark\" data-theme-choice> Dark</label></fieldset><fieldset class=\"scope\"><legend>Times</legend> <label><input type=\"radio\" class=\"input\" name=\"time\" value=\"relative\" data-time-choice> In words, such as 5 min ago</label> <label><input type=\"radio\" class=\"input\" name=\"time\" value=\"local\" data-time-choice> Here, by this device's clock</label> <label><input type=\"radio\" class=\"input\" name=\"time\" value=\"UTC\" data-time-choice> UTC</label></fieldset><fieldset class=\"scope\"><legend>Keyboard</legend> <label><input type=\"checkbox\" class=\"input\" data-shortcuts checked> Use shortcuts</label></fieldset></div></section>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 29, "<section class=\"panel\" aria-labelledby=\"device-title\"><div class=\"panel-head\"><h2 id=\"device-title\">On this device</h2></div><p class=\"pad no-js\">Without scripts the console follows your system's theme, and shows times in words with the exact time behind them.</p><div class=\"pad form-stack only-js device\"><fieldset class=\"scope\"><legend>Theme</legend> <label><input type=\"radio\" class=\"input\" name=\"theme\" value=\"system\" data-theme-choice> As the system</label> <label><input type=\"radio\" class=\"input\" name=\"theme\" value=\"light\" data-theme-choice> Light</label> <label><input type=\"radio\" class=\"input\" name=\"theme\" value=\"dark\" data-theme-choice> Dark</label></fieldset><fieldset class=\"scope\"><legend>Rows</legend> <label><input type=\"radio\" class=\"input\" name=\"density\" value=\"compact\" data-density-choice> Compact</label> <label><input type=\"radio\" class=\"input\" name=\"density\" value=\"comfortable\" data-density-choice> Comfortable</label></fieldset><fieldset class=\"scope\"><legend>Times</legend> <label><input type=\"radio\" class=\"input\" name=\"time\" value=\"relative\" data-time-choice> In words, such as 5 min ago</label> <label><input type=\"radio\" class=\"input\" name=\"time\" value=\"local\" data-time-choice> Here, by this device's clock</label> <label><input type=\"radio\" class=\"input\" name=\"time\" value=\"UTC\" data-time-choice> UTC</label></fieldset><fieldset class=\"scope\"><legend>Keyboard</legend> <label><input type=\"checkbox\" class=\"input\" data-shortcuts checked> Use shortcuts</label></fieldset></div></section>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -445,7 +445,7 @@ func WorkspacePage(shell view.Shell, w view.Workspace) templ.Component {
 				var templ_7745c5c3_Var19 string
 				templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs(w.Name)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 128, Col: 59}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 133, Col: 59}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 				if templ_7745c5c3_Err != nil {
@@ -463,7 +463,7 @@ func WorkspacePage(shell view.Shell, w view.Workspace) templ.Component {
 				var templ_7745c5c3_Var20 string
 				templ_7745c5c3_Var20, templ_7745c5c3_Err = templ.JoinStringErrs(w.Name)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 135, Col: 27}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 140, Col: 27}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var20))
 				if templ_7745c5c3_Err != nil {
@@ -490,7 +490,7 @@ func WorkspacePage(shell view.Shell, w view.Workspace) templ.Component {
 				var templ_7745c5c3_Var21 string
 				templ_7745c5c3_Var21, templ_7745c5c3_Err = templ.JoinStringErrs(w.KeysNote)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 144, Col: 37}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 149, Col: 37}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var21))
 				if templ_7745c5c3_Err != nil {
@@ -508,7 +508,7 @@ func WorkspacePage(shell view.Shell, w view.Workspace) templ.Component {
 			var templ_7745c5c3_Var22 string
 			templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinStringErrs("New keys are drawn where the keys are kept: ")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 147, Col: 52}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 152, Col: 52}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var22))
 			if templ_7745c5c3_Err != nil {
@@ -521,7 +521,7 @@ func WorkspacePage(shell view.Shell, w view.Workspace) templ.Component {
 			var templ_7745c5c3_Var23 string
 			templ_7745c5c3_Var23, templ_7745c5c3_Err = templ.JoinStringErrs(" gives credentials a new one. A log keeps its key for life.")
 			if templ_7745c5c3_Err != nil {
-				return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 149, Col: 67}
+				return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 154, Col: 67}
 			}
 			_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var23))
 			if templ_7745c5c3_Err != nil {
@@ -539,7 +539,7 @@ func WorkspacePage(shell view.Shell, w view.Workspace) templ.Component {
 				var templ_7745c5c3_Var24 string
 				templ_7745c5c3_Var24, templ_7745c5c3_Err = templ.JoinStringErrs(k.What)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 159, Col: 17}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 164, Col: 17}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var24))
 				if templ_7745c5c3_Err != nil {
@@ -552,7 +552,7 @@ func WorkspacePage(shell view.Shell, w view.Workspace) templ.Component {
 				var templ_7745c5c3_Var25 string
 				templ_7745c5c3_Var25, templ_7745c5c3_Err = templ.JoinStringErrs(k.Kept)
 				if templ_7745c5c3_Err != nil {
-					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 160, Col: 33}
+					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/settings.templ`, Line: 165, Col: 33}
 				}
 				_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var25))
 				if templ_7745c5c3_Err != nil {

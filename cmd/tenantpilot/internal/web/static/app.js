@@ -67,6 +67,7 @@
   const themeNow = () => document.documentElement.dataset.theme;
   function showTheme() {
     for (const el of all('[data-theme-choice]')) el.checked = el.value === themeNow();
+    for (const el of all('[data-density-choice]')) el.checked = el.value === document.documentElement.dataset.density;
   }
   function switchTheme(theme = themes[(themes.indexOf(themeNow()) + 1) % themes.length]) {
     window.setTheme(theme);
@@ -172,6 +173,7 @@
     if (source.matches('[data-dialog]')) {
       one('#dialog-body').replaceChildren(one('#dialog-loading').content.cloneNode(true));
       one('#dialog').showModal();
+      if (source.matches('[data-palette]')) atOnce();
     }
     if (source.matches('[data-start]')) one('[type="submit"]', source).setAttribute('aria-busy', 'true');
   });
@@ -185,6 +187,7 @@
   // server answers what became of the first one and starts nothing twice.
   document.addEventListener('htmx:error', (e) => {
     const form = e.detail.ctx?.sourceElement;
+    if (form?.matches('[data-palette]')) return atOnce('Nothing else can be looked up: the console cannot be reached.');
     if (form?.matches('[data-dialog]')) location.assign(form.href);
     if (!form?.matches('[data-start]')) return;
     one('[data-lost]', form).hidden = false;
@@ -243,6 +246,7 @@
     if (field.matches('[data-shortcuts]')) store.set('shortcuts', field.checked ? 'on' : 'off');
     if (field.matches('[data-theme-choice]')) switchTheme(field.value);
     if (field.matches('[data-time-choice]')) switchTime(field.value);
+    if (field.matches('[data-density-choice]')) window.setDensity(field.value);
     if (!field.matches('[data-filter]')) return;
     const wanted = field.value.toLowerCase();
     for (const line of all(`${field.dataset.filter} > li`)) line.hidden = !line.textContent.toLowerCase().includes(wanted);
@@ -360,6 +364,54 @@
     setTimeout(go, 500);
   });
 
+  // What was looked at last, for the palette. It is the tab's, and goes with it and with signing out: the names are the workspace's. Provider
+  // connections are no objects of the palette.
+  const objects = [
+    [/^\/admin\/tenants\/[^/]+$/, 'Tenant'], [/^\/admin\/(t\/[^/]+\/)?operations\/\d+$/, 'Run'],
+    [/^\/admin\/attempts\/[^/]+$/, 'Attempt'], [/^\/admin\/onboarding\/\d+$/, 'Onboarding'], [/^\/admin\/audit\/\d+$/, 'Audit'],
+  ];
+  const recentKey = () => `recent ${one('.brand small')?.textContent} ${one('.avatar-button .sr')?.textContent}`;
+  function recents() {
+    try { return JSON.parse(sessionStorage.getItem(recentKey())) ?? []; } catch { return []; }
+  }
+  function remember() {
+    const kind = objects.find(([path]) => path.test(location.pathname))?.[1];
+    if (!kind || !one('.avatar-button')) return;
+    const here = { href: location.pathname, label: one('h1').textContent, kind };
+    try {
+      sessionStorage.setItem(recentKey(), JSON.stringify([here, ...recents().filter((r) => r.href !== here.href)].slice(0, 8)));
+    } catch { /* then none are remembered */ }
+  }
+  document.addEventListener('submit', (e) => { if (e.target.matches('[data-sign-out]')) sessionStorage.clear(); });
+  function paletteGroup(title, items) {
+    const heading = Object.assign(document.createElement('h3'), { textContent: title });
+    const list = Object.assign(document.createElement('ul'), { className: 'plain' });
+    list.append(...items.map(({ href, label, kind }) => {
+      const link = Object.assign(document.createElement('a'), { className: 'palette-item', href });
+      link.append(Object.assign(document.createElement('span'), { textContent: label }), Object.assign(document.createElement('small'), { className: 'muted', textContent: kind }));
+      const line = document.createElement('li');
+      line.append(link);
+      return line;
+    }));
+    return items.length ? [heading, list] : [];
+  }
+  const others = () => recents().filter((r) => r.href !== location.pathname);
+  // atOnce is what the palette has before the server answers, or when it does not.
+  function atOnce(why) {
+    const pages = all('.rail li a').map((a) => ({ href: a.href, label: a.textContent.trim(), kind: '' }));
+    const body = Object.assign(document.createElement('div'), { id: 'start-body', className: 'start palette' });
+    body.append(...(why ? [Object.assign(document.createElement('p'), { className: 'notice tone-warning', textContent: why })] : []),
+      ...paletteGroup('Recent', others()), ...paletteGroup('Go to', pages));
+    one('#dialog-body').replaceChildren(body);
+  }
+  document.addEventListener('htmx:after:swap', () => {
+    const results = one('#palette-results');
+    if (results && !results.dataset.recent && !one('.palette input[type="search"]').value) {
+      results.dataset.recent = 'true';
+      results.prepend(...paletteGroup('Recent', others()));
+    }
+  });
+
   // The command palette: Ctrl-K from anywhere, arrows through what it found.
   document.addEventListener('keydown', (e) => {
     if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === 'k' && one('[data-palette]')) {
@@ -387,6 +439,7 @@
   });
 
   tick();
+  remember();
   showTheme();
   showShortcuts();
   if (pace !== 'live' && one('#stream')) setPace(pace);

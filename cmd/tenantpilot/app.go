@@ -203,17 +203,19 @@ func (a *app) console() web.Config {
 	return config
 }
 
-// serve answers HTTP on a listener until ctx ends: then readyz says so, streams end, and requests get 20 s to finish. On the others it tells
-// whoever asks how the process is doing.
-func (a *app) serve(ctx context.Context, listener net.Listener, inside ...net.Listener) error {
+// serve answers HTTP until ctx ends: then readyz says so, streams end, and requests get 20 s to finish. On one listener it is the console, on
+// the other it tells whoever asks how the process is doing; either may be nil.
+func (a *app) serve(ctx context.Context, outside, inside net.Listener) error {
 	console, err := web.New(a.console())
 	if err != nil {
 		return fmt.Errorf("make console: %w", err)
 	}
 	g, gctx := errgroup.WithContext(ctx)
-	a.answer(g, gctx, listener, console.Handler())
-	for _, l := range inside {
-		a.answer(g, gctx, l, console.Inside())
+	if outside != nil {
+		a.answer(g, gctx, outside, console.Handler())
+	}
+	if inside != nil {
+		a.answer(g, gctx, inside, console.Inside())
 	}
 	return g.Wait()
 }

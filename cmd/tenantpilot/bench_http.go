@@ -36,7 +36,7 @@ func newBenchHTTPTarget(ctx context.Context, a *app, load *benchLoad) (*benchHTT
 		base: "http://" + listener.Addr().String(), token: token, load: load, stop: stop, stopped: make(chan error, 1),
 		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 128}, Timeout: 30 * time.Second},
 	}
-	go func() { t.stopped <- a.serve(serving, listener) }()
+	go func() { t.stopped <- a.serve(serving, listener, nil) }()
 	return t, nil
 }
 

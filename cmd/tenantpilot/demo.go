@@ -108,7 +108,7 @@ func (d *demo) run(ctx context.Context) error {
 		}
 		file.BaseURL, file.GraphURL, file.DatabaseURL = "http://"+listener.Addr().String(), graphURL, databaseURL
 		file.SignInURL = file.BaseURL + file.SignInURL
-		g.Go(func() error { return a.serve(ctx, listener) })
+		g.Go(func() error { return a.serve(ctx, listener, nil) })
 		g.Go(func() error { return a.runWorker(ctx) })
 		g.Go(func() error { a.rebuildStale(ctx); return nil })
 		if err := file.write(filepath.Join(d.dataDir, demoFileName)); err != nil {

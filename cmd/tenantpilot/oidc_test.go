@@ -53,7 +53,7 @@ func TestServeWithAnIdentityProvider(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- a.serve(ctx, listener) }()
+	go func() { done <- a.serve(ctx, listener, nil) }()
 	t.Cleanup(func() {
 		stop()
 		if err := <-done; err != nil {

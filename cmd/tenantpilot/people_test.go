@@ -111,6 +111,11 @@ func TestAnInstallationFromNothing(t *testing.T) {
 	base := listening(t, app.command("serve", "--listen", "127.0.0.1:0"))
 	answers(t, signIn(t, base, opened.Link), base+"/admin/onboarding", http.StatusOK)
 
+	metrics := saying(t, app.command("work", "--metrics-listen", "127.0.0.1:0"), "metrics at ")
+	answers(t, http.DefaultClient, metrics, http.StatusOK)
+	answers(t, http.DefaultClient, strings.TrimSuffix(metrics, "metrics")+"readyz?verbose", http.StatusOK)
+	answers(t, http.DefaultClient, strings.TrimSuffix(metrics, "metrics")+"sign-in", http.StatusNotFound)
+
 	again := app.run("people", "link", "ADA@msp.example")
 	answers(t, signIn(t, base, strings.TrimSpace(again)), base+"/admin/settings/members", http.StatusOK)
 

@@ -22,16 +22,19 @@ func process(t testing.TB, env []string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// listening starts a process that serves, and returns where it is once it listens.
-func listening(t testing.TB, serve *exec.Cmd) (base string) {
+// listening starts a process that serves, and returns where it is once it says so.
+func listening(t testing.TB, serve *exec.Cmd) (base string) { return saying(t, serve, "serving ") }
+
+// saying starts a process and returns the rest of its first line, which begins so.
+func saying(t testing.TB, serve *exec.Cmd, begin string) (rest string) {
 	t.Helper()
 	out, err := serve.StdoutPipe()
 	must(t, err)
 	must(t, serve.Start())
 	line, err := bufio.NewReader(out).ReadString('\n')
-	base, ok := strings.CutPrefix(strings.TrimSpace(line), "serving ")
+	rest, ok := strings.CutPrefix(strings.TrimSpace(line), begin)
 	if err != nil || !ok {
-		t.Fatalf("serve says %q: %v", line, err)
+		t.Fatalf("%q says %q: %v", serve.Args, line, err)
 	}
-	return base
+	return rest
 }

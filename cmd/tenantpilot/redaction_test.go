@@ -393,7 +393,7 @@ func TestNoSecretIsAnywhere(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 4)
 	go func() { done <- s.app.runLog(ctx) }()
-	go func() { done <- other.serve(ctx, otherListener) }()
+	go func() { done <- other.serve(ctx, otherListener, nil) }()
 	go func() { done <- s.app.runWorker(ctx) }()
 	go func() { done <- s.app.serve(ctx, listener, inside) }()
 	var once sync.Once

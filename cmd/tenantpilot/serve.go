@@ -42,18 +42,13 @@ People sign in with the identity provider that TENANTPILOT_OIDC_ISSUER and TENAN
 					return fmt.Errorf("listen: %w", err)
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "serving http://%s\n", listener.Addr())
-				var inside []net.Listener
-				if address := cmp.Or(metricsListen, cfg.MetricsListen); address != "" {
-					l, err := net.Listen("tcp", address)
-					if err != nil {
-						return fmt.Errorf("listen for metrics: %w", err)
-					}
-					fmt.Fprintf(cmd.OutOrStdout(), "metrics at http://%s/metrics\n", l.Addr())
-					inside = append(inside, l)
+				inside, err := listenInside(cmd, cmp.Or(metricsListen, cfg.MetricsListen))
+				if err != nil {
+					return err
 				}
 				g, ctx := errgroup.WithContext(ctx)
 				g.Go(func() error { return a.runLog(ctx) })
-				g.Go(func() error { return a.serve(ctx, listener, inside...) })
+				g.Go(func() error { return a.serve(ctx, listener, inside) })
 				g.Go(func() error { a.rebuildStale(ctx); return nil })
 				return g.Wait()
 			})
@@ -66,24 +61,47 @@ People sign in with the identity provider that TENANTPILOT_OIDC_ISSUER and TENAN
 	return cmd
 }
 
+// listenInside listens where the process tells machines how it is doing, and says where; nil for no address.
+func listenInside(cmd *cobra.Command, address string) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for metrics: %w", err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "metrics at http://%s/metrics\n", l.Addr())
+	return l, nil
+}
+
 func workCommand() *cobra.Command {
-	var dataDir string
+	var dataDir, metricsListen string
 	cmd := &cobra.Command{
 		Use: "work", Short: "Execute accepted runs", Args: noArgs,
 		Long: `Execute accepted runs against Microsoft Graph, and keep the read models. Start as many as you like, on as many machines.
 
 The database is TENANTPILOT_DATABASE_URL (the application's role), or else the running demo's. TENANTPILOT_PLATFORM_SECRET is the
 client secret of the platform's app, TENANTPILOT_PLATFORM_APP_ID; TENANTPILOT_FEDERATED_TOKEN_FILE has the token that federated credentials
-sign in with; TENANTPILOT_LOGIN_URL and TENANTPILOT_GRAPH_URL point at a simulator.`,
+sign in with; TENANTPILOT_LOGIN_URL and TENANTPILOT_GRAPH_URL point at a simulator.
+
+--metrics-listen is as that of serve.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withApp(cmd.Context(), dataDir, func(ctx context.Context, a *app, _ config) error {
+				inside, err := listenInside(cmd, metricsListen)
+				if err != nil {
+					return err
+				}
 				g, ctx := errgroup.WithContext(ctx)
 				g.Go(func() error { return a.runLog(ctx) })
 				g.Go(func() error { return a.runWorker(ctx) })
+				if inside != nil {
+					g.Go(func() error { return a.serve(ctx, nil, inside) })
+				}
 				return g.Wait()
 			})
 		},
 	}
+	cmd.Flags().StringVar(&metricsListen, "metrics-listen", "", "address for /metrics and probes, such as 127.0.0.1:9091 (default none)")
 	dataDirFlag(cmd, &dataDir)
 	return cmd
 }

@@ -108,6 +108,8 @@ type ChangeRole struct {
 	Actor  domain.Actor
 	Person uuid.UUID
 	Role   domain.Role
+	// Reviewed is the tag of the review (Workspace.MemberTag) that is saved; empty was not looked at.
+	Reviewed string
 }
 
 // ChangeRole carries a ChangeRole out.
@@ -116,12 +118,21 @@ func (h *Handler) ChangeRole(ctx context.Context, c ChangeRole) error {
 }
 
 func (c ChangeRole) decide(w domain.Workspace) ([]domain.Event, error) {
+	if err := w.AsReviewed(c.Person, c.Reviewed); err != nil {
+		return nil, err
+	}
 	return w.ChangeRole(c.Person, c.Role)
+}
+
+// Review is what a change of a member would do, and its tag, to save it by.
+type Review struct {
+	Effect domain.Effect
+	Tag    string
 }
 
 // ReviewRole says what a ChangeRole would do for the person on some tenants, given with their groups, and is refused as it would be. Nothing
 // is changed.
-func (h *Handler) ReviewRole(ctx context.Context, c ChangeRole, tenants map[uuid.UUID][]string) (domain.Effect, error) {
+func (h *Handler) ReviewRole(ctx context.Context, c ChangeRole, tenants map[uuid.UUID][]string) (Review, error) {
 	return h.reviewMember(ctx, c.Actor, c.Person, c.Role, tenants, c.decide)
 }
 
@@ -130,6 +141,8 @@ type ScopeMember struct {
 	Actor  domain.Actor
 	Person uuid.UUID
 	Scope  domain.Scope
+	// Reviewed is as that of ChangeRole.
+	Reviewed string
 }
 
 // ScopeMember carries a ScopeMember out.
@@ -138,11 +151,14 @@ func (h *Handler) ScopeMember(ctx context.Context, c ScopeMember) error {
 }
 
 func (c ScopeMember) decide(w domain.Workspace) ([]domain.Event, error) {
+	if err := w.AsReviewed(c.Person, c.Reviewed); err != nil {
+		return nil, err
+	}
 	return w.ScopeMember(c.Person, c.Scope)
 }
 
 // ReviewScope is ReviewRole of a ScopeMember.
-func (h *Handler) ReviewScope(ctx context.Context, c ScopeMember, tenants map[uuid.UUID][]string) (domain.Effect, error) {
+func (h *Handler) ReviewScope(ctx context.Context, c ScopeMember, tenants map[uuid.UUID][]string) (Review, error) {
 	return h.reviewMember(ctx, c.Actor, c.Person, "", tenants, c.decide)
 }
 
@@ -257,22 +273,22 @@ func mayGrant(w domain.Workspace, actor domain.Actor, person uuid.UUID, grants d
 func (h *Handler) reviewMember(
 	ctx context.Context, actor domain.Actor, person uuid.UUID, grants domain.Role, tenants map[uuid.UUID][]string,
 	decide func(domain.Workspace) ([]domain.Event, error),
-) (domain.Effect, error) {
+) (Review, error) {
 	w, _, err := eventstore.Current[domain.Workspace](ctx, h.store, actor.Workspace)
 	if err != nil {
-		return domain.Effect{}, err
+		return Review{}, err
 	}
 	if err := authorizeMembers(w, actor, known(person)); err != nil {
-		return domain.Effect{}, err
+		return Review{}, err
 	}
 	if err := mayGrant(w, actor, person, grants); err != nil {
-		return domain.Effect{}, err
+		return Review{}, err
 	}
 	events, err := decide(w)
 	if err != nil {
-		return domain.Effect{}, err
+		return Review{}, err
 	}
-	return w.EffectOn(person, events, tenants), nil
+	return Review{w.EffectOn(person, events, tenants), w.MemberTag(person)}, nil
 }
 
 // ExportEvidence leaves a trace, in the actor's workspace, of evidence that is about to be handed out about a tenant of it.

@@ -30,11 +30,11 @@ var asStored = json.JoinOptions(jsonv1.DefaultOptionsV1(), jsontext.EscapeForHTM
 // Integers keep all their digits, beyond the 53 bits that RFC 8785 has.
 var integers = jsontext.CanonicalizeRawInts(false)
 
-// tagOf names a list of texts: 16 hex digits.
-func tagOf(texts ...string) string {
-	b, err := Canonical(texts)
+// tagOf names plain values: 16 hex digits.
+func tagOf(seen any) string {
+	b, err := Canonical(seen)
 	if err != nil {
-		panic("strings cannot fail to encode: " + err.Error())
+		panic("plain values cannot fail to encode: " + err.Error())
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:8])

@@ -185,7 +185,7 @@ func (c ProviderConnection) sameApp(to ConnectionChanged) bool {
 
 // SettingsTag names the settings that Change changes: whoever edits them says which they have seen. 16 hex digits.
 func (c ProviderConnection) SettingsTag() string {
-	return tagOf(c.DisplayName, c.ConnectionType, c.AppID)
+	return tagOf([]string{c.DisplayName, c.ConnectionType, c.AppID})
 }
 
 // PutOnHold keeps operations from starting on the connection; until zero means until released. A hold that has ended by at is refused.

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"maps"
+	"reflect"
 	"slices"
 
 	"github.com/google/uuid"
@@ -11,12 +12,18 @@ import (
 type Effect struct {
 	Gains []Grant
 	Loses []Grant
-	// Later is set where the change decides about tenants that are registered later: whether the person will see them.
-	Later *bool
+	// Later is what the member will see of tenants that are registered later, where the change decides about it.
+	Later *Later
+	// Changes is unset when everything stays as it is. A change may give and take nothing on the tenants that there are.
+	Changes bool
 }
 
-// Nothing says whether everything stays as it is.
-func (e Effect) Nothing() bool { return len(e.Gains)+len(e.Loses) == 0 && e.Later == nil }
+// Later says which tenants that are registered later a scope includes: all of them or those in some groups, without those in the exceptions.
+type Later struct {
+	All    bool
+	Groups []string
+	Except []string
+}
 
 // Grant is capabilities that are given or taken together: on tenants, or (none listed) in the workspace as a whole.
 type Grant struct {
@@ -27,6 +34,10 @@ type Grant struct {
 // ofWorkspace are the capabilities that are about the workspace, not about a tenant of it.
 var ofWorkspace = []Capability{CapMemberManage, CapTokenManage, CapWorkspaceManage}
 
+// ofAllTenants are those that are held in the workspace as a whole only by who sees every tenant: see ManagesMembers, and nobody onboards
+// what they would not see.
+var ofAllTenants = []Capability{CapMemberManage, CapOnboardingManage}
+
 // EffectOn compares what a person may do here with what they may do after some events, on tenants given with the groups they are in.
 func (w Workspace) EffectOn(person uuid.UUID, events []Event, tenants map[uuid.UUID][]string) Effect {
 	then := w
@@ -34,29 +45,27 @@ func (w Workspace) EffectOn(person uuid.UUID, events []Event, tenants map[uuid.U
 		then = then.Evolve(e)
 	}
 	before, after := w.reach(person, tenants), then.reach(person, tenants)
-	e := Effect{Gains: beyond(after, before), Loses: beyond(before, after)}
-	if was, will := w.seesLater(person), then.seesLater(person); was != will {
+	e := Effect{Gains: beyond(after, before), Loses: beyond(before, after), Changes: len(events) > 0}
+	if was, will := w.later(person), then.later(person); !reflect.DeepEqual(was, will) {
 		e.Later = &will
 	}
 	return e
 }
 
-// reach is on which tenants a person holds each capability; the workspace as a whole is the tenant uuid.Nil.
+// reach is where a person holds each capability; the workspace as a whole is uuid.Nil.
 func (w Workspace) reach(person uuid.UUID, tenants map[uuid.UUID][]string) map[Capability][]uuid.UUID {
 	m, reach := w.Members[person], map[Capability][]uuid.UUID{}
-	var seen []uuid.UUID
-	for _, t := range slices.SortedFunc(maps.Keys(tenants), compareUUIDs) {
-		if m.Role != "" && m.Scope.Includes(t, tenants[t]) {
-			seen = append(seen, t)
-		}
-	}
 	for _, c := range w.Capabilities(m.Role) {
-		switch {
-		case c == CapMemberManage && !m.Scope.Everything(): // ManagesMembers
-		case slices.Contains(ofWorkspace, c):
-			reach[c] = []uuid.UUID{uuid.Nil}
-		default:
-			reach[c] = seen
+		if !slices.Contains(ofWorkspace, c) {
+			for _, t := range slices.SortedFunc(maps.Keys(tenants), compareUUIDs) {
+				if m.Scope.Includes(t, tenants[t]) {
+					reach[c] = append(reach[c], t)
+				}
+			}
+		}
+		all := slices.Contains(ofAllTenants, c)
+		if all && m.Scope.Everything() || !all && slices.Contains(ofWorkspace, c) {
+			reach[c] = append(reach[c], uuid.Nil)
 		}
 	}
 	return reach
@@ -65,24 +74,57 @@ func (w Workspace) reach(person uuid.UUID, tenants map[uuid.UUID][]string) map[C
 // beyond is what one reach has that another has not, capabilities of the same tenants together.
 func beyond(reach, other map[Capability][]uuid.UUID) []Grant {
 	var grants []Grant
-	for _, c := range Capabilities(RoleOwner) {
-		more := slices.DeleteFunc(slices.Clone(reach[c]), func(t uuid.UUID) bool { return slices.Contains(other[c], t) })
-		if len(more) == 0 {
-			continue
-		}
-		if more[0] == uuid.Nil {
-			more = nil
-		}
-		if i := slices.IndexFunc(grants, func(g Grant) bool { return slices.Equal(g.Tenants, more) }); i >= 0 {
+	add := func(c Capability, where []uuid.UUID) {
+		if i := slices.IndexFunc(grants, func(g Grant) bool { return slices.Equal(g.Tenants, where) }); i >= 0 {
 			grants[i].Capabilities = append(grants[i].Capabilities, c)
 		} else {
-			grants = append(grants, Grant{Capabilities: []Capability{c}, Tenants: more})
+			grants = append(grants, Grant{Capabilities: []Capability{c}, Tenants: where})
+		}
+	}
+	for _, c := range Capabilities(RoleOwner) {
+		more := slices.DeleteFunc(slices.Clone(reach[c]), func(t uuid.UUID) bool { return slices.Contains(other[c], t) })
+		on := slices.DeleteFunc(slices.Clone(more), func(t uuid.UUID) bool { return t == uuid.Nil })
+		if len(on) > 0 {
+			add(c, on)
+		}
+		if len(on) < len(more) {
+			add(c, nil)
 		}
 	}
 	return grants
 }
 
-func (w Workspace) seesLater(person uuid.UUID) bool {
+func (w Workspace) later(person uuid.UUID) Later {
+	m, ok := w.Members[person]
+	if !ok {
+		return Later{}
+	}
+	s := m.Scope.sorted()
+	l := Later{All: s.Tenants == nil && s.Groups == nil}
+	if len(s.Groups) > 0 {
+		l.Groups = s.Groups
+	}
+	if len(s.ExceptGroups) > 0 && (l.All || len(l.Groups) > 0) {
+		l.Except = s.ExceptGroups
+	}
+	return l
+}
+
+// MemberTag names what a change of a member was decided on: the member, and what the roles of the workspace's own allow. Whoever saves a
+// change that they looked at says which they have seen.
+func (w Workspace) MemberTag(person uuid.UUID) string {
 	m := w.Members[person]
-	return m.Role != "" && m.Scope.Tenants == nil && m.Scope.Groups == nil
+	m.Scope = m.Scope.sorted()
+	return tagOf(struct {
+		Member Member
+		Roles  map[Role][]Capability
+	}{m, w.Roles})
+}
+
+// AsReviewed refuses a change of a member who is not any more as when the change was looked at; "" was not looked at.
+func (w Workspace) AsReviewed(person uuid.UUID, tag string) error {
+	if tag == "" || tag == w.MemberTag(person) {
+		return nil
+	}
+	return ErrStale()
 }

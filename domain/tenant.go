@@ -154,13 +154,9 @@ func (t Tenant) Group(groups []string) ([]Event, error) {
 	if !t.Exists() {
 		return nil, ErrNotFound()
 	}
-	named := make([]string, 0, len(groups))
-	for _, g := range groups {
-		name, err := displayName("/groups", g)
-		if err != nil {
-			return nil, err
-		}
-		named = append(named, name)
+	named, err := groupNames("/groups", append([]string{}, groups...)) // none is not nil
+	if err != nil {
+		return nil, err
 	}
 	if named = sorted(named); len(named) > MostGroups {
 		return nil, InvalidField("/groups", "too_many", "A tenant is in at most 20 groups.")
@@ -186,7 +182,7 @@ func (t Tenant) Describe(name string, groups []string) ([]Event, error) {
 
 // DetailsTag names the details that Describe changes: whoever edits them says which they have seen. 16 hex digits.
 func (t Tenant) DetailsTag() string {
-	return tagOf(append([]string{t.Name}, t.Groups...)...)
+	return tagOf(append([]string{t.Name}, t.Groups...))
 }
 
 // Evolve implements State.

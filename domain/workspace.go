@@ -3,6 +3,7 @@ package domain
 import (
 	"bytes"
 	"maps"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -121,10 +122,14 @@ func (w Workspace) InviteMember(person uuid.UUID, role Role, scope Scope, until 
 	if _, ok := w.Members[person]; ok {
 		return nil, errMember
 	}
+	scope, err := scope.checked()
+	if err != nil {
+		return nil, err
+	}
 	if err := w.grantable(role, scope); err != nil {
 		return nil, err
 	}
-	return []Event{MemberInvited{Person: person, Role: role, Scope: scope.sorted(), Until: until.UTC()}}, nil
+	return []Event{MemberInvited{Person: person, Role: role, Scope: scope, Until: until.UTC()}}, nil
 }
 
 // AcceptInvitation makes the invited person a member with what was offered.
@@ -175,16 +180,20 @@ func (w Workspace) ChangeRole(person uuid.UUID, role Role) ([]Event, error) {
 	return events, nil
 }
 
-// ScopeMember limits what a member sees.
+// ScopeMember limits what a member sees. The scope that the member has changes nothing.
 func (w Workspace) ScopeMember(person uuid.UUID, scope Scope) ([]Event, error) {
 	m, ok := w.Members[person]
 	if !ok {
 		return nil, ErrNotFound()
 	}
-	if err := w.grantable(m.Role, scope); err != nil {
+	scope, err := scope.checked()
+	if err != nil {
 		return nil, err
 	}
-	return []Event{MemberScoped{Person: person, Scope: scope.sorted()}}, nil
+	if err := w.grantable(m.Role, scope); err != nil || reflect.DeepEqual(scope, m.Scope.sorted()) {
+		return nil, err
+	}
+	return []Event{MemberScoped{Person: person, Scope: scope}}, nil
 }
 
 // RemoveMember ends a membership.
@@ -333,6 +342,39 @@ func dropped[K comparable, V any](old map[K]V, k K) map[K]V {
 	m := maps.Clone(old)
 	delete(m, k)
 	return m
+}
+
+// MostScoped is how many tenants, and how many groups, a scope may list, exceptions included.
+const MostScoped = 1000
+
+// checked is the scope as it is recorded: sorted, with groups that can be names of groups.
+func (s Scope) checked() (Scope, error) {
+	for _, list := range []*[]string{&s.Groups, &s.ExceptGroups} {
+		var err error
+		if *list, err = groupNames("/groups", *list); err != nil {
+			return s, err
+		}
+	}
+	if s = s.sorted(); len(s.Tenants)+len(s.ExceptTenants) > MostScoped || len(s.Groups)+len(s.ExceptGroups) > MostScoped {
+		return s, InvalidField("/scope", "too_many", "List at most 1000 tenants and 1000 groups. Groups of tenants keep such lists short.")
+	}
+	return s, nil
+}
+
+// groupNames are names of groups, each as it is recorded; nil stays nil.
+func groupNames(pointer string, groups []string) ([]string, error) {
+	if groups == nil {
+		return nil, nil
+	}
+	named := make([]string, 0, len(groups))
+	for _, g := range groups {
+		name, err := displayName(pointer, g)
+		if err != nil {
+			return nil, err
+		}
+		named = append(named, name)
+	}
+	return named, nil
 }
 
 // sorted is the same scope with each list in order and without doubles, so that it always has the same bytes.

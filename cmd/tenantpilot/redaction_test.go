@@ -752,7 +752,7 @@ func (s *session) live(sim *graphsim.Server, tenant domain.Tenant) {
 
 	provided := s.base
 	s.base = s.unprovided
-	_, made := s.do("POST members/invite", "POST", "/admin/settings/members/invite", url.Values{"email": {"bo@redaction.example"}, "name": {"Bo"}, "role": {"readonly"}})
+	_, made := s.do("POST members/invite", "POST", "/admin/settings/members/invite", url.Values{"email": {"bo@redaction.example"}, "name": {"Bo"}, "sees": {"all"}, "role": {"readonly"}})
 	invitation := regexp.MustCompile(`/sign-in/([A-Za-z0-9_-]+)`).FindStringSubmatch(made)
 	if invitation == nil {
 		t.Fatalf("no invitation: %s", made)

@@ -147,11 +147,14 @@ func (s *Server) reviewMember(r request) (answer, error) {
 	for _, t := range f.Tenants {
 		groups[t.ID] = t.Groups
 	}
+	var review commands.Review
 	switch {
+	case wanted.Has("role") == wanted.Has("sees"):
+		err = invalid("change_required", "Choose either another role, or what the member is to see.")
 	case wanted.Has("role"):
 		f.Fields = []view.Field{{Name: "role", Value: string(f.Role)}}
-		f.Effect, err = s.Commands.ReviewRole(ctx, commands.ChangeRole{Actor: actor, Person: person, Role: f.Role}, groups)
-	case wanted.Has("sees"):
+		review, err = s.Commands.ReviewRole(ctx, commands.ChangeRole{Actor: actor, Person: person, Role: f.Role}, groups)
+	default:
 		scope, invalid := scopeOf(wanted)
 		if invalid != nil {
 			return answer{}, invalid
@@ -162,13 +165,12 @@ func (s *Server) reviewMember(r request) (answer, error) {
 				f.Fields = append(f.Fields, view.Field{Name: name, Value: value})
 			}
 		}
-		f.Effect, err = s.Commands.ReviewScope(ctx, commands.ScopeMember{Actor: actor, Person: person, Scope: scope}, groups)
-	default:
-		err = invalid("change_required", "Choose another role, or what the member is to see.")
+		review, err = s.Commands.ReviewScope(ctx, commands.ScopeMember{Actor: actor, Person: person, Scope: scope}, groups)
 	}
 	if err != nil {
 		return answer{}, err
 	}
+	f.Effect, f.Tag = review.Effect, review.Tag
 	value := view.PresentMemberReview(f)
 	return answer{
 		title: "Change a member", media: "application/json", value: value,
@@ -182,7 +184,9 @@ func (s *Server) changeRole(r request) (answer, error) {
 		if err != nil {
 			return err
 		}
-		return s.Commands.ChangeRole(r.Context(), commands.ChangeRole{Actor: r.actor(), Person: person, Role: domain.Role(form.Get("role"))})
+		return s.Commands.ChangeRole(r.Context(), commands.ChangeRole{
+			Actor: r.actor(), Person: person, Role: domain.Role(form.Get("role")), Reviewed: form.Get("reviewed"),
+		})
 	})
 }
 
@@ -196,7 +200,7 @@ func (s *Server) scopeMember(r request) (answer, error) {
 		if err != nil {
 			return cmp.Or(s.Commands.MayManage(r.Context(), r.actor(), person), err)
 		}
-		return s.Commands.ScopeMember(r.Context(), commands.ScopeMember{Actor: r.actor(), Person: person, Scope: scope})
+		return s.Commands.ScopeMember(r.Context(), commands.ScopeMember{Actor: r.actor(), Person: person, Scope: scope, Reviewed: form.Get("reviewed")})
 	})
 }
 
@@ -300,13 +304,16 @@ func scopeOf(form url.Values) (domain.Scope, error) {
 		return found, nil
 	}
 	var err error
-	if form.Get("sees") == "listed" {
+	switch sees := form.Get("sees"); {
+	case sees == "listed":
 		if scope.Tenants, err = ids("tenant"); err != nil {
 			return scope, err
 		}
 		if scope.Groups = form["group"]; len(scope.Groups) == 0 {
 			scope.Groups = nil
 		}
+	case sees != "all" || len(form["tenant"])+len(form["group"]) > 0:
+		return scope, domain.InvalidField("/sees", "contradictory", "Say whether the member sees all tenants, or only those that are ticked.")
 	}
 	if len(form["except_tenant"]) > 0 {
 		if scope.ExceptTenants, err = ids("except_tenant"); err != nil {

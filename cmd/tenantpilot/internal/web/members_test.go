@@ -101,7 +101,7 @@ var invitationLink = regexp.MustCompile(`/sign-in/[A-Za-z0-9_-]{43}`)
 // invite invites somebody with a form; more are further names and values in it.
 func (a *caller) invite(t testing.TB, email, name, role string, more ...string) response {
 	t.Helper()
-	f := url.Values{"email": {email}, "name": {name}, "role": {role}}
+	f := url.Values{"email": {email}, "name": {name}, "sees": {"all"}, "role": {role}}
 	for i := 0; i+1 < len(more); i += 2 {
 		f.Add(more[i], more[i+1])
 	}
@@ -365,7 +365,7 @@ func TestAMalformedInvitationIsRefused(t *testing.T) {
 	c := newConsole(t)
 	owner := c.browser(t, "owner")
 	for name, f := range map[string]url.Values{
-		"no address": {"email": {"x"}, "name": {"X"}, "role": {"readonly"}}, "no name": {"email": {"x@example.test"}, "role": {"readonly"}},
+		"no address": {"email": {"x"}, "name": {"X"}, "sees": {"all"}, "role": {"readonly"}}, "no name": {"email": {"x@example.test"}, "role": {"readonly"}},
 		"no such role": {"email": {"y@example.test"}, "name": {"X"}, "role": {"boss"}},
 		"odd tenant":   {"email": {"z@example.test"}, "name": {"X"}, "role": {"readonly"}, "sees": {"listed"}, "tenant": {"7"}},
 	} {
@@ -432,8 +432,9 @@ func TestAChangeOfAMemberIsShownBeforeItIsSaved(t *testing.T) {
 	before := c.count(t, `select count(*) from events`)
 	shows(of("operator")+"/change?role=readonly", "From operator to readonly.", "Loses on all 2 tenants (Contoso, Tailspin): Check provider connections Sync inventory")
 	body := shows(of("operator")+"/change?sees=listed&tenant="+c.tailspn.ID.String(), "Sees now: All tenants. After the change: Tailspin.",
-		"No longer sees 1 tenant (Contoso), and so loses there:", "No longer sees tenants that are registered later.")
-	shows(of("operator")+"/change?sees=listed&group=gold", "Sees tenants that are registered later only if they are in a group of these.")
+		"No longer sees 1 tenant (Contoso), and so loses there:", "Sees no tenant that is registered later.")
+	shows(of("operator")+"/change?sees=all&except_group=bought", "On the tenants there are now it gives and takes nothing.", "registered later, too, except in group bought.", "Save")
+	shows(of("operator")+"/change?sees=listed&group=gold", "Sees tenants that are registered later only in group gold.")
 	shows(of("limited")+"/change?sees=all", "Sees 1 tenant (Contoso), and may there:", "Sees tenants that are registered later, too.")
 	if same := shows(of("operator")+"/change?role=operator", "This changes nothing."); strings.Contains(same, ">Save<") {
 		t.Error("what changes nothing can be saved")
@@ -441,7 +442,7 @@ func TestAChangeOfAMemberIsShownBeforeItIsSaved(t *testing.T) {
 	var review view.MemberReview
 	program := c.program(t, "owner")
 	must(t, json.Unmarshal(program.send(t, "GET", of("limited")+"/change?role=owner", accept("application/json")).body, &review))
-	if len(review.Gains) != 3 || len(review.Loses) != 0 || review.SeesLater == nil || !*review.SeesLater || review.Role != "owner" {
+	if len(review.Gains) != 3 || len(review.Loses) != 0 || review.Later == nil || !review.Later.All || review.Role != "owner" {
 		t.Errorf("for programs: %+v", review)
 	}
 	for path, want := range map[string]int{
@@ -463,6 +464,14 @@ func TestAChangeOfAMemberIsShownBeforeItIsSaved(t *testing.T) {
 	fields := url.Values{}
 	for _, m := range regexp.MustCompile(`<input type="hidden" name="([a-z_]+)" value="([^"]*)"`).FindAllStringSubmatch(body[strings.Index(body, of("operator")+"/scope"):], -1) {
 		fields.Add(m[1], m[2])
+	}
+	if r := owner.send(t, "POST", of("operator")+"/role", form(url.Values{"role": {"operator"}, "reviewed": {"0123456789abcdef"}})); r.status != http.StatusPreconditionFailed {
+		t.Errorf("saving what nobody looked at is %d: %s", r.status, clip(r.body))
+	}
+	for _, scope := range []url.Values{{}, {"tenant": {c.tailspn.ID.String()}}, {"sees": {"all"}, "except_group": {"\x00"}}} {
+		if r := owner.send(t, "POST", of("operator")+"/scope", form(scope)); r.status != http.StatusBadRequest {
+			t.Errorf("%v is %d: %s", scope, r.status, clip(r.body))
+		}
 	}
 	if r := owner.send(t, "POST", of("operator")+"/scope", form(fields)); r.status != http.StatusSeeOther {
 		t.Fatalf("saving %v is %d: %s", fields, r.status, clip(r.body))

@@ -287,7 +287,7 @@ func TestAnAccountStaysItsPersons(t *testing.T) {
 	}
 	// An invited person comes in without the link, and finds the invitation; the link is then worth nothing.
 	inviter := c.browser(t, "owner")
-	made := inviter.send(t, "POST", "/admin/settings/members/invite", form(url.Values{"email": {"New@Example.test"}, "name": {"New"}, "role": {"operator"}}))
+	made := inviter.send(t, "POST", "/admin/settings/members/invite", form(url.Values{"email": {"New@Example.test"}, "name": {"New"}, "sees": {"all"}, "role": {"operator"}}))
 	if made.status != http.StatusOK || strings.Contains(made.text(), "/sign-in/") {
 		t.Errorf("an invitation where there is a provider: %d, with a link", made.status)
 	}
@@ -316,7 +316,7 @@ func TestAnAccountStaysItsPersons(t *testing.T) {
 	}
 	// Who can sign in gets no link from those who invite them elsewhere.
 	theirs := c.browser(t, "stranger")
-	if made := theirs.send(t, "POST", "/admin/settings/members/invite", form(url.Values{"email": {"new@example.test"}, "name": {"N"}, "role": {"operator"}})); strings.Contains(made.text(), "/sign-in/") {
+	if made := theirs.send(t, "POST", "/admin/settings/members/invite", form(url.Values{"email": {"new@example.test"}, "name": {"N"}, "sees": {"all"}, "role": {"operator"}})); strings.Contains(made.text(), "/sign-in/") {
 		t.Error("whoever invites somebody with an account gets a link that signs in as them")
 	}
 	// Another address, unverified: it does not count any more.

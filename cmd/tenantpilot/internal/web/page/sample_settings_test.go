@@ -65,12 +65,11 @@ func settingsSamples() map[string]templ.Component {
 	made := tokens
 	made.Made = view.PresentMadeToken("Nightly inventory", "tp_Yq3kAbN0tARealSecretN0tARealSecretN0tARealS")
 	north, south := projections.Tenant{ID: uuid.UUID{31}, Name: "Contoso"}, projections.Tenant{ID: uuid.UUID{32}, Name: "Tailspin"}
-	later := false
 	review := view.PresentMemberReview(view.MemberReviewFacts{
 		Member: projections.Member{Person: uuid.UUID{8}, Name: "Ada Berg", Role: domain.RoleOperator}, Scope: &domain.Scope{Tenants: []uuid.UUID{south.ID}},
 		Tenants: []projections.Tenant{north, south}, Effect: domain.Effect{
 			Loses: []domain.Grant{{Capabilities: domain.Capabilities(domain.RoleOperator), Tenants: []uuid.UUID{north.ID}}},
-			Gains: []domain.Grant{{Capabilities: []domain.Capability{domain.CapHoldManage}, Tenants: []uuid.UUID{south.ID}}}, Later: &later,
+			Gains: []domain.Grant{{Capabilities: []domain.Capability{domain.CapHoldManage}, Tenants: []uuid.UUID{south.ID}}}, Later: &domain.Later{Groups: []string{"Europe"}}, Changes: true,
 		},
 	})
 	return map[string]templ.Component{

@@ -19,13 +19,20 @@ type MemberReview struct {
 	Scope *domain.Scope `json:"scope,omitempty"`
 	Gains []Granted     `json:"gains"`
 	Loses []Granted     `json:"loses"`
-	// SeesLater says, where the change decides about it, whether the member will see tenants that are registered later.
-	SeesLater *bool `json:"sees_later_tenants,omitempty"`
+	// Later is what the member will see of tenants that are registered later, where the change decides about it.
+	Later *LaterTenants `json:"later_tenants,omitempty"`
 
 	Name   string   `json:"-"`
 	Change string   `json:"-"`
 	Lines  []Effect `json:"-"`
 	Save   *Button  `json:"-"` // unset when nothing changes
+}
+
+// LaterTenants is all tenants that are registered later or those of some groups, without those of others.
+type LaterTenants struct {
+	All    bool     `json:"all"`
+	Groups []string `json:"groups"`
+	Except []string `json:"except_groups"`
 }
 
 // Granted is capabilities on tenants, or (none listed) in the workspace as a whole.
@@ -48,6 +55,7 @@ type MemberReviewFacts struct {
 	Role    domain.Role
 	Scope   *domain.Scope
 	Effect  domain.Effect
+	Tag     string               // to save it by
 	Tenants []projections.Tenant // all of the workspace
 	Fields  []Field              // what to send to save the change
 }
@@ -58,11 +66,11 @@ func PresentMemberReview(f MemberReviewFacts) MemberReview {
 	for _, t := range f.Tenants {
 		names[t.ID] = t.Name
 	}
+	effect := f.Effect
 	p := MemberReview{
-		Person: f.Member.Person.String(), Name: f.Member.Name, Role: string(f.Role), Scope: f.Scope,
-		Gains: granted(f.Effect.Gains), Loses: granted(f.Effect.Loses), SeesLater: f.Effect.Later,
+		Person: f.Member.Person.String(), Name: f.Member.Name, Role: string(f.Role), Scope: f.Scope, Gains: granted(effect.Gains), Loses: granted(effect.Loses),
 	}
-	save := Button{Label: "Save", Post: true, Variant: "primary", Fields: f.Fields}
+	save := Button{Label: "Save", Post: true, Variant: "primary", Fields: append(f.Fields, Field{"reviewed", f.Tag})}
 	if f.Scope == nil {
 		p.Change = "From " + string(f.Member.Role) + " to " + string(f.Role) + "."
 		save.Href = MembersHref + "/" + p.Person + "/role"
@@ -70,25 +78,36 @@ func PresentMemberReview(f MemberReviewFacts) MemberReview {
 		p.Change = "Sees now: " + sees(f.Member.Scope(), names) + ". After the change: " + sees(*f.Scope, names) + "."
 		save.Href = MembersHref + "/" + p.Person + "/scope"
 	}
-	for _, g := range f.Effect.Loses {
+	for _, g := range effect.Loses {
 		p.Lines = append(p.Lines, effectLine(g, false, names))
 	}
-	for _, g := range f.Effect.Gains {
+	for _, g := range effect.Gains {
 		p.Lines = append(p.Lines, effectLine(g, true, names))
 	}
-	switch later := f.Effect.Later; {
-	case later == nil:
-	case *later:
-		p.Lines = append(p.Lines, Effect{Icon: "circle-check", Tone: Positive, Says: "Sees tenants that are registered later, too."})
-	case f.Scope != nil && len(f.Scope.Groups) > 0:
-		p.Lines = append(p.Lines, Effect{Icon: "circle-minus", Tone: Warning, Says: "Sees tenants that are registered later only if they are in a group of these."})
-	default:
-		p.Lines = append(p.Lines, Effect{Icon: "circle-minus", Tone: Warning, Says: "No longer sees tenants that are registered later."})
+	if l := effect.Later; l != nil {
+		p.Later = &LaterTenants{l.All, append([]string{}, l.Groups...), append([]string{}, l.Except...)}
+		p.Lines = append(p.Lines, laterLine(*l))
 	}
-	if !f.Effect.Nothing() {
+	if effect.Changes {
 		p.Save = &save
 	}
 	return p
+}
+
+func laterLine(l domain.Later) Effect {
+	var except string
+	if len(l.Except) > 0 {
+		except = ", except in group " + strings.Join(l.Except, " or ")
+	}
+	switch {
+	case l.All && except == "":
+		return Effect{Icon: "circle-check", Tone: Positive, Says: "Sees tenants that are registered later, too."}
+	case l.All:
+		return Effect{Icon: "circle-minus", Tone: Warning, Says: "Sees tenants that are registered later, too" + except + "."}
+	case len(l.Groups) > 0:
+		return Effect{Icon: "circle-minus", Tone: Warning, Says: "Sees tenants that are registered later only in group " + strings.Join(l.Groups, " or ") + except + "."}
+	}
+	return Effect{Icon: "circle-minus", Tone: Warning, Says: "Sees no tenant that is registered later."}
 }
 
 func granted(grants []domain.Grant) []Granted {

@@ -1,6 +1,7 @@
 package eventstore
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"time"
@@ -73,6 +74,9 @@ func (o *overlay) arguments(batch []*job, checkOpened bool) (*appendArguments, e
 	metas := make(map[*job]string, len(batch))
 	for _, j := range batch {
 		meta, err := domain.Canonical(j.request.Meta)
+		if err == nil {
+			err = readable(meta)
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -110,6 +114,9 @@ func (a *appendArguments) addRequest(j *job) {
 
 func (a *appendArguments) addEvent(s staged, meta string) error {
 	payload, err := domain.Encode(s.event)
+	if err == nil {
+		err = readable(payload)
+	}
 	if err != nil {
 		return err
 	}
@@ -130,6 +137,22 @@ func (a *appendArguments) addEvent(s staged, meta string) error {
 	a.payload = append(a.payload, string(payload))
 	a.leaf = append(a.leaf, leaf[:])
 	return nil
+}
+
+// readable refuses JSON with a NUL in a text: no text of Postgres can hold one, so no read model could ever follow. Decisions refuse such texts
+// as what they are; this is for those that forgot to.
+func readable(json []byte) error {
+	nul := []byte(`\u0000`)
+	for rest := json; ; {
+		i := bytes.Index(rest, nul)
+		if i < 0 {
+			return nil
+		}
+		if escapes := len(rest[:i+1]) - len(bytes.TrimRight(rest[:i+1], `\`)); escapes%2 == 1 {
+			return &domain.Refusal{Kind: domain.Invalid, Code: "not_text", Text: "A text holds a character that cannot be kept. Remove it and send it again."}
+		}
+		rest = rest[i+len(nul):]
+	}
 }
 
 func pgUUID(u uuid.UUID) pgtype.UUID { return pgtype.UUID{Bytes: u, Valid: true} }

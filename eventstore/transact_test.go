@@ -235,3 +235,42 @@ func TestAppendedEventsGetGaplessPositions(t *testing.T) {
 		t.Fatal("the leaf hash does not follow from what was read back")
 	}
 }
+
+// TestATextThatNoReadModelCanHoldIsRefused: a NUL in a text, alone and beside neighbours in a batch; what only looks like one is kept.
+func TestATextThatNoReadModelCanHoldIsRefused(t *testing.T) {
+	t.Parallel()
+	s := open(t)
+	workspace := uuid.New()
+	register := func(name string, meta eventstore.Meta) error {
+		stream, event := registered(workspace)
+		event.Name = name
+		_, err := s.Transact(t.Context(), eventstore.Request{Workspace: workspace, At: at, Meta: meta}, func(_ context.Context, u *eventstore.Unit) error {
+			u.Append(stream, event)
+			return nil
+		})
+		return err
+	}
+	for _, name := range []string{"a\x00b", "\x00", `\` + "\x00", `\\` + "\x00", `\u0000` + "\x00"} {
+		if refusal, refused := domain.AsRefusal(register(name, eventstore.Meta{})); !refused || refusal.Kind != domain.Invalid {
+			t.Errorf("%q is not refused", name)
+		}
+	}
+	if _, refused := domain.AsRefusal(register("Contoso", eventstore.Meta{Surface: "\x00"})); !refused {
+		t.Error("metadata with a NUL is not refused")
+	}
+	for _, name := range []string{`\u0000`, `a\\u0000b`, "0000"} {
+		if err := register(name, eventstore.Meta{}); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			err := register(fmt.Sprintf("%d\x00", i)[:1+i%2], eventstore.Meta{})
+			if _, refused := domain.AsRefusal(err); refused != (i < 10 && i%2 == 1) || err != nil && !refused {
+				t.Errorf("%d: %v", i, err)
+			}
+		})
+	}
+	wg.Wait()
+}

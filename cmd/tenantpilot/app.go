@@ -109,7 +109,7 @@ func newApp(ctx context.Context, o options) (*app, error) {
 	}
 	a.commands = commands.New(a.store, nil)
 	a.commands.PlatformApp = o.platformApp
-	a.auth = auth.New(pool, auth.Config{Log: o.log, Secure: o.behindTLS, OIDC: o.oidc, BreakGlass: o.breakGlass})
+	a.auth = auth.New(pool, auth.Config{Log: o.log, Secure: o.behindTLS, OIDC: o.oidc, BreakGlass: o.breakGlass, Workspace: a.workspace})
 	return a, nil
 }
 
@@ -305,8 +305,8 @@ func (a *app) notices(ctx context.Context, lags []projections.Lag) (parked, vers
 	return parked, versions
 }
 
-// hasWorkspace says whether a workspace was created.
-func (a *app) hasWorkspace(ctx context.Context, id uuid.UUID) (bool, error) {
+// workspace folds a workspace from the log; one that was not created does not exist.
+func (a *app) workspace(ctx context.Context, id uuid.UUID) (domain.Workspace, error) {
 	w, _, err := eventstore.Current[domain.Workspace](ctx, a.store, id)
-	return w.Exists(), err
+	return w, err
 }

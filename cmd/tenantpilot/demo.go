@@ -184,16 +184,16 @@ func (d *demo) prepare(ctx context.Context, a *app) (demoFile, error) {
 		return demoFile{}, err
 	}
 	file, err := readDemoFile(filepath.Join(d.dataDir, demoFileName))
-	seeded, seedErr := a.hasWorkspace(ctx, demoID("workspace", demoMSP))
+	msp, seedErr := a.workspace(ctx, demoID("workspace", demoMSP))
 	if seedErr != nil {
 		return file, seedErr
 	}
-	if !seeded {
+	if !msp.Exists() {
 		if err := d.seed(ctx, a, people); err != nil {
 			return file, err
 		}
 	}
-	if err != nil || !seeded {
+	if err != nil || !msp.Exists() {
 		if file, err = d.describe(ctx, a, people); err != nil {
 			return file, err
 		}

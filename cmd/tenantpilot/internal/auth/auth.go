@@ -31,6 +31,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"tenantpilot/domain"
 )
 
 // A session ends when it was not used for this long, and in any case this long after signing in.
@@ -57,6 +59,9 @@ type Config struct {
 	OIDC *OIDC
 	// BreakGlass lets people with a break-glass account sign in.
 	BreakGlass bool
+	// Workspace folds a workspace from the log: asked for what members may do while their read model lacks events of it. Nil asks nobody, and the
+	// read model is believed.
+	Workspace func(context.Context, uuid.UUID) (domain.Workspace, error)
 }
 
 // Service keeps people, tokens, sign-in links and sessions. It is safe for concurrent use and has nothing to close.
@@ -67,6 +72,7 @@ type Service struct {
 	proxied  bool // a proxy that ends TLS is in front
 	sessions *scs.SessionManager
 	proven   *proven
+	folded   func(context.Context, uuid.UUID) (domain.Workspace, error) // nil where nobody signs in
 
 	provider   *provider // nil without one
 	breakGlass bool
@@ -75,7 +81,7 @@ type Service struct {
 
 // New makes a service on a pool of the application's role.
 func New(pool *pgxpool.Pool, cfg Config) *Service {
-	s := &Service{pool: pool, now: cfg.Now, log: cfg.Log, proxied: cfg.Secure, sessions: scs.New(), proven: &proven{}}
+	s := &Service{pool: pool, now: cfg.Now, log: cfg.Log, proxied: cfg.Secure, sessions: scs.New(), proven: &proven{}, folded: cfg.Workspace}
 	if s.now == nil {
 		s.now = time.Now
 	}

@@ -54,6 +54,8 @@ type Membership struct {
 	Tenants   []uuid.UUID // nil is all of them
 	// Capabilities are those of a custom role; nil means the preset's.
 	Capabilities []domain.Capability
+
+	late bool // the read model lacks events of the workspace that could not be applied
 }
 
 type viewerKey struct{}
@@ -202,7 +204,7 @@ func (v *Viewer) limit() {
 var errNobody = errors.New("no such person")
 
 // viewer reads a person with the memberships of this moment, in the chosen workspace or else the first. Only the members table gives
-// rights: the workspace's name may be late without anybody being locked out.
+// rights, or the log where that table cannot follow: the workspace's name may be late without anybody being locked out.
 func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer, error) {
 	v := Viewer{Actor: domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: person}}, Person: person}
 	rows, err := s.pool.Query(ctx, `
@@ -212,7 +214,8 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 				else array(select t.tenant from tenants t where t.workspace = m.workspace
 					and (m.tenants is null and m.groups is null or t.tenant = any(coalesce(m.tenants, '{}')) or t.groups && coalesce(m.groups, '{}'))
 					and not t.tenant = any(coalesce(m.except_tenants, '{}')) and not coalesce(t.groups, '{}') && coalesce(m.except_groups, '{}'))
-			end
+			end,
+			exists (select from parked where projection = 'members' and stream = m.workspace)
 		from people p
 		left join members m on m.person = p.id and m.role <> '' and not p.platform
 		left join known_as k on k.person = p.id and k.workspace = coalesce($2, m.workspace)
@@ -227,7 +230,7 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 	var m Membership
 	var workspace uuid.NullUUID
 	var email, name string
-	_, err = pgx.ForEachRow(rows, []any{&email, &name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Capabilities, &m.Tenants}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&email, &name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Capabilities, &m.Tenants, &m.late}, func() error {
 		if !found { // the first row is of the workspace that the viewer is in, or all are of the chosen one
 			found, v.Email, v.Name = true, email, name
 		}
@@ -244,6 +247,9 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 		return v, errNobody
 	}
 	v.platform = v.Actor.Platform
+	if v.Workspaces, err = s.inTime(ctx, person, v.Workspaces); err != nil {
+		return v, err
+	}
 	for i, m := range v.Workspaces {
 		if i == 0 || m.Workspace == chosen {
 			v.Actor.Workspace, v.Actor.Role, v.Actor.Capabilities, v.Actor.Tenants = m.Workspace, m.Role, m.Capabilities, m.Tenants
@@ -251,6 +257,45 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 		}
 	}
 	return v, nil
+}
+
+// inTime puts what the log says in place of memberships that the read model cannot follow: who was removed since must not stay.
+func (s *Service) inTime(ctx context.Context, person uuid.UUID, memberships []Membership) ([]Membership, error) {
+	kept := memberships[:0]
+	for _, m := range memberships {
+		if !m.late || s.folded == nil {
+			kept = append(kept, m)
+			continue
+		}
+		w, err := s.folded(ctx, m.Workspace)
+		if err != nil {
+			return nil, fmt.Errorf("read members from the log: %w", err)
+		}
+		member, ok := w.Members[person]
+		if !ok {
+			continue
+		}
+		m.Role, m.Capabilities, m.Tenants = member.Role, w.Roles[member.Role], nil
+		if !member.Scope.Everything() {
+			m.Tenants = []uuid.UUID{}
+			rows, err := s.pool.Query(ctx, `select tenant, coalesce(groups, '{}') from tenants where workspace = $1 order by 1`, m.Workspace)
+			if err != nil {
+				return nil, fmt.Errorf("read tenants: %w", err)
+			}
+			var tenant uuid.UUID
+			var groups []string
+			if _, err := pgx.ForEachRow(rows, []any{&tenant, &groups}, func() error {
+				if member.Scope.Includes(tenant, groups) {
+					m.Tenants = append(m.Tenants, tenant)
+				}
+				return nil
+			}); err != nil {
+				return nil, fmt.Errorf("read tenants: %w", err)
+			}
+		}
+		kept = append(kept, m)
+	}
+	return kept, nil
 }
 
 // bearer returns the token that was sent. Credentials of any other form count as sent and are the empty token, which opens nothing.

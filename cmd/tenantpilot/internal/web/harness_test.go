@@ -131,7 +131,10 @@ func newConsoleFor(t testing.TB, ways auth.Config, change func(*web.Config)) *co
 	c.commands = commands.New(c.store, nil)
 	c.runLog(t)
 	log := slog.New(slog.NewJSONHandler(c.logs, nil))
-	ways.Log = log
+	ways.Log, ways.Workspace = log, func(ctx context.Context, id uuid.UUID) (domain.Workspace, error) {
+		w, _, err := eventstore.Current[domain.Workspace](ctx, c.store, id)
+		return w, err
+	}
 	c.auth = auth.New(c.pool, ways)
 	draining, drain := context.WithCancel(context.Background())
 	c.drain = drain

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
@@ -479,5 +481,54 @@ func TestAChangeOfAMemberIsShownBeforeItIsSaved(t *testing.T) {
 	i := slices.IndexFunc(program.members(t).Members, func(m struct{ Person, Name, Email, Role, Sees string }) bool { return m.Name == "Operator" })
 	if m := program.members(t).Members[i]; m.Sees != "Tailspin" {
 		t.Errorf("after the change: %+v", m)
+	}
+}
+
+// TestRightsAreTakenAwayThoughTheReadModelStops: while an event of the workspace cannot be applied, those who were removed or limited since are
+// out and limited all the same.
+func TestRightsAreTakenAwayThoughTheReadModelStops(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	owner, ops := c.program(t, "owner"), startPath(c.contoso, domain.OpGroupsSync)
+	callers := map[string]*caller{}
+	for _, name := range []string{"manager", "operator", "readonly", "both", "limited"} {
+		callers[name] = c.browser(t, name) // whose session nothing else ends
+		if name == "limited" {
+			continue
+		}
+		if r := callers[name].send(t, "GET", "/admin/t/"+c.contoso.ExternalID.String()+"/operations"); r.status != http.StatusOK {
+			t.Fatalf("%s: %d before", name, r.status)
+		}
+	}
+	superuser, err := pgx.Connect(t.Context(), c.db.OwnerURL)
+	must(t, err)
+	defer func() { _ = superuser.Close(context.WithoutCancel(t.Context())) }()
+	_, err = superuser.Exec(t.Context(), `alter table members add constraint poison check (role <> 'auditor') not valid`)
+	must(t, err)
+	of := func(person string) string { return "/admin/settings/members/" + c.people[person].String() }
+	for _, change := range []struct {
+		path string
+		form url.Values
+	}{
+		{of("manager") + "/role", url.Values{"role": {"auditor"}}}, // stops the read model
+		{of("operator") + "/remove", nil},
+		{of("readonly") + "/scope", url.Values{"sees": {"listed"}, "tenant": {c.tailspn.ID.String()}}},
+		{of("limited") + "/scope", url.Values{"sees": {"all"}}},
+	} {
+		if r := owner.send(t, "POST", change.path, form(change.form)); r.status != http.StatusSeeOther {
+			t.Fatalf("%s is %d: %s", change.path, r.status, clip(r.body))
+		}
+	}
+	if n := c.count(t, `select count(*) from parked where projection = 'members'`); n == 0 {
+		t.Fatal("nothing is parked")
+	}
+	for name, want := range map[string]int{"manager": 403, "operator": 404, "readonly": 404, "both": 200, "limited": 200} {
+		r := callers[name].send(t, "POST", ops, form(url.Values{"attempt_id": {uuid.NewString()}}))
+		if (want == http.StatusOK) != (r.status < 300) || want != http.StatusOK && r.status != want {
+			t.Errorf("%s: %d, want %d: %s", name, r.status, want, clip(r.body))
+		}
+	}
+	if r := owner.send(t, "GET", "/admin/operations"); r.status != http.StatusOK {
+		t.Errorf("the owner: %d", r.status)
 	}
 }

@@ -17,10 +17,18 @@ type IssueToken struct {
 	Issued domain.TokenIssued
 }
 
-// IssueToken carries an IssueToken out. For the system the owner's own rights are not looked at: they limit the token whenever it is used.
+// IssueToken carries an IssueToken out: for members only. For the system the owner's own rights are not looked at: they limit the token whenever
+// it is used. Ask MustBeMember again when the secret is kept.
 func (h *Handler) IssueToken(ctx context.Context, c IssueToken) error {
 	c.Issued.Workspace = c.Actor.Workspace
 	return h.onToken(ctx, c.Actor, domain.Token{ID: c.Issued.Token}, func(ctx context.Context, u *eventstore.Unit, t domain.Token, at time.Time) ([]domain.Event, error) {
+		w, _, err := eventstore.Load[domain.Workspace](ctx, u, c.Issued.Workspace)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.MustHave(c.Issued.Owner); err != nil {
+			return nil, err
+		}
 		for _, id := range c.Issued.Tenants {
 			about, _, err := eventstore.Load[domain.Tenant](ctx, u, id)
 			if err != nil {
@@ -32,6 +40,16 @@ func (h *Handler) IssueToken(ctx context.Context, c IssueToken) error {
 		}
 		return t.Issue(c.Actor, c.Issued, at)
 	})
+}
+
+// MustBeMember refuses somebody who is no member of a workspace any more. A membership ends the tokens that are kept when it ends: whoever keeps
+// one asks this afterwards, and revokes it if it was too late.
+func (h *Handler) MustBeMember(ctx context.Context, workspace, person uuid.UUID) error {
+	w, _, err := eventstore.Current[domain.Workspace](ctx, h.store, workspace)
+	if err != nil {
+		return err
+	}
+	return w.MustHave(person)
 }
 
 // RotateToken records that a token has another secret. A crash before the secret is kept leaves the one before as it was.

@@ -80,6 +80,14 @@ func CreateWorkspace(w Workspace, id uuid.UUID, name string, owner uuid.UUID) ([
 	return []Event{WorkspaceCreated{Workspace: id, Name: name}, MemberAdded{Person: owner, Role: RoleOwner}}, nil
 }
 
+// MustHave refuses somebody who is no member.
+func (w Workspace) MustHave(person uuid.UUID) error {
+	if _, ok := w.Members[person]; !ok {
+		return ErrNotFound()
+	}
+	return nil
+}
+
 // Capabilities lists what a role of this workspace allows, preset or custom; an unknown role allows nothing.
 func (w Workspace) Capabilities(r Role) []Capability {
 	if caps := Capabilities(r); caps != nil {

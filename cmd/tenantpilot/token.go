@@ -111,6 +111,9 @@ func tokenIssueCommand() *cobra.Command {
 				if err := d.auth.KeepToken(cmd.Context(), n, secret); err != nil {
 					return err
 				}
+				if err := d.log.MustBeMember(cmd.Context(), space, person); err != nil {
+					return errors.Join(err, d.auth.RevokeToken(cmd.Context(), n.Token))
+				}
 				return printSecret(cmd, n.Token, secret, n.Expires, asJSON)
 			})
 		},

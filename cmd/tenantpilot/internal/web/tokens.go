@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/url"
 	"time"
 
@@ -97,6 +98,9 @@ func (s *Server) issueToken(r request) (answer, error) {
 	}
 	if err := s.Auth.KeepToken(r.Context(), n, secret); err != nil {
 		return answer{}, err
+	}
+	if err := s.Commands.MustBeMember(r.Context(), n.Workspace, n.Owner); err != nil {
+		return answer{}, errors.Join(err, s.endTokens(r, n.Owner))
 	}
 	if err := s.Read.AwaitNow(r.Context(), 2*time.Second); err != nil {
 		return answer{}, err

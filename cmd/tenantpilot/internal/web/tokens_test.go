@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -287,5 +288,38 @@ func TestWhatIsNoToken(t *testing.T) {
 	}
 	if n := c.count(t, `select count(*) from events where name = 'TokenIssued'`); n != 0 {
 		t.Errorf("%d tokens were issued", n)
+	}
+}
+
+// TestNoTokenIsMadeWhileItsOwnerGoes: whatever the order of making tokens and of the end of the membership, none is left that opens anything
+// should the person come back.
+func TestNoTokenIsMadeWhileItsOwnerGoes(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	owner, person := c.browser(t, "owner"), c.people["operator"]
+	made := 0
+	for round := range 12 {
+		operator := c.browser(t, "operator")
+		var wg sync.WaitGroup
+		for i := range 3 {
+			wg.Go(func() {
+				time.Sleep(time.Duration(i*round) * 700 * time.Microsecond)
+				operator.send(t, "POST", view.TokensHref, form(tokenFields("late")))
+			})
+		}
+		time.Sleep(time.Duration(round%4) * 3 * time.Millisecond)
+		if res := owner.send(t, "POST", "/admin/settings/members/"+person.String()+"/remove", form(url.Values{})); res.status != http.StatusSeeOther {
+			t.Fatalf("remove: %d", res.status)
+		}
+		wg.Wait()
+		if n := c.count(t, `select count(*) from api_tokens where person = $1 and revoked_at is null`, person); n != 0 {
+			t.Errorf("round %d: %d tokens are left", round, n)
+		}
+		must(t, c.commands.AddMember(t.Context(), commands.AddMember{Actor: domain.SystemActor(c.ours), Person: person, Role: domain.RoleOperator}))
+		c.settle(t)
+		made = c.count(t, `select count(*) from api_tokens where person = $1`, person)
+	}
+	if made == 0 {
+		t.Error("no token was made: nothing was tried")
 	}
 }

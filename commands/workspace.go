@@ -67,9 +67,17 @@ type InviteMember struct {
 
 // InviteMember carries an InviteMember out.
 func (h *Handler) InviteMember(ctx context.Context, c InviteMember) error {
-	return h.onMember(ctx, c.Actor, c.Person, anybody, c.Role, func(w domain.Workspace) ([]domain.Event, error) {
-		return w.InviteMember(c.Person, c.Role, c.Scope, c.Until)
-	})
+	return h.onMember(ctx, c.Actor, c.Person, anybody, c.Role, c.decide)
+}
+
+func (c InviteMember) decide(w domain.Workspace) ([]domain.Event, error) {
+	return w.InviteMember(c.Person, c.Role, c.Scope, c.Until)
+}
+
+// MayInvite is refused as an InviteMember of somebody who is not known yet would be. Nothing is changed.
+func (h *Handler) MayInvite(ctx context.Context, c InviteMember) error {
+	_, _, err := h.decideNow(ctx, c.Actor, c.Person, anybody, c.Role, c.decide)
+	return err
 }
 
 // AnswerInvitation accepts or declines the invitation that a person has to a workspace. It is theirs to answer, so it needs no capability.
@@ -274,21 +282,29 @@ func (h *Handler) reviewMember(
 	ctx context.Context, actor domain.Actor, person uuid.UUID, grants domain.Role, tenants map[uuid.UUID][]string,
 	decide func(domain.Workspace) ([]domain.Event, error),
 ) (Review, error) {
-	w, _, err := eventstore.Current[domain.Workspace](ctx, h.store, actor.Workspace)
-	if err != nil {
-		return Review{}, err
-	}
-	if err := authorizeMembers(w, actor, known(person)); err != nil {
-		return Review{}, err
-	}
-	if err := mayGrant(w, actor, person, grants); err != nil {
-		return Review{}, err
-	}
-	events, err := decide(w)
+	w, events, err := h.decideNow(ctx, actor, person, known(person), grants, decide)
 	if err != nil {
 		return Review{}, err
 	}
 	return Review{w.EffectOn(person, events, tenants), w.MemberTag(person)}, nil
+}
+
+// decideNow is onMember without recording what was decided.
+func (h *Handler) decideNow(
+	ctx context.Context, actor domain.Actor, person uuid.UUID, there func(domain.Workspace) bool, grants domain.Role,
+	decide func(domain.Workspace) ([]domain.Event, error),
+) (w domain.Workspace, events []domain.Event, err error) {
+	if w, _, err = eventstore.Current[domain.Workspace](ctx, h.store, actor.Workspace); err != nil {
+		return w, nil, err
+	}
+	if err = authorizeMembers(w, actor, there); err != nil {
+		return w, nil, err
+	}
+	if err = mayGrant(w, actor, person, grants); err != nil {
+		return w, nil, err
+	}
+	events, err = decide(w)
+	return w, events, err
 }
 
 // ExportEvidence leaves a trace, in the actor's workspace, of evidence that is about to be handed out about a tenant of it.

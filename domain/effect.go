@@ -2,7 +2,6 @@ package domain
 
 import (
 	"maps"
-	"reflect"
 	"slices"
 
 	"github.com/google/uuid"
@@ -46,7 +45,7 @@ func (w Workspace) EffectOn(person uuid.UUID, events []Event, tenants map[uuid.U
 	}
 	before, after := w.reach(person, tenants), then.reach(person, tenants)
 	e := Effect{Gains: beyond(after, before), Loses: beyond(before, after), Changes: len(events) > 0}
-	if was, will := w.later(person), then.later(person); !reflect.DeepEqual(was, will) {
+	if was, will := w.later(person), then.later(person); was.All != will.All || !slices.Equal(was.Groups, will.Groups) || !slices.Equal(was.Except, will.Except) {
 		e.Later = &will
 	}
 	return e

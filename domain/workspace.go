@@ -3,7 +3,6 @@ package domain
 import (
 	"bytes"
 	"maps"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -198,7 +197,7 @@ func (w Workspace) ScopeMember(person uuid.UUID, scope Scope) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.grantable(m.Role, scope); err != nil || reflect.DeepEqual(scope, m.Scope.sorted()) {
+	if err := w.grantable(m.Role, scope); err != nil || scope.same(m.Scope.sorted()) {
 		return nil, err
 	}
 	return []Event{MemberScoped{Person: person, Scope: scope}}, nil
@@ -350,6 +349,12 @@ func dropped[K comparable, V any](old map[K]V, k K) map[K]V {
 	m := maps.Clone(old)
 	delete(m, k)
 	return m
+}
+
+// same compares sorted scopes.
+func (s Scope) same(o Scope) bool {
+	return (s.Tenants == nil) == (o.Tenants == nil) && (s.Groups == nil) == (o.Groups == nil) && slices.Equal(s.Tenants, o.Tenants) &&
+		slices.Equal(s.Groups, o.Groups) && slices.Equal(s.ExceptTenants, o.ExceptTenants) && slices.Equal(s.ExceptGroups, o.ExceptGroups)
 }
 
 // MostScoped is how many tenants, and how many groups, a scope may list, exceptions included.

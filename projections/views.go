@@ -25,15 +25,19 @@ type SavedView struct {
 // viewsPerPerson is how many views somebody may keep of a list.
 const viewsPerPerson = 100
 
+// A view that somebody shares is not shown to those who do not see a tenant that it names.
 const viewColumns = `v.id, v.person, coalesce(p.display_name, ''), v.name, v.query, v.shared, d.view is not null, v.changed_at
 	from saved_views v left join colleagues p on p.id = v.person
 	left join saved_view_defaults d on d.view = v.id and d.person = $2 and d.workspace = v.workspace
-	where v.workspace = $1 and (v.person = $2 or v.shared)`
+	where v.workspace = $1 and (v.person = $2 or v.shared and not ($3::uuid[] is not null and exists (
+		select from tenants t, replace(replace(lower(v.name || ' ' || v.query), '+', ' '), '%20', ' ') told
+		where t.workspace = v.workspace and not t.tenant = any($3)
+			and (strpos(told, t.external_id::text) > 0 or strpos(told, lower(t.name)) > 0 or t.domain <> '' and strpos(told, lower(t.domain)) > 0))))`
 
 // SavedViews reads an actor's views of a list and those that others share, by name, the own ones first.
 func (r Reader) SavedViews(ctx context.Context, actor domain.Actor, page string) ([]SavedView, error) {
-	rows, err := r.pool.Query(ctx, `select `+viewColumns+` and v.page = $3 order by v.person <> $2, lower(v.name), v.id`,
-		sight(actor), actor.Ref.ID, page)
+	rows, err := r.pool.Query(ctx, `select `+viewColumns+` and v.page = $4 order by v.person <> $2, lower(v.name), v.id`,
+		sight(actor), actor.Ref.ID, actor.Tenants, page)
 	if err != nil {
 		return nil, fmt.Errorf("read saved views: %w", err)
 	}
@@ -42,7 +46,7 @@ func (r Reader) SavedViews(ctx context.Context, actor domain.Actor, page string)
 
 // SavedView reads a view that is the actor's or shared with them; ErrNoRow otherwise.
 func (r Reader) SavedView(ctx context.Context, actor domain.Actor, id uuid.UUID) (SavedView, error) {
-	rows, err := r.pool.Query(ctx, `select `+viewColumns+` and v.id = $3`, sight(actor), actor.Ref.ID, id)
+	rows, err := r.pool.Query(ctx, `select `+viewColumns+` and v.id = $4`, sight(actor), actor.Ref.ID, actor.Tenants, id)
 	return one[SavedView](rows, err, "read saved view")
 }
 

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/mail"
 	"path/filepath"
 	"strings"
 	"time"
@@ -57,6 +56,9 @@ application's role), or else the running demo's. TENANTPILOT_PUBLIC_URL is where
 			}
 			return withPeople(cmd.Context(), dataDir, func(d peopleDesk) error {
 				ctx, workspace := cmd.Context(), uuid.New()
+				if _, err := domain.CreateWorkspace(domain.Workspace{}, workspace, args[0], uuid.Nil); err != nil {
+					return err // before anybody is added
+				}
 				person, err := d.member(ctx, who)
 				if err != nil {
 					return err
@@ -182,7 +184,7 @@ The database is TENANTPILOT_DATABASE_URL (the application's role), or else the r
 }
 
 func checkAddress(text string) error {
-	if a, err := mail.ParseAddress(strings.TrimSpace(text)); err != nil || a.Name != "" {
+	if _, ok := auth.ParseAddress(text); !ok {
 		return usage(fmt.Errorf("%q is no e-mail address", text))
 	}
 	return nil

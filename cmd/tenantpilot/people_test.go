@@ -135,7 +135,8 @@ func TestAnInstallationFromNothing(t *testing.T) {
 	}{
 		{exitUsage, "no e-mail address", []string{"workspace", "create", "Other", "--owner", "nobody"}},
 		{exitUsage, "one argument", []string{"workspace", "create", "--owner", "ada@msp.example"}},
-		{exitUsage, "name", []string{"workspace", "create", "", "--owner", "ada@msp.example"}},
+		{exitUsage, "name", []string{"workspace", "create", "", "--owner", "new@msp.example"}},
+		{exitNotFound, "no such person", []string{"people", "link", "new@msp.example"}},
 		{exitError, "in no workspace", []string{"workspace", "create", "Other", "--owner", "root@platform.example"}},
 		{exitError, "known already", []string{"people", "platform", "ada@msp.example"}},
 		{exitNotFound, "no such person", []string{"people", "link", "nobody@msp.example"}},

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/mail"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+
+	"tenantpilot/domain"
 )
 
 // ErrNoPerson says that nobody has this id or address.
@@ -66,6 +69,13 @@ func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 		return fmt.Errorf("erase person: %w", err)
 	}
 	return nil
+}
+
+// ParseAddress reads an e-mail address as people write it: without a name, quotes, or what could pass for something else.
+func ParseAddress(text string) (string, bool) {
+	text = strings.TrimSpace(text)
+	a, err := mail.ParseAddress(text)
+	return text, err == nil && a.Name == "" && a.Address == text && len(text) <= 254 && domain.PlainText(text) && !strings.ContainsAny(text, " \"<>()")
 }
 
 // InvitePerson finds the person with an address, or adds one who has no name but what the address says: what a workspace calls somebody is its

@@ -43,13 +43,13 @@ func ofWorkspace(e domain.Event, name string) string {
 	case domain.WorkspaceRenamed:
 		return fmt.Sprintf("Renamed the workspace to %s.", e.Name)
 	case domain.MemberAdded:
-		return fmt.Sprintf("Made %s a member as %s, %s.", person(e.Person, name), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
-	case domain.MemberRoleChanged:
-		return fmt.Sprintf("Changed the role of %s to %s, %s.", person(e.Person, name), e.Role, tenants(len(e.Tenants), e.Tenants == nil))
+		return fmt.Sprintf("Made %s a member as %s, %s.", person(e.Person, name), e.Role, tenants(e.Tenants == nil))
+	case domain.MemberRoleChanged: // what they see is as it was, or told by the next event
+		return fmt.Sprintf("Changed the role of %s to %s.", person(e.Person, name), e.Role)
 	case domain.MemberRemoved:
 		return fmt.Sprintf("Ended the membership of %s.", person(e.Person, name))
 	case domain.MemberScoped:
-		return fmt.Sprintf("Changed which tenants %s sees.", person(e.Person, name))
+		return fmt.Sprintf("Set which tenants %s sees.", person(e.Person, name))
 	case domain.MemberInvited:
 		return fmt.Sprintf("Invited %s as %s, until %s.", person(e.Person, name), e.Role, Instant(e.Until))
 	case domain.InvitationAccepted:
@@ -101,11 +101,12 @@ func ofReservation(e domain.Event) string {
 	return ""
 }
 
-func tenants(n int, all bool) string {
+// tenants does not count: not everybody who reads it may know how many there are.
+func tenants(all bool) string {
 	if all {
 		return "seeing all tenants"
 	}
-	return "seeing " + Count(n, "tenant")
+	return "seeing some of the tenants"
 }
 
 func ofTenant(e domain.Event) string {

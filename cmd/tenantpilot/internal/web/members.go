@@ -2,7 +2,6 @@ package web
 
 import (
 	"cmp"
-	"net/mail"
 	"net/url"
 	"slices"
 	"time"
@@ -10,6 +9,7 @@ import (
 	"github.com/a-h/templ"
 	"github.com/google/uuid"
 
+	"tenantpilot/cmd/tenantpilot/internal/auth"
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
@@ -76,27 +76,28 @@ func (s *Server) inviteMember(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	address, err := mail.ParseAddress(form.Get("email"))
-	if err != nil || address.Name != "" || len(address.Address) > 254 {
+	address, ok := auth.ParseAddress(form.Get("email"))
+	if !ok {
 		return answer{}, domain.InvalidField("/email", "malformed", "Give an e-mail address.")
 	}
 	scope, err := scopeOf(form)
 	if err != nil {
 		return answer{}, err
 	}
-	who := commands.Identity{Email: address.Address, Name: form.Get("name")}
+	who := commands.Identity{Email: address, Name: form.Get("name")}
 	if len(who.Name) == 0 || len(who.Name) > 120 || !domain.PlainText(who.Name) {
 		return answer{}, domain.InvalidField("/name", "required", "Give a name of at most 120 characters on one line.")
 	}
-	person, err := s.Auth.InvitePerson(r.Context(), who.Email)
-	if err != nil {
+	until := time.Now().Add(invitationTime)
+	invite := commands.InviteMember{Actor: actor, Role: domain.Role(form.Get("role")), Scope: scope, Until: until}
+	if err := s.Commands.MayInvite(r.Context(), invite); err != nil { // before anybody is added
 		return answer{}, err
 	}
-	until := time.Now().Add(invitationTime)
-	err = s.Commands.InviteMember(r.Context(), commands.InviteMember{
-		Actor: actor, Person: person, Role: domain.Role(form.Get("role")), Scope: scope, Until: until,
-	})
-	if err != nil {
+	if invite.Person, err = s.Auth.InvitePerson(r.Context(), who.Email); err != nil {
+		return answer{}, err
+	}
+	person := invite.Person
+	if err := s.Commands.InviteMember(r.Context(), invite); err != nil {
 		return answer{}, err
 	}
 	if err := s.Commands.DescribePerson(r.Context(), commands.DescribePerson{Actor: actor, Person: person, Identity: who}); err != nil {

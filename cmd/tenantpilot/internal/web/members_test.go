@@ -367,13 +367,21 @@ func TestAMalformedInvitationIsRefused(t *testing.T) {
 	c := newConsole(t)
 	owner := c.browser(t, "owner")
 	for name, f := range map[string]url.Values{
-		"no address": {"email": {"x"}, "name": {"X"}, "sees": {"all"}, "role": {"readonly"}}, "no name": {"email": {"x@example.test"}, "role": {"readonly"}},
-		"no such role": {"email": {"y@example.test"}, "name": {"X"}, "role": {"boss"}},
-		"odd tenant":   {"email": {"z@example.test"}, "name": {"X"}, "role": {"readonly"}, "sees": {"listed"}, "tenant": {"7"}},
+		"no address":     {"email": {"x"}, "name": {"X"}, "sees": {"all"}, "role": {"readonly"}},
+		"quoted address": {"email": {`"a b<script>"@x.example`}, "name": {"X"}, "sees": {"all"}, "role": {"readonly"}},
+		"turned address": {"email": {"a\u202eb@x.example"}, "name": {"X"}, "sees": {"all"}, "role": {"readonly"}},
+		"no name":        {"email": {"x@example.test"}, "sees": {"all"}, "role": {"readonly"}},
+		"no such role":   {"email": {"y@example.test"}, "name": {"X"}, "sees": {"all"}, "role": {"boss"}},
+		"sees what":      {"email": {"y@example.test"}, "name": {"X"}, "role": {"readonly"}},
+		"odd tenant":     {"email": {"z@example.test"}, "name": {"X"}, "role": {"readonly"}, "sees": {"listed"}, "tenant": {"7"}},
+		"odd group":      {"email": {"z@example.test"}, "name": {"X"}, "role": {"readonly"}, "sees": {"listed"}, "group": {"\x00"}},
 	} {
 		if r := owner.send(t, "POST", "/admin/settings/members/invite", form(f)); r.status != http.StatusBadRequest {
 			t.Errorf("%s: %d, want 400", name, r.status)
 		}
+	}
+	if n := c.count(t, `select count(*) from people where email like '_@example.test'`); n != 0 {
+		t.Errorf("%d people are left of invitations that were refused", n)
 	}
 }
 

@@ -75,16 +75,24 @@ func (s *Server) put(r *mux.Router, path, media string, h handler) {
 }
 
 func (s *Server) write(r *mux.Router, method, path, media string, h handler) {
-	r.HandleFunc(path, s.signedIn(func(r request) (answer, error) {
+	r.HandleFunc(path, s.signedIn(s.readable(media, h))).Methods(method)
+}
+
+// readable refuses what would be answered in a form that the caller cannot read, before it is done.
+func (s *Server) readable(media string, h handler) handler {
+	return func(r request) (answer, error) {
 		if a := (answer{media: media, redirect: "/"}); s.choose(r, a) == "" {
 			return answer{}, notAcceptable(a)
 		}
 		return h(r)
-	})).Methods(method)
+	}
 }
 
 // open is a route that needs no sign-in.
 func (s *Server) open(r *mux.Router, method, path string, h handler) {
+	if method != http.MethodGet {
+		h = s.readable("", h)
+	}
 	r.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		viewer, _ := auth.ViewerFrom(r.Context())
 		s.answer(w, request{r, viewer}, h)

@@ -462,3 +462,25 @@ func TestAnotherAccount(t *testing.T) {
 		t.Errorf("leads to %s", there)
 	}
 }
+
+// TestALinkIsNotUsedUpForAnAnswerNobodyCanRead: a caller who takes no page is refused before anything happens.
+func TestALinkIsNotUsedUpForAnAnswerNobodyCanRead(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	link, err := c.auth.IssueSignInLink(t.Context(), c.people["operator"], time.Hour)
+	must(t, err)
+	b := c.browser(t, "")
+	if r := b.send(t, "POST", link, accept("application/json")); r.status != http.StatusNotAcceptable || len(r.header.Values("Set-Cookie")) > 0 {
+		t.Errorf("%d, cookies %q", r.status, r.header.Values("Set-Cookie"))
+	}
+	b.send(t, "POST", link, form(nil))
+	if r := b.send(t, "GET", "/admin/operations"); r.status != http.StatusOK {
+		t.Errorf("the link was used up: %d", r.status)
+	}
+	if r := b.send(t, "POST", "/sign-out", accept("application/json")); r.status != http.StatusNotAcceptable {
+		t.Errorf("signing out is %d", r.status)
+	}
+	if r := b.send(t, "GET", "/admin/operations"); r.status != http.StatusOK {
+		t.Errorf("signed out, though refused: %d", r.status)
+	}
+}

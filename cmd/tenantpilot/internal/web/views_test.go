@@ -175,3 +175,35 @@ func TestColumnsAndOrder(t *testing.T) {
 		}
 	}
 }
+
+// TestASharedViewTellsNobodyOfTenants: a view that names a tenant, in its filter or as its name, is not there for who does not see the tenant.
+func TestASharedViewTellsNobodyOfTenants(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	operator, limited := c.browser(t, "operator"), c.browser(t, "limited") // who sees tailspin only
+	for name, query := range map[string]string{
+		"Mondays": "status=failed", "By name": "q=-tenant%3Acontoso", "By id": "tenant=" + c.contoso.ExternalID.String(), "Contoso nightly": "status=failed",
+		"Ours": "q=tenant%3Atailspin",
+	} {
+		saved := operator.send(t, "POST", "/admin/views", form(url.Values{
+			"page": {"operations"}, "base": {"/admin/operations"}, "name": {name}, "query": {query}, "shared": {"true"},
+		}))
+		if saved.status != http.StatusSeeOther {
+			t.Fatalf("save %s: %d %s", name, saved.status, clip(saved.body))
+		}
+	}
+	for _, at := range []string{"/admin/operations", "/admin/search?q=%2F"} {
+		page := limited.send(t, "GET", at).text()
+		for name, seen := range map[string]bool{"Mondays": true, "Ours": true, "By name": false, "By id": false, "Contoso nightly": false} {
+			if strings.Contains(page, ">"+name+"<") != seen {
+				t.Errorf("%s: who does not see Contoso is told of %q: %v", at, name, !seen)
+			}
+			if !strings.Contains(operator.send(t, "GET", at).text(), ">"+name+"<") {
+				t.Errorf("%s: who sees all is not told of %q", at, name)
+			}
+		}
+		if strings.Contains(page, c.contoso.ExternalID.String()) {
+			t.Errorf("%s names the tenant's directory", at)
+		}
+	}
+}

@@ -241,7 +241,19 @@ func (s *Server) methods(r *http.Request) []string {
 func (s *Server) Inside() http.Handler {
 	r := mux.NewRouter()
 	s.probes(r, func(*http.Request) bool { return true })
-	return requestID(s.recover(r))
+	return requestID(s.recover(headers(r)))
+}
+
+// headers answers HEAD as GET, of which the server sends the headers only. What streams has no end to wait for.
+func headers(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodHead && !strings.HasSuffix(r.URL.Path, "/stream") {
+			asked := *r
+			asked.Method = http.MethodGet
+			r = &asked
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Handler is the console with everything around it, outermost first.
@@ -254,7 +266,7 @@ func (s *Server) Handler() http.Handler {
 	h = s.secureHeaders(h)
 	h = s.recover(h)
 	h = s.observe(h)
-	return requestID(h)
+	return requestID(headers(h))
 }
 
 // authenticate finds out who asks for everything but files and probes, which are the same for everybody and must not cost a query.

@@ -151,7 +151,7 @@ func sampleAuditRows() []view.AuditRow {
 		},
 		{
 			Position: 2139, Href: "/admin/audit/2139", At: ago(3 * time.Minute), Actor: view.Initiator{Name: "Ana Ruiz", Trigger: "operator"}, Event: "MemberAdded",
-			Sentence: "Made Rosa Reader a member as operator, seeing 2 tenants.", Object: view.Link{Label: "workspace"},
+			Sentence: "Made Rosa Reader a member as operator, seeing some of the tenants.", Object: view.Link{Label: "workspace"},
 		},
 	}
 }

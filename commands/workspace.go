@@ -194,12 +194,41 @@ type DefineRole struct {
 
 // DefineRole carries a DefineRole out.
 func (h *Handler) DefineRole(ctx context.Context, c DefineRole) error {
-	return h.onMembers(ctx, c.Actor, anybody, func(w domain.Workspace) ([]domain.Event, error) {
-		if err := c.Actor.MayGrant(slices.Concat(c.Capabilities, w.Capabilities(c.Role))); err != nil {
-			return nil, err
+	return h.onMembers(ctx, c.Actor, anybody, c.decide)
+}
+
+func (c DefineRole) decide(w domain.Workspace) ([]domain.Event, error) {
+	if err := c.Actor.MayGrant(slices.Concat(c.Capabilities, w.Capabilities(c.Role))); err != nil {
+		return nil, err
+	}
+	return w.DefineRole(c.Role, c.Capabilities)
+}
+
+// RoleReview is what a DefineRole would do.
+type RoleReview struct {
+	New          bool
+	Gains, Loses []domain.Capability
+	Members      []uuid.UUID // who have the role
+	Changes      bool
+}
+
+// ReviewDefineRole says what a DefineRole would do, and is refused as it would be. Nothing is changed.
+func (h *Handler) ReviewDefineRole(ctx context.Context, c DefineRole) (RoleReview, error) {
+	w, events, err := h.decideNow(ctx, c.Actor, uuid.Nil, anybody, "", c.decide)
+	if err != nil {
+		return RoleReview{}, err
+	}
+	was, will := w.Roles[c.Role], slices.Concat(c.Capabilities, []domain.Capability{domain.CapView})
+	without := func(in, out []domain.Capability) []domain.Capability {
+		return slices.DeleteFunc(slices.Clone(in), func(a domain.Capability) bool { return slices.Contains(out, a) })
+	}
+	review := RoleReview{New: was == nil, Gains: without(will, was), Loses: without(was, will), Changes: len(events) > 0}
+	for person, m := range w.Members {
+		if m.Role == c.Role {
+			review.Members = append(review.Members, person)
 		}
-		return w.DefineRole(c.Role, c.Capabilities)
-	})
+	}
+	return review, nil
 }
 
 // RemoveRole removes a custom role of the actor's workspace.

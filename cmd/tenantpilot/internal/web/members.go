@@ -175,7 +175,7 @@ func (s *Server) reviewMember(r request) (answer, error) {
 	value := view.PresentMemberReview(f)
 	return answer{
 		title: "Change a member", media: "application/json", value: value,
-		page: func(shell view.Shell) templ.Component { return page.MemberReviewPage(shell, value) },
+		page: func(shell view.Shell) templ.Component { return page.ReviewPage(shell, value.ReviewPage) },
 	}, nil
 }
 
@@ -258,11 +258,39 @@ func (s *Server) defineRole(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	return s.membersChanged(r, s.Commands.DefineRole(r.Context(), roleOf(r, form)))
+}
+
+func roleOf(r request, form url.Values) commands.DefineRole {
 	c := commands.DefineRole{Actor: r.actor(), Role: domain.Role(form.Get("role"))}
 	for _, code := range form["capability"] {
 		c.Capabilities = append(c.Capabilities, domain.Capability(code))
 	}
-	return s.membersChanged(r, s.Commands.DefineRole(r.Context(), c))
+	return c
+}
+
+// reviewRole shows what defining a role would give and take of those who have it.
+func (s *Server) reviewRole(r request) (answer, error) {
+	c := roleOf(r, r.URL.Query())
+	review, err := s.Commands.ReviewDefineRole(r.Context(), c)
+	if err != nil {
+		return answer{}, err
+	}
+	members, err := s.Read.Members(r.Context(), r.actor())
+	if err != nil {
+		return answer{}, err
+	}
+	f := view.RoleReviewFacts{Role: c.Role, Capabilities: c.Capabilities, New: review.New, Gains: review.Gains, Loses: review.Loses, Changes: review.Changes}
+	for _, m := range members {
+		if slices.Contains(review.Members, m.Person) {
+			f.Members = append(f.Members, m.Name)
+		}
+	}
+	value := view.PresentRoleReview(f)
+	return answer{
+		title: "Define a role", media: "application/json", value: value,
+		page: func(shell view.Shell) templ.Component { return page.ReviewPage(shell, value.ReviewPage) },
+	}, nil
 }
 
 func (s *Server) removeRole(r request) (answer, error) {

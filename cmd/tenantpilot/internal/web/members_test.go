@@ -540,3 +540,44 @@ func TestRightsAreTakenAwayThoughTheReadModelStops(t *testing.T) {
 		t.Errorf("the owner: %d", r.status)
 	}
 }
+
+// TestARoleIsShownBeforeItIsSaved: who has it, and what each of them would gain and lose.
+func TestARoleIsShownBeforeItIsSaved(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	owner := c.program(t, "owner")
+	system := domain.SystemActor(c.ours)
+	must(t, c.commands.DefineRole(t.Context(), commands.DefineRole{Actor: system, Role: "night", Capabilities: []domain.Capability{domain.CapDirectorySync}}))
+	must(t, c.commands.ChangeRole(t.Context(), commands.ChangeRole{Actor: system, Person: c.people["operator"], Role: "night"}))
+	c.settle(t)
+	before := c.count(t, `select count(*) from events`)
+	at := func(query string) view.RoleReview {
+		t.Helper()
+		r := owner.send(t, "GET", "/admin/settings/roles/change?"+query, accept("application/json"))
+		var got view.RoleReview
+		if r.status != http.StatusOK {
+			t.Fatalf("%s is %d: %s", query, r.status, clip(r.body))
+		}
+		must(t, json.Unmarshal(r.body, &got))
+		return got
+	}
+	if got := at("role=night&capability=hold.manage"); got.New || !slices.Equal(got.Gains, []domain.Capability{domain.CapHoldManage}) ||
+		!slices.Equal(got.Loses, []domain.Capability{domain.CapDirectorySync}) || !slices.Equal(got.Members, []string{"Operator"}) {
+		t.Errorf("a role that somebody has: %+v", got)
+	}
+	if got := at("role=day&capability=hold.manage"); !got.New || len(got.Loses) != 0 || len(got.Gains) != 2 || len(got.Members) != 0 {
+		t.Errorf("a new role: %+v", got)
+	}
+	page := owner.send(t, "GET", "/admin/settings/roles/change?role=night&capability=directory.sync", accept("text/html")).text()
+	if !strings.Contains(page, "This changes nothing.") || strings.Contains(page, ">Save role<") {
+		t.Error("what changes nothing can be saved")
+	}
+	for _, query := range []string{"", "role=owner"} {
+		if r := owner.send(t, "GET", "/admin/settings/roles/change?"+query); r.status != http.StatusBadRequest {
+			t.Errorf("%q is %d", query, r.status)
+		}
+	}
+	if after := c.count(t, `select count(*) from events`); after != before {
+		t.Errorf("looking recorded %d events", after-before)
+	}
+}

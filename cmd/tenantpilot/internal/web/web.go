@@ -195,6 +195,7 @@ func (s *Server) routes() {
 	s.post(r, membersHref+"/{person}/scope", "", s.scopeMember)
 	s.post(r, membersHref+"/{person}/remove", "", s.removeMember)
 	s.post(r, membersHref+"/{person}/withdraw", "", s.withdrawInvitation)
+	s.get(r, "/admin/settings/roles/change", s.reviewRole)
 	s.post(r, "/admin/settings/roles", "", s.defineRole)
 	s.post(r, "/admin/settings/roles/{role}/remove", "", s.removeRole)
 	s.post(r, "/invitations/{workspace}/accept", "", s.acceptInvitation)

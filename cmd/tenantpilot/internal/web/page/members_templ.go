@@ -465,8 +465,8 @@ func memberRow(m view.Members, line view.MemberLine) templ.Component {
 	})
 }
 
-// MemberReviewPage shows what a change of a member does, and saves it.
-func MemberReviewPage(shell view.Shell, r view.MemberReview) templ.Component {
+// ReviewPage shows what a change of a member or a role does, and saves it.
+func ReviewPage(shell view.Shell, r view.ReviewPage) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -534,7 +534,7 @@ func MemberReviewPage(shell view.Shell, r view.MemberReview) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-			} else if len(r.Gains)+len(r.Loses) == 0 {
+			} else if r.Quiet {
 				templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 44, "<p class=\"muted\">On the tenants there are now it gives and takes nothing.</p>")
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
@@ -1164,7 +1164,7 @@ func rolesPanel(m view.Members) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if m.MayManage {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 106, "<details class=\"pad\"><summary>Define a role of your own</summary><form method=\"post\" action=\"/admin/settings/roles\" class=\"form-stack\"><div class=\"field\"><label for=\"role-name\">Name</label> <input id=\"role-name\" name=\"role\" required pattern=\"[a-z][a-z0-9_\\-]{1,30}\" autocomplete=\"off\" aria-describedby=\"role-help\"> <small id=\"role-help\">2 to 31 lower-case letters, digits, - or _. The name of a role that is there changes it.</small></div><fieldset class=\"scope\"><legend>Allows</legend> ")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 106, "<details class=\"pad\"><summary>Define a role of your own</summary><form action=\"/admin/settings/roles/change\" class=\"form-stack\"><div class=\"field\"><label for=\"role-name\">Name</label> <input id=\"role-name\" name=\"role\" required pattern=\"[a-z][a-z0-9_\\-]{1,30}\" autocomplete=\"off\" aria-describedby=\"role-help\"> <small id=\"role-help\">2 to 31 lower-case letters, digits, - or _. The name of a role that is there changes it.</small></div><fieldset class=\"scope\"><legend>Allows</legend> ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -1200,7 +1200,7 @@ func rolesPanel(m view.Members) templ.Component {
 					return templ_7745c5c3_Err
 				}
 			}
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 110, "</fieldset><footer class=\"actions\"><button class=\"btn\" type=\"submit\">Save role</button></footer></form></details>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 110, "</fieldset><footer class=\"actions\"><button class=\"btn\" type=\"submit\">Continue</button></footer></form></details>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

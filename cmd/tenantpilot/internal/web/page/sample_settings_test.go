@@ -73,7 +73,7 @@ func settingsSamples() map[string]templ.Component {
 		},
 	})
 	return map[string]templ.Component{
-		"settings-member-review":   page.MemberReviewPage(settings("Change a member", "/admin/settings/members"), review),
+		"settings-member-review":   page.ReviewPage(settings("Change a member", "/admin/settings/members"), review.ReviewPage),
 		"settings-tokens":          page.TokensPage(settings("API tokens", view.TokensHref), tokens),
 		"settings-token-made":      page.TokensPage(settings("API tokens", view.TokensHref), made),
 		"settings-profile":         page.ProfilePage(settings("Profile", view.ProfileHref), profile),

@@ -22,10 +22,79 @@ type MemberReview struct {
 	// Later is what the member will see of tenants that are registered later, where the change decides about it.
 	Later *LaterTenants `json:"later_tenants,omitempty"`
 
-	Name   string   `json:"-"`
-	Change string   `json:"-"`
-	Lines  []Effect `json:"-"`
-	Save   *Button  `json:"-"` // unset when nothing changes
+	ReviewPage `json:"-"`
+}
+
+// ReviewPage is how a change that was not saved yet is shown.
+type ReviewPage struct {
+	Name   string
+	Change string
+	Lines  []Effect
+	Save   *Button // unset when nothing changes
+	Quiet  bool    // it changes something, but nothing on the tenants that there are
+}
+
+// RoleReview is a role before it is saved.
+type RoleReview struct {
+	Role    string              `json:"role"`
+	New     bool                `json:"new"`
+	Gains   []domain.Capability `json:"gains"`
+	Loses   []domain.Capability `json:"loses"`
+	Members []string            `json:"members"` // names of those who have it
+
+	ReviewPage `json:"-"`
+}
+
+// RoleReviewFacts is what a RoleReview is made from.
+type RoleReviewFacts struct {
+	Role         domain.Role
+	Capabilities []domain.Capability // that it is to allow
+	New, Changes bool
+	Gains, Loses []domain.Capability
+	Members      []string
+}
+
+// PresentRoleReview words a role before it is saved.
+func PresentRoleReview(f RoleReviewFacts) RoleReview {
+	p := RoleReview{
+		Role: string(f.Role), New: f.New, Gains: append([]domain.Capability{}, f.Gains...), Loses: append([]domain.Capability{}, f.Loses...),
+		Members: append([]string{}, f.Members...),
+	}
+	p.Name = "The role " + p.Role
+	switch {
+	case f.New:
+		p.Change = "A new role."
+	case len(f.Members) == 0:
+		p.Change = "No member has this role now."
+	default:
+		p.Change = narrate.Count(len(f.Members), "member") + " with this role: " + strings.Join(f.Members, ", ") + "."
+	}
+	of := "The role"
+	if len(f.Members) > 0 {
+		of = "Each of them"
+	}
+	if len(f.Loses) > 0 {
+		p.Lines = append(p.Lines, Effect{Icon: "circle-minus", Tone: Warning, Says: of + " loses:", What: capabilityList(f.Loses)})
+	}
+	if len(f.Gains) > 0 {
+		p.Lines = append(p.Lines, Effect{Icon: "circle-check", Tone: Positive, Says: of + " gains:", What: capabilityList(f.Gains)})
+	}
+	if f.Changes {
+		fields := []Field{{"role", p.Role}}
+		for _, c := range f.Capabilities {
+			fields = append(fields, Field{"capability", string(c)})
+		}
+		p.Save = &Button{Label: "Save role", Post: true, Variant: "primary", Href: "/admin/settings/roles", Fields: fields}
+	}
+	return p
+}
+
+func capabilityList(caps []domain.Capability) []string {
+	list := make([]string, len(caps))
+	for i, c := range caps {
+		list[i] = CapabilityWords(c)
+	}
+	return list
 }
 
 // LaterTenants is all tenants that are registered later or those of some groups, without those of others.
@@ -68,7 +137,8 @@ func PresentMemberReview(f MemberReviewFacts) MemberReview {
 	}
 	effect := f.Effect
 	p := MemberReview{
-		Person: f.Member.Person.String(), Name: f.Member.Name, Role: string(f.Role), Scope: f.Scope, Gains: granted(effect.Gains), Loses: granted(effect.Loses),
+		Person: f.Member.Person.String(), Role: string(f.Role), Scope: f.Scope, Gains: granted(effect.Gains), Loses: granted(effect.Loses),
+		ReviewPage: ReviewPage{Name: f.Member.Name, Quiet: len(effect.Gains)+len(effect.Loses) == 0},
 	}
 	save := Button{Label: "Save", Post: true, Variant: "primary", Fields: append(f.Fields, Field{"reviewed", f.Tag})}
 	if f.Scope == nil {
@@ -131,9 +201,7 @@ func effectLine(g domain.Grant, gain bool, names map[uuid.UUID]string) Effect {
 			verb = "Sees"
 		}
 	}
-	for _, c := range caps {
-		line.What = append(line.What, CapabilityWords(c))
-	}
+	line.What = capabilityList(caps)
 	where := "in the workspace as a whole"
 	if len(g.Tenants) > 0 {
 		where = tenantsInWords(g.Tenants, names)

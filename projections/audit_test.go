@@ -526,7 +526,7 @@ func TestTheAuditorMayReadAndNothingElse(t *testing.T) {
 	must(t, err)
 	_, err = auditor.Attempts(ctx, projections.AttemptFilter{})
 	must(t, err)
-	_, err = auditor.CatchUp(ctx, time.Second)
+	_, _, err = auditor.CatchUp(ctx, time.Second)
 	must(t, err)
 	if _, err := auditor.Object(ctx, "connection", 1); !errors.Is(err, projections.ErrNoRow) {
 		t.Error(err)

@@ -304,25 +304,32 @@ func (a Auditor) Head(ctx context.Context) (int64, error) {
 	return head, nil
 }
 
-// CatchUp waits until the audit log has what is in the log at this moment, at most for d, and says how many events it lacks.
-func (a Auditor) CatchUp(ctx context.Context, d time.Duration) (behind int64, err error) {
+// CatchUp waits until the read models that an Auditor reads have what is in the log at this moment, at most for d. It says how many events they
+// lack because they are behind, and how many could not be applied and are set aside.
+func (a Auditor) CatchUp(ctx context.Context, d time.Duration) (behind, setAside int, err error) {
+	reads := []Projection{Audit{}, Attempts{}}
 	newest, err := newestSeq(ctx, a.read.pool)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	if there, err := Await(ctx, a.read.pool, newest, d, Audit{}); there || err != nil {
-		return 0, err
+	there, err := Await(ctx, a.read.pool, newest, d, reads...)
+	if err == nil && !there {
+		behind, err = a.read.Behind(ctx, reads...)
 	}
-	return a.read.Behind(ctx, Audit{})
+	if err != nil {
+		return behind, 0, err
+	}
+	setAside, err = a.read.setAside(ctx, &query{}, reads)
+	return behind, setAside, err
 }
 
-// Behind is how many events a projection lacks, those that have no position yet included.
-func (r Reader) Behind(ctx context.Context, p Projection) (int64, error) {
-	var behind int64
-	err := r.pool.QueryRow(ctx, `select greatest(0, s.head - c.position) + (select coalesce(sum(cardinality(seqs)), 0) from pending)
-		from checkpoints c, sequencer s where c.projection = $1`, p.Name()).Scan(&behind)
+// Behind is how many events that one of the projections lacks which is furthest behind, those that have no position yet included.
+func (r Reader) Behind(ctx context.Context, projections ...Projection) (int, error) {
+	var behind int
+	err := r.pool.QueryRow(ctx, `select greatest(0, s.head - coalesce((select min(position) from checkpoints where projection = any($1)), 0)) +
+		(select coalesce(sum(cardinality(seqs)), 0) from pending) from sequencer s`, namesOf(projections)).Scan(&behind)
 	if err != nil {
-		return 0, fmt.Errorf("read lag of %s: %w", p.Name(), err)
+		return 0, fmt.Errorf("read lag: %w", err)
 	}
 	return behind, nil
 }

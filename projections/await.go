@@ -12,10 +12,7 @@ func Await(ctx context.Context, pool querier, seq int64, d time.Duration, projec
 	if seq == 0 {
 		return true, nil
 	}
-	names := make([]string, len(projections))
-	for i, p := range projections {
-		names[i] = p.Name()
-	}
+	names := namesOf(projections)
 	const passed = `select count(*) = $3 from checkpoints c, log l
 		where l.seq = $1 and c.projection = any($2) and c.position >= l.position`
 	deadline := time.Now().Add(d)
@@ -33,6 +30,14 @@ func Await(ctx context.Context, pool querier, seq int64, d time.Duration, projec
 		case <-time.After(wait):
 		}
 	}
+}
+
+func namesOf(projections []Projection) []string {
+	names := make([]string, len(projections))
+	for i, p := range projections {
+		names[i] = p.Name()
+	}
+	return names
 }
 
 // newestSeq is what to Await for all that is in the log now, what has no position yet included; 0 for an empty log. Positions are given in the

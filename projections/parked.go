@@ -201,10 +201,17 @@ func unpark(ctx context.Context, tx pgx.Tx, projection string, positions []int64
 	return nil
 }
 
-// SetAside is how many events that an actor sees could not be applied to read models: what pages show may lack them.
-func (r Reader) SetAside(ctx context.Context, actor domain.Actor) (int, error) {
+// SetAside is how many events that an actor sees could not be applied to some read models, or to any: what is made from these may lack them.
+func (r Reader) SetAside(ctx context.Context, actor domain.Actor, of ...Projection) (int, error) {
 	q := &query{}
 	q.sees("e", actor)
+	return r.setAside(ctx, q, of)
+}
+
+func (r Reader) setAside(ctx context.Context, q *query, of []Projection) (int, error) {
+	if len(of) > 0 {
+		q.and(`p.projection = any(` + q.arg(namesOf(of)) + `)`)
+	}
 	var n int
 	err := r.pool.QueryRow(ctx, `select count(distinct p.position) from parked p join log l using (position) join events e using (seq)
 		where `+q.String(), q.args...).Scan(&n)

@@ -72,6 +72,7 @@ func withAuditor(ctx context.Context, dataDir string, do func(context.Context, *
 		return errors.New("the database URL is malformed") // it may hold a password: it is never shown
 	}
 	poolConfig.ConnConfig.RuntimeParams["application_name"] = "tenantpilot-audit"
+	poolConfig.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return fmt.Errorf("open database: %w", err)

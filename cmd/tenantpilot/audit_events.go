@@ -20,7 +20,6 @@ import (
 	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/domain"
-	"tenantpilot/migrations/pgembed"
 	"tenantpilot/projections"
 )
 
@@ -39,7 +38,7 @@ func auditEventsCommand() *cobra.Command {
 		Long: `List events of the log, newest first. A value with a leading "-" excludes: --event=-RunProgressed. Flags that filter can be given more
 than once; the values of one flag are alternatives.
 
-Exit codes: 0 listed (also when nothing matches), 1 error, 2 usage.`,
+Exit codes: 0 listed (also when nothing matches), 1 error, or events of the log are set aside and may be missing, 2 usage.`,
 		Example: `  tenantpilot audit events --object connection/12
   tenantpilot audit events --event StartBlocked --from 2026-11-01 --format csv > blocked.csv`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -73,16 +72,15 @@ func (a *auditEvents) run(ctx context.Context, out, notes io.Writer) error {
 	if err := a.complete(); err != nil {
 		return usage(err)
 	}
-	auditor, closePool, err := openAuditor(ctx, a.dataDir, notes)
-	if err != nil {
-		return err
-	}
-	defer closePool()
 	for _, code := range *a.matches["reason"] {
 		if _, ok := domain.LookupReason(domain.ReasonCode(strings.TrimPrefix(code, "-"))); !ok {
 			fmt.Fprintf(notes, "Note: %q is no reason code that this program knows.\n", code)
 		}
 	}
+	return askAuditor(ctx, a.dataDir, notes, func(auditor projections.Auditor) error { return a.list(ctx, auditor, out) })
+}
+
+func (a *auditEvents) list(ctx context.Context, auditor projections.Auditor, out io.Writer) error {
 	write, flush := a.writer(out)
 	for left := a.limit; a.limit == 0 || left > 0; {
 		a.filter.Limit = 1000
@@ -208,43 +206,25 @@ func (a *auditEvents) writer(out io.Writer) (write func(projections.AuditLine) e
 	}, w.Flush
 }
 
-// openAuditor opens the database as the auditor and waits a moment for the newest events; if they do not come, it says so in the notes.
-func openAuditor(ctx context.Context, dataDir string, notes io.Writer) (projections.Auditor, func(), error) {
-	pool, err := auditorPool(ctx, dataDir)
-	if err != nil {
-		return projections.Auditor{}, nil, err
-	}
-	auditor := projections.NewAuditor(pool)
-	behind, err := auditor.CatchUp(ctx, 2*time.Second)
-	if err != nil {
-		pool.Close()
-		return auditor, nil, err
-	}
-	if behind > 0 {
-		fmt.Fprintf(notes, "tenantpilot: %s are not shown yet: the audit log is behind\n", narrate.Count(int(behind), "newer event"))
-	}
-	return auditor, pool.Close, nil
-}
-
-// auditorPool opens the database as the auditor.
-func auditorPool(ctx context.Context, dataDir string) (*pgxpool.Pool, error) {
-	cfg, err := loadConfig()
-	if err != nil {
-		return nil, err
-	}
-	url, err := databaseURL(ctx, cfg, dataDir, pgembed.AuditorRole)
-	if err != nil {
-		return nil, err
-	}
-	parsed, err := pgxpool.ParseConfig(url)
-	if err != nil {
-		return nil, errors.New("the database URL is malformed") // the URL may hold a password: it is never shown
-	}
-	parsed.ConnConfig.RuntimeParams["application_name"] = "tenantpilot audit"
-	parsed.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
-	pool, err := pgxpool.NewWithConfig(ctx, parsed)
-	if err != nil {
-		return nil, fmt.Errorf("open database: %w", err)
-	}
-	return pool, nil
+// askAuditor lets an auditor answer, after waiting a moment for the newest events. Notes say how many do not come, and how many are set
+// aside because they could not be applied; with these the answer is given all the same, but what may be incomplete is no success.
+func askAuditor(ctx context.Context, dataDir string, notes io.Writer, answer func(projections.Auditor) error) error {
+	return withAuditor(ctx, dataDir, func(ctx context.Context, pool *pgxpool.Pool, _ config) error {
+		auditor := projections.NewAuditor(pool)
+		behind, setAside, err := auditor.CatchUp(ctx, 2*time.Second)
+		if err != nil {
+			return err
+		}
+		if behind > 0 {
+			fmt.Fprintf(notes, "tenantpilot: the audit log is behind, not shown yet: %s\n", narrate.Count(behind, "newer event"))
+		}
+		if setAside > 0 {
+			fmt.Fprintf(notes, "tenantpilot: the answer may lack what could not be applied and is set aside, %s of the log: `tenantpilot projections` says why\n",
+				narrate.Count(setAside, "event"))
+		}
+		if err := answer(auditor); err != nil || setAside == 0 {
+			return err
+		}
+		return &exitCode{code: exitError}
+	})
 }

@@ -25,14 +25,16 @@ func auditExplainCommand() *cobra.Command {
 		Use: "explain RUN|ATTEMPT", Short: "Say why a start was answered as it was, with the facts it was decided on",
 		Long: `Read the receipt of a start attempt and tell it in sentences. RUN is the number of a run, ATTEMPT the id of an attempt.
 
-Exit codes: 0 explained, 1 error, 2 usage, 5 there is no such run or attempt.`,
+Exit codes: 0 explained, 1 error, or events of the log are set aside and may be missing, 2 usage, 5 there is no such run or attempt.`,
 		Args: oneArg("RUN or ATTEMPT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			filter, err := receiptFilter(args[0])
 			if err != nil {
 				return usage(err)
 			}
-			return explain(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), dataDir, filter, asJSON)
+			return askAuditor(cmd.Context(), dataDir, cmd.ErrOrStderr(), func(auditor projections.Auditor) error {
+				return explain(cmd.Context(), auditor, cmd.OutOrStdout(), filter, asJSON)
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the receipt as JSON")
@@ -61,12 +63,7 @@ func receiptFilter(arg string) (projections.AttemptFilter, error) {
 	return projections.AttemptFilter{Attempt: id}, nil
 }
 
-func explain(ctx context.Context, out, notes io.Writer, dataDir string, filter projections.AttemptFilter, asJSON bool) error {
-	auditor, closePool, err := openAuditor(ctx, dataDir, notes)
-	if err != nil {
-		return err
-	}
-	defer closePool()
+func explain(ctx context.Context, auditor projections.Auditor, out io.Writer, filter projections.AttemptFilter, asJSON bool) error {
 	attempts, err := auditor.Attempts(ctx, filter)
 	if err != nil {
 		return err

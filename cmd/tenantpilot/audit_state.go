@@ -23,7 +23,7 @@ func auditStateCommand() *cobra.Command {
 		Long: `Fold an object's state from its events up to a time or a position of the log. OBJECT is connection/12,
 tenant/4, run/1042 or onboarding/3.
 
-Exit codes: 0 shown, 1 error, 2 usage, 5 there is no such object, or there was none then.`,
+Exit codes: 0 shown, 1 error, or events of the log are set aside and may be missing, 2 usage, 5 there is no such object, or there was none then.`,
 		Example: `  tenantpilot audit state connection/12 --at 2026-11-18T09:14:07Z
   tenantpilot audit state run/1042 --at 214 --json`,
 		Args: oneArg("OBJECT"),
@@ -36,7 +36,9 @@ Exit codes: 0 shown, 1 error, 2 usage, 5 there is no such object, or there was n
 			if err != nil {
 				return usage(fmt.Errorf("--at: %w", err))
 			}
-			return showState(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), dataDir, kind, number, projections.When{Position: position, Time: when}, asJSON)
+			return askAuditor(cmd.Context(), dataDir, cmd.ErrOrStderr(), func(auditor projections.Auditor) error {
+				return showState(cmd.Context(), auditor, cmd.OutOrStdout(), cmd.ErrOrStderr(), kind, number, projections.When{Position: position, Time: when}, asJSON)
+			})
 		},
 	}
 	cmd.Flags().StringVar(&at, "at", "", "a position of the log, or a time (default: now)")
@@ -45,12 +47,7 @@ Exit codes: 0 shown, 1 error, 2 usage, 5 there is no such object, or there was n
 	return cmd
 }
 
-func showState(ctx context.Context, out, notes io.Writer, dataDir, kind string, number int64, when projections.When, asJSON bool) error {
-	auditor, closePool, err := openAuditor(ctx, dataDir, notes)
-	if err != nil {
-		return err
-	}
-	defer closePool()
+func showState(ctx context.Context, auditor projections.Auditor, out, notes io.Writer, kind string, number int64, when projections.When, asJSON bool) error {
 	object, err := auditor.Object(ctx, kind, number)
 	if errors.Is(err, projections.ErrNoRow) {
 		return &exitCode{exitNotFound, fmt.Errorf("there is no %s", projections.ObjectName(kind, number))}

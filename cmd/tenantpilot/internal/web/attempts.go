@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"time"
@@ -50,7 +51,12 @@ func (s *Server) attempts(r request) (answer, error) {
 	if q.Group && len(list.Groups) == 0 || !q.Group && len(list.Rows) == 0 {
 		list.Empty = view.EmptyAttempts(q)
 	}
+	setAside, err := s.Read.SetAside(ctx, r.actor(), projections.Attempts{})
+	if err != nil {
+		return answer{}, err
+	}
 	return answer{
+		setAside: setAside,
 		title: "Attempts", media: "application/json", value: view.PresentAttemptItems(lines, older), header: nextLink(list.Older),
 		csv: func(w io.Writer) error {
 			f := counted
@@ -140,7 +146,23 @@ func (s *Server) askAgain(r request, a projections.AttemptLine, receipt view.Rec
 
 // waitFor gives a read model a moment for what was recorded just now: a link in an answer must lead somewhere. It waits while there is
 // something that the read model has not seen, whoever asks for whatever, so the time says nothing about what is asked for.
+// Where events are set aside that the asker sees, what is not there may be among them, and that is said.
 func waitFor[R any](r request, s *Server, p projections.Projection, read func() (R, error)) (R, error) {
+	row, err := readWithin(r, s, p, read)
+	if !errors.Is(err, projections.ErrNoRow) {
+		return row, err
+	}
+	setAside, lackErr := s.Read.SetAside(r.Context(), r.actor(), p)
+	if lackErr != nil || setAside == 0 {
+		return row, cmp.Or(lackErr, err)
+	}
+	missing := notFound()
+	missing.Detail += " " + view.SetAside(setAside) + ", and what you look for may be among them."
+	return row, missing
+}
+
+// readWithin reads until there is a row, or the read model has all, at most for two seconds.
+func readWithin[R any](r request, s *Server, p projections.Projection, read func() (R, error)) (R, error) {
 	row, err := read()
 	for deadline := time.Now().Add(2 * time.Second); errors.Is(err, projections.ErrNoRow) && time.Now().Before(deadline); {
 		behind, lagErr := s.Read.Behind(r.Context(), p)

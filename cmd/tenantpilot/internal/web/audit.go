@@ -47,7 +47,12 @@ func (s *Server) audit(r request) (answer, error) {
 			list.Evidence = &view.LogEvidence{Size: heads[0].Size, At: heads[0].At.UTC()}
 		}
 	}
+	setAside, err := s.Read.SetAside(r.Context(), r.actor(), projections.Audit{})
+	if err != nil {
+		return answer{}, err
+	}
 	return answer{
+		setAside: setAside,
 		title: "Audit & replay", media: "application/json", value: view.PresentAuditItems(lines, older), header: nextLink(list.Older),
 		csv: func(w io.Writer) error { return s.exportAudit(r, counted, w) }, csvName: "audit.csv",
 		page: func(shell view.Shell) templ.Component { return page.AuditPage(shell, list) },
@@ -98,8 +103,13 @@ func (s *Server) auditEvent(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
+	setAside, err := s.Read.SetAside(ctx, r.actor(), projections.Audit{})
+	if err != nil {
+		return answer{}, err
+	}
 	p.Alarm = s.logAlarm()
 	return answer{
+		setAside: setAside,
 		title: "Event " + strconv.FormatInt(position, 10), media: "application/json", value: view.AuditEventJSON(f.Line),
 		page: func(shell view.Shell) templ.Component { return page.AuditEventPage(shell, p) },
 	}, nil
@@ -180,11 +190,15 @@ func (s *Server) replay(r request) (answer, error) {
 	if f.Density, err = s.Read.Density(ctx, f.Object, f.Moment, densitySteps); err != nil {
 		return answer{}, err
 	}
+	if f.SetAside, err = s.Read.SetAside(ctx, r.actor(), projections.Audit{}); err != nil {
+		return answer{}, err
+	}
 	m, err := view.PresentTimeMachine(f)
 	if err != nil {
 		return answer{}, err
 	}
 	return answer{
+		setAside: f.SetAside,
 		title: m.Title + ", replay", fragment: page.TimeMachineView(m),
 		media: "application/json", value: view.PresentPast(f),
 		page: func(shell view.Shell) templ.Component { return page.ReplayPage(shell, m) },

@@ -246,6 +246,51 @@ func TestAnEventThatCannotBeReadHidesNothingElse(t *testing.T) {
 	}
 }
 
+// TestWhatIsSetAsideIsSaid: events that the audit's read models could not take in are missing from what is answered, and every answer says so.
+func TestWhatIsSetAsideIsSaid(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	b, program := c.browser(t, "readonly"), c.program(t, "readonly")
+	const header, note = "Events-Set-Aside", "could not be applied and "
+	replay := fmt.Sprintf("/admin/audit/replay/connection/%d", c.conn.Number)
+	if res := b.send(t, "GET", replay); res.header.Get(header) != "" || strings.Contains(res.text(), note) || !strings.Contains(res.text(), "This is the newest event") {
+		t.Errorf("nothing is set aside: %q %s", res.header.Get(header), clip(res.body))
+	}
+	for _, poison := range []string{
+		`alter table audit_log add constraint poison check (event <> 'ConnectionDisabled') not valid`,
+		`alter table attempts add constraint poison check (outcome <> 'blocked') not valid`,
+	} {
+		_, err := c.db.OwnerPool(t).Exec(t.Context(), poison)
+		must(t, err)
+	}
+	c.tell(t)
+	for path, want := range map[string]string{
+		"/admin/audit": "1", "/admin/audit?format=csv": "1", "/admin/audit/1": "1", replay: "1",
+		"/admin/attempts": "1", "/admin/attempts?format=csv": "1", "/admin/tenants": "",
+	} {
+		if res := program.send(t, "GET", path); res.status != http.StatusOK || res.header.Get(header) != want {
+			t.Errorf("%s: %d, %s: %q", path, res.status, header, res.header.Get(header))
+		}
+		if res := b.send(t, "GET", path); strings.Contains(path, "csv") != !strings.Contains(res.text(), "1 event "+note+"is set aside") && want != "" ||
+			strings.Contains(res.text(), "This is the newest event") {
+			t.Errorf("%s: %s", path, clip(res.body))
+		}
+	}
+	var position int64
+	var attempt uuid.UUID
+	must(t, c.pool.QueryRow(t.Context(), `select position from parked where projection = 'audit' and stream = $1`, c.conn.ID).Scan(&position))
+	must(t, c.pool.QueryRow(t.Context(), `select (e.payload ->> 'attempt')::uuid from parked p join log using (position) join events e using (seq)
+		where p.projection = 'attempts' and e.workspace = $1`, c.ours).Scan(&attempt))
+	for _, path := range []string{fmt.Sprintf("/admin/audit/%d", position), "/admin/attempts/" + attempt.String()} {
+		if p := program.send(t, "GET", path).problem(t); p.Status != http.StatusNotFound || !strings.Contains(p.Detail, "1 event "+note+"is set aside, and what you look for may be among them.") {
+			t.Errorf("%s: %+v", path, p)
+		}
+	}
+	if res := c.program(t, "limited").send(t, "GET", "/admin/audit"); res.header.Get(header) != "" {
+		t.Errorf("who sees none of them is told of %q", res.header.Get(header))
+	}
+}
+
 func TestReceiptsSayWhyAndWhatWouldBeToday(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)

@@ -50,6 +50,7 @@ type answer struct {
 	status   int    // default 200
 	redirect string // 303 for people, instead of a page
 	header   map[string]string
+	setAside int // events that the answer may lack because they could not be applied to what it was read from
 }
 
 // download is a file to keep.
@@ -138,6 +139,9 @@ func (s *Server) answer(w http.ResponseWriter, r request, h handler) {
 	}
 	for k, v := range a.header {
 		w.Header().Set(k, v)
+	}
+	if a.setAside > 0 {
+		w.Header().Set("Events-Set-Aside", strconv.Itoa(a.setAside))
 	}
 	if a.status == 0 {
 		a.status = http.StatusOK
@@ -312,7 +316,7 @@ var pages = []string{
 
 // shell is the frame around a page: who is looking, where they can go.
 func (s *Server) shell(r request, a answer) (view.Shell, error) {
-	shell := view.Shell{Title: a.title, Path: r.URL.Path, Demo: s.Demo, Now: time.Now().UTC(), Version: s.Version, RequestID: requestIDOf(r.Context())}
+	shell := view.Shell{Title: a.title, SetAside: a.setAside, Path: r.URL.Path, Demo: s.Demo, Now: time.Now().UTC(), Version: s.Version, RequestID: requestIDOf(r.Context())}
 	if r.viewer.Name == "" {
 		return shell, nil
 	}

@@ -79,6 +79,7 @@ type TimeMachineFacts struct {
 	Tenant         projections.Tenant  // that the object belongs to, or is
 	Default        *int64
 	Raw            bool
+	SetAside       int // events that could not be applied: any could be the object's newest
 	Now            time.Time
 }
 
@@ -87,7 +88,7 @@ func PresentTimeMachine(f TimeMachineFacts) (TimeMachine, error) {
 	m := TimeMachine{
 		Now: f.Now, Path: ReplayHref(f.Object.Kind, f.Object.Number, 0), Step: f.Moment.Step, Steps: f.Moment.Steps, At: f.Moment.At,
 		Title: strings.ToUpper(f.Object.Kind[:1]) + f.Object.Kind[1:] + " " + strconv.FormatInt(f.Object.Number, 10),
-		Log:   Link{"In the log", AuditHref + "?range=all&object=" + url.QueryEscape(f.Object.Name())}, Newest: f.Moment.Step == f.Moment.Steps,
+		Log:   Link{"In the log", AuditHref + "?range=all&object=" + url.QueryEscape(f.Object.Name())}, Newest: f.Moment.Step == f.Moment.Steps && f.SetAside == 0,
 		From: f.Moment.FirstAt, To: f.Moment.LastAt, ShowRaw: f.Raw, Unread: UnreadNote(f.As),
 	}
 	m.Text = momentText(f.Moment)

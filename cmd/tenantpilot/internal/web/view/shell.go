@@ -3,6 +3,8 @@ package view
 import (
 	"strings"
 	"time"
+
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
 )
 
 // Shell is the frame around a page.
@@ -30,11 +32,22 @@ type Shell struct {
 	Settings []Choice
 	// Preview says as which role the console is seen; nil is the viewer's own.
 	Preview *Preview
+	// SetAside counts events that could not be applied: the page may lack them.
+	SetAside int
 	// Now is the instant the page was rendered for.
 	Now time.Time
 	// Version is the program's, RequestID the request's that made the page.
 	Version   string
 	RequestID string
+}
+
+// SetAside says how many events could not be applied.
+func SetAside(n int) string {
+	is := "are"
+	if n == 1 {
+		is = "is"
+	}
+	return narrate.Count(n, "event") + " could not be applied and " + is + " set aside"
 }
 
 // Viewer is who is looking. The zero Viewer is signed out and gets no navigation.

@@ -21,10 +21,9 @@ type AttemptFilter struct {
 	Initiator  []Match // person id
 	Trigger    []Match
 	Surface    []Match
-	Attempt    uuid.UUID
-	Attempts   []uuid.UUID
-	Open       bool  // blocked or busy, and not replayed yet
-	Run        int64 // the run that was opened, joined or waited for
+	Attempts   []uuid.UUID // these only; nil for all
+	Open       bool        // blocked or busy, and not replayed yet
+	Run        int64       // the run that was opened, joined or waited for
 	From, To   time.Time
 	Limit      int // 1 to 200, default 50
 	After      Cursor
@@ -78,15 +77,11 @@ func (f AttemptFilter) conditions(q *query) *query {
 	q.match("a.reason", f.Reason)
 	q.match("a.operation", f.Operation)
 	q.match("a.connection", f.Connection)
-	q.match("a.initiator_id", f.Initiator)
+	q.matchID("a.initiator_id", f.Initiator)
 	q.match("a.trigger", f.Trigger)
 	q.match("a.surface", f.Surface)
 	for _, m := range f.TenantName {
-		q.oneOf(m, `(lower(t.name) like any(`+q.arg(patterns(m.Values))+`::text[]) or lower(t.domain) like any(`+q.arg(patterns(m.Values))+
-			`::text[]) or t.external_id::text = any(`+q.arg(m.Values)+`::text[]))`)
-	}
-	if f.Attempt != uuid.Nil {
-		q.and(`a.attempt = ` + q.arg(f.Attempt))
+		q.oneOf(m, tenantIs(q, "t", m.Values))
 	}
 	if f.Attempts != nil {
 		q.and(`a.attempt = any(` + q.arg(f.Attempts) + `::uuid[])`)
@@ -158,7 +153,7 @@ func (r Reader) listAttempts(ctx context.Context, q *query, f AttemptFilter) (li
 
 // Attempt reads a start attempt that an actor sees; ErrNoRow otherwise.
 func (r Reader) Attempt(ctx context.Context, actor domain.Actor, attempt uuid.UUID) (AttemptLine, error) {
-	lines, _, _, err := r.ListAttempts(ctx, actor, AttemptFilter{Attempt: attempt, Limit: 1})
+	lines, _, _, err := r.ListAttempts(ctx, actor, AttemptFilter{Attempts: []uuid.UUID{attempt}, Limit: 1})
 	return first(lines, err)
 }
 

@@ -50,7 +50,7 @@ func TestReplayedAttemptsAreNoLongerOpen(t *testing.T) {
 	if open[0].ReplayOf == nil || *open[0].ReplayOf != first.Attempt || open[1].ReplayOf != nil {
 		t.Errorf("replays of %v and %v", open[0].ReplayOf, open[1].ReplayOf)
 	}
-	told, _, _, err := read.ListAudit(ctx, f.operator, projections.AuditFilter{Attempt: first.Attempt, Limit: 10})
+	told, _, _, err := read.ListAudit(ctx, f.operator, projections.AuditFilter{Attempt: &first.Attempt, Limit: 10})
 	must(t, err)
 	if len(told) != 2 || told[0].Event != "AttemptReplayed" || told[0].ObjectKind != projections.ObjectAttempt {
 		t.Errorf("the audit log tells of the refused attempt: %+v", told)

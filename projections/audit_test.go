@@ -274,11 +274,14 @@ func TestAuditLogFiltersAndCounts(t *testing.T) {
 		"actor":       {projections.AuditFilter{Actor: match("kim")}, func(l projections.AuditLine) bool { return l.ActorID == f.person }},
 		"system":      {projections.AuditFilter{Actor: match("system")}, func(l projections.AuditLine) bool { return l.ActorKind == domain.ActorSystem }},
 		"tenant":      {projections.AuditFilter{TenantName: match("conto")}, func(l projections.AuditLine) bool { return l.Tenant != nil }},
+		"directory":   {projections.AuditFilter{TenantName: match(strings.ToUpper(f.tenant.ExternalID.String()))}, func(l projections.AuditLine) bool { return l.Tenant != nil }},
 		"connection":  {projections.AuditFilter{Object: projections.ObjectName("connection", f.conn.Number)}, func(l projections.AuditLine) bool { return l.Stream == f.conn.ID }},
 		"run":         {projections.AuditFilter{Object: projections.ObjectName("run", runs[0].Number)}, func(l projections.AuditLine) bool { return l.Run != nil }},
 		"no such run": {projections.AuditFilter{Object: "run/1"}, func(projections.AuditLine) bool { return false }},
 		"positions":   {projections.AuditFilter{FirstPosition: 3, LastPosition: 5}, func(l projections.AuditLine) bool { return l.Position >= 3 && l.Position <= 5 }},
-		"attempt":     {projections.AuditFilter{Attempt: runs[0].Attempt}, func(l projections.AuditLine) bool { return l.Attempt != nil && *l.Attempt == runs[0].Attempt }},
+		"attempt":     {projections.AuditFilter{Attempt: &runs[0].Attempt}, func(l projections.AuditLine) bool { return l.Attempt != nil && *l.Attempt == runs[0].Attempt }},
+		"no attempt":  {projections.AuditFilter{Attempt: &uuid.Nil}, func(projections.AuditLine) bool { return false }},
+		"nowhere":     {projections.AuditFilter{Workspace: &uuid.Nil}, func(projections.AuditLine) bool { return false }},
 		"future":      {projections.AuditFilter{From: time.Now().Add(time.Hour)}, func(projections.AuditLine) bool { return false }},
 	} {
 		everything, _, _, err := read.ListAudit(ctx, f.operator, projections.AuditFilter{Limit: 1000})
@@ -306,7 +309,7 @@ func TestAuditLogFiltersAndCounts(t *testing.T) {
 				c.f.Older = l.Position
 			}
 		}
-		if got != want || want == 0 && name != "future" && name != "no such run" || name == "everything" && got != len(all) {
+		if got != want || want == 0 && !slices.Contains([]string{"future", "no such run", "no attempt", "nowhere"}, name) || name == "everything" && got != len(all) {
 			t.Errorf("%s: %d events in %d pages, want %d of %d", name, got, pages, want, len(all))
 		}
 	}
@@ -334,7 +337,7 @@ func TestAuditShowsWhatAnActorSees(t *testing.T) {
 	only := f.operator
 	only.Tenants = []uuid.UUID{f.tenant.ID}
 	for name, actor := range map[string]domain.Actor{"stranger": stranger, "of another tenant": other, "platform": {Platform: true, Workspace: f.workspace}} {
-		lines, _, _, err := read.ListAudit(ctx, actor, projections.AuditFilter{Workspace: f.workspace})
+		lines, _, _, err := read.ListAudit(ctx, actor, projections.AuditFilter{Workspace: &f.workspace})
 		must(t, err)
 		facets, total, err := read.AuditFacets(ctx, actor, projections.AuditFilter{})
 		must(t, err)
@@ -383,9 +386,18 @@ func TestAttemptsAreListedGroupedAndCounted(t *testing.T) {
 	if len(groups) != 2 || groups[0].Attempts != 1 || groups[0].Tenants != 1 || groups[0].Open != 1 || groups[0].Where[0].Tenant != "Contoso" || len(hours) == 0 {
 		t.Errorf("groups %+v, hours %+v", groups, hours)
 	}
+	upper := func(id uuid.UUID) []projections.Match { return []projections.Match{{Values: []string{strings.ToUpper(id.String())}}} }
+	lines, _, _, err := read.ListAttempts(ctx, f.operator, projections.AttemptFilter{TenantName: upper(f.tenant.ExternalID), Initiator: upper(f.operator.Ref.ID)})
+	must(t, err)
+	if len(lines) != 4 {
+		t.Errorf("ids in upper case find %d attempts, want 4", len(lines))
+	}
+	if a, err := read.Attempt(ctx, f.operator, uuid.Nil); !errors.Is(err, projections.ErrNoRow) {
+		t.Errorf("the attempt of no id is %v, %v", a.Attempt, err)
+	}
 	stranger := f.operator
 	stranger.Workspace = uuid.New()
-	lines, _, _, err := read.ListAttempts(ctx, stranger, projections.AttemptFilter{})
+	lines, _, _, err = read.ListAttempts(ctx, stranger, projections.AttemptFilter{})
 	must(t, err)
 	groups, err = read.GroupAttempts(ctx, stranger, projections.AttemptFilter{})
 	must(t, err)

@@ -17,15 +17,15 @@ import (
 
 // AuditFilter selects events of the audit log. Zero values select everything.
 type AuditFilter struct {
-	Workspace  uuid.UUID // for an Auditor, who is in none; a Reader's is the actor's
-	TenantName []Match   // part of the tenant's name or domain, or its directory id
-	Kind       []Match   // of object
+	Workspace  *uuid.UUID // for an Auditor, who is in none; a Reader's is the actor's
+	TenantName []Match    // part of the tenant's name or domain, or its directory id
+	Kind       []Match    // of object
 	Event      []Match
 	Actor      []Match // person id, part of a person's name, or "system"
 	Outcome    []Match
 	Reason     []Match
-	Object     string    // "connection/12": its whole story
-	Attempt    uuid.UUID // with all that followed from it
+	Object     string     // "connection/12": its whole story
+	Attempt    *uuid.UUID // with all that followed from it
 	From, To   time.Time
 	// FirstPosition and LastPosition bound the places in the log, both included; 0 is no bound.
 	FirstPosition, LastPosition int64
@@ -103,16 +103,15 @@ const auditJoins = ` join log l on l.position = a.position join events e on e.se
 	left join audit_objects ro on ro.stream = a.run ` + subjectJoin
 
 func (f AuditFilter) conditions(q *query) *query {
-	if f.Workspace != uuid.Nil {
-		q.and(`a.workspace = ` + q.arg(f.Workspace))
+	if f.Workspace != nil {
+		q.and(`a.workspace = ` + q.arg(*f.Workspace))
 	}
 	q.match("a.object_kind", f.Kind)
 	q.match("a.event", f.Event)
 	q.match("a.outcome", f.Outcome)
 	q.match("a.reason", f.Reason)
 	for _, m := range f.TenantName {
-		q.oneOf(m, `exists (select from tenants x where x.tenant = a.tenant and (lower(x.name) like any(`+q.arg(patterns(m.Values))+
-			`::text[]) or lower(x.domain) like any(`+q.arg(patterns(m.Values))+`::text[]) or x.external_id::text = any(`+q.arg(m.Values)+`::text[])))`)
+		q.oneOf(m, `exists (select from tenants x where x.tenant = a.tenant and `+tenantIs(q, "x", m.Values)+`)`)
 	}
 	for _, m := range f.Actor {
 		q.oneOf(m, actorIs(q, m.Values))
@@ -125,8 +124,8 @@ func (f AuditFilter) conditions(q *query) *query {
 			q.and(`a.stream = ` + stream)
 		}
 	}
-	if f.Attempt != uuid.Nil {
-		q.and(`a.attempt = ` + q.arg(f.Attempt))
+	if f.Attempt != nil {
+		q.and(`a.attempt = ` + q.arg(*f.Attempt))
 	}
 	if !f.From.IsZero() {
 		q.and(`a.at >= ` + q.arg(f.From))
@@ -158,7 +157,7 @@ func actorIs(q *query, values []string) string {
 		return `a.actor_id = any(` + q.arg(ids) + `::uuid[])`
 	}
 	return `(a.actor_kind = any(` + q.arg(values) + `::text[]) or a.actor_id in (select x.id from colleagues x
-		where x.id::text = any(` + q.arg(values) + `::text[]) or lower(x.display_name) like any(` + q.arg(patterns(values)) + `::text[])))`
+		where x.id::text = any(` + q.arg(lowered(values)) + `::text[]) or lower(x.display_name) like any(` + q.arg(patterns(values)) + `::text[])))`
 }
 
 func (q *query) oneOf(m Match, condition string) {
@@ -220,7 +219,7 @@ func (r Reader) AuditEvent(ctx context.Context, actor domain.Actor, position int
 
 // AuditEventByID finds an event by its id, for links to a cause; ErrNoRow when the actor sees none.
 func (r Reader) AuditEventByID(ctx context.Context, actor domain.Actor, attempt, id uuid.UUID) (AuditLine, error) {
-	lines, _, _, err := r.ListAudit(ctx, actor, AuditFilter{Attempt: attempt, Limit: 1000})
+	lines, _, _, err := r.ListAudit(ctx, actor, AuditFilter{Attempt: &attempt, Limit: 1000})
 	for _, l := range lines {
 		if l.ID == id {
 			return l, nil

@@ -128,6 +128,13 @@ func (q *query) match(column string, matches []Match) {
 	}
 }
 
+// matchID is match for a column of ids.
+func (q *query) matchID(column string, matches []Match) {
+	for _, m := range matches {
+		q.match(column, []Match{{Values: lowered(m.Values), Not: m.Not}})
+	}
+}
+
 // sees limits a table to what an actor may see.
 func (q *query) sees(alias string, actor domain.Actor) {
 	q.and(alias + `.workspace = ` + q.arg(sight(actor)))
@@ -151,15 +158,11 @@ func (f RunFilter) conditions(actor domain.Actor) *query {
 	q.match("r.outcome", f.Outcome)
 	q.match("r.operation", f.Operation)
 	q.match("r.connection", f.Connection)
-	q.match("r.initiator_id", f.Initiator)
+	q.matchID("r.initiator_id", f.Initiator)
 	q.match("r.trigger", f.Trigger)
 	q.match("r.reason", f.Reason)
 	for _, m := range f.TenantName {
-		condition := `(lower(t.name) like any(` + q.arg(patterns(m.Values)) + `::text[]) or t.external_id::text = any(` + q.arg(m.Values) + `::text[]))`
-		if m.Not {
-			condition = `not ` + condition
-		}
-		q.and(condition)
+		q.oneOf(m, tenantIs(q, "t", m.Values))
 	}
 	if f.Attention {
 		q.and(`(r.outcome in ('failed', 'partially_succeeded') or r.unknown > 0)`)
@@ -182,6 +185,21 @@ func (f RunFilter) conditions(actor domain.Actor) *query {
 			` or lower(t.name) like ` + pattern + ` or lower(r.summary) like ` + pattern + `)`)
 	}
 	return q
+}
+
+// tenantIs is the condition for any of the tenants, each told by part of its name or domain, or by its directory id.
+func tenantIs(q *query, alias string, values []string) string {
+	like := ` like any(` + q.arg(patterns(values)) + `::text[])`
+	return `(lower(` + alias + `.name)` + like + ` or lower(` + alias + `.domain)` + like + ` or ` + alias + `.external_id::text = any(` + q.arg(lowered(values)) + `::text[]))`
+}
+
+// lowered is for ids, which people write in either case.
+func lowered(values []string) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = strings.ToLower(v)
+	}
+	return out
 }
 
 func patterns(values []string) []string {

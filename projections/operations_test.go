@@ -64,7 +64,7 @@ func newBig(t *testing.T) *big {
 	for i, name := range []string{"Contoso", "Fabrikam"} {
 		id := uuid.New()
 		b.tenants = append(b.tenants, id)
-		b.exec(t, `insert into tenants (tenant, number, workspace, external_id, name, domain, position) values ($1, $2, $3, $4, $5, '', 1)`,
+		b.exec(t, `insert into tenants (tenant, number, workspace, external_id, name, domain, position) values ($1, $2, $3, $4, $5, lower($5) || '.example', 1)`,
 			id, i+1, b.workspace, uuid.New(), name)
 		for c := 2*i + 1; c <= 2*i+2; c++ {
 			b.exec(t, `insert into provider_connections (number, stream, workspace, tenant, provider, display_name, connection_type, app_id, is_enabled,
@@ -269,6 +269,8 @@ func TestFiltersAreAnyOfAndNoneOf(t *testing.T) {
 		"tenants with a percent sign": {projections.RunFilter{TenantName: is("%")}, 0},
 		"connections":                 {projections.RunFilter{Connection: is("3", "4")}, 500},
 		"reason":                      {projections.RunFilter{Reason: is("provider_unavailable")}, 9},
+		"of a tenant by domain":       {projections.RunFilter{TenantName: is("contoso.ex")}, 500},
+		"mine, in upper case":         {projections.RunFilter{Initiator: is(strings.ToUpper(b.actor.Ref.ID.String()))}, 1000},
 		"of somebody else":            {projections.RunFilter{Initiator: is(uuid.NewString())}, 0},
 		"mine":                        {projections.RunFilter{Initiator: is(b.actor.Ref.ID.String())}, 1000},
 		"number":                      {projections.RunFilter{Text: "#29999"}, 1},

@@ -127,15 +127,11 @@ func (a *auditEvents) complete() error {
 		}
 	}
 	var err error
-	if a.workspace != "" {
-		if a.filter.Workspace, err = uuid.Parse(a.workspace); err != nil {
-			return fmt.Errorf("--workspace %q is no id (a GUID)", a.workspace)
-		}
+	if a.filter.Workspace, err = idFlag("workspace", a.workspace); err != nil {
+		return err
 	}
-	if a.attempt != "" {
-		if a.filter.Attempt, err = uuid.Parse(a.attempt); err != nil {
-			return fmt.Errorf("--attempt %q is no id (a GUID)", a.attempt)
-		}
+	if a.filter.Attempt, err = idFlag("attempt", a.attempt); err != nil {
+		return err
 	}
 	if _, _, ok := projections.ParseObject(a.filter.Object); !ok && a.filter.Object != "" {
 		return fmt.Errorf("--object %q is no object: write connection/12, run/1042 or tenant/4", a.filter.Object)
@@ -153,6 +149,18 @@ func (a *auditEvents) complete() error {
 		return errors.New("--limit is a number from 0 on")
 	}
 	return nil
+}
+
+// idFlag reads a flag's id; nil when there is none.
+func idFlag(name, text string) (*uuid.UUID, error) {
+	if text == "" {
+		return nil, nil
+	}
+	id, err := uuid.Parse(text)
+	if err != nil || id == uuid.Nil {
+		return nil, fmt.Errorf("--%s %q is no id (a GUID)", name, text)
+	}
+	return &id, nil
 }
 
 func matchesOf(values []string) []projections.Match {

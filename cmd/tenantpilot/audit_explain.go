@@ -60,7 +60,7 @@ func receiptFilter(arg string) (projections.AttemptFilter, error) {
 	if err != nil || id == uuid.Nil {
 		return projections.AttemptFilter{}, fmt.Errorf("%q is neither the number of a run nor the id of an attempt", arg)
 	}
-	return projections.AttemptFilter{Attempt: id}, nil
+	return projections.AttemptFilter{Attempts: []uuid.UUID{id}}, nil
 }
 
 func explain(ctx context.Context, auditor projections.Auditor, out io.Writer, filter projections.AttemptFilter, asJSON bool) error {

@@ -57,7 +57,7 @@ func (s *Server) attempts(r request) (answer, error) {
 	}
 	return answer{
 		setAside: setAside,
-		title: "Attempts", media: "application/json", value: view.PresentAttemptItems(lines, older), header: nextLink(list.Older),
+		title:    "Attempts", media: "application/json", value: view.PresentAttemptItems(lines, older), header: nextLink(list.Older),
 		csv: func(w io.Writer) error {
 			f := counted
 			f.Limit = 200

@@ -53,7 +53,7 @@ func (s *Server) audit(r request) (answer, error) {
 	}
 	return answer{
 		setAside: setAside,
-		title: "Audit & replay", media: "application/json", value: view.PresentAuditItems(lines, older), header: nextLink(list.Older),
+		title:    "Audit & replay", media: "application/json", value: view.PresentAuditItems(lines, older), header: nextLink(list.Older),
 		csv: func(w io.Writer) error { return s.exportAudit(r, counted, w) }, csvName: "audit.csv",
 		page: func(shell view.Shell) templ.Component { return page.AuditPage(shell, list) },
 	}, nil
@@ -110,7 +110,7 @@ func (s *Server) auditEvent(r request) (answer, error) {
 	p.Alarm = s.logAlarm()
 	return answer{
 		setAside: setAside,
-		title: "Event " + strconv.FormatInt(position, 10), media: "application/json", value: view.AuditEventJSON(f.Line),
+		title:    "Event " + strconv.FormatInt(position, 10), media: "application/json", value: view.AuditEventJSON(f.Line),
 		page: func(shell view.Shell) templ.Component { return page.AuditEventPage(shell, p) },
 	}, nil
 }
@@ -199,7 +199,7 @@ func (s *Server) replay(r request) (answer, error) {
 	}
 	return answer{
 		setAside: f.SetAside,
-		title: m.Title + ", replay", fragment: page.TimeMachineView(m),
+		title:    m.Title + ", replay", fragment: page.TimeMachineView(m),
 		media: "application/json", value: view.PresentPast(f),
 		page: func(shell view.Shell) templ.Component { return page.ReplayPage(shell, m) },
 	}, nil

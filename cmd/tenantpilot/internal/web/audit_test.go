@@ -411,7 +411,7 @@ func TestTimeMachineSteps(t *testing.T) {
 			t.Errorf("%s: %d", bad, res.status)
 		}
 	}
-	for _, absent := range []string{"/admin/audit/replay/connection/999999", "/admin/audit/replay/planet/1", "/admin/audit/replay/connection/x", "/admin/audit/999999", "/admin/audit/x", "/admin/attempts/x"} {
+	for _, absent := range []string{"/admin/audit/replay/connection/999999", "/admin/audit/replay/planet/1", "/admin/audit/replay/connection/x", "/admin/audit/999999", "/admin/audit/x", "/admin/attempts/x", "/admin/attempts/" + uuid.Nil.String()} {
 		if res := b.send(t, "GET", absent); res.status != http.StatusNotFound {
 			t.Errorf("%s: %d", absent, res.status)
 		}

@@ -96,7 +96,7 @@ func ifMatch(r request, what string) (string, error) {
 // pathUUID reads a path's GUID; a malformed one is simply not there.
 func pathUUID(s string) (uuid.UUID, error) {
 	id, err := uuid.Parse(s)
-	if err != nil || len(s) != 36 {
+	if err != nil || len(s) != 36 || id == uuid.Nil { // which nothing has
 		return uuid.Nil, notFound()
 	}
 	return id, nil

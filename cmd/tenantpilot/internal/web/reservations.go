@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
-	"github.com/google/uuid"
 
 	"tenantpilot/cmd/tenantpilot/internal/web/page"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
@@ -52,9 +51,9 @@ func (s *Server) cancelReservation(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	id, err := uuid.Parse(r.v("reservation"))
+	id, err := pathUUID(r.v("reservation"))
 	if err != nil {
-		return answer{}, notFound()
+		return answer{}, err
 	}
 	_, err = s.Commands.CancelReservation(r.Context(), commands.CancelReservation{Actor: r.actor(), Connection: number, Reservation: id})
 	if err != nil {

@@ -35,7 +35,7 @@ func ParseAttempts(q url.Values, me string, now time.Time) AttemptsQuery {
 	}
 	var after, before projections.Cursor
 	var run int64
-	var attempt uuid.UUID
+	var attempts []uuid.UUID
 	group := false
 	a.ListQuery = ParseList("/admin/attempts", q, ListSpec{
 		Filters: []string{"outcome", "reason", "operation", "tenant", "connection", "initiator", "trigger", "surface"},
@@ -48,10 +48,12 @@ func ParseAttempts(q url.Values, me string, now time.Time) AttemptsQuery {
 				run = n
 				return err == nil && n > 0
 			},
-			"q": func(v string) (ok bool) { // what one pastes: an attempt
-				id, err := uuid.Parse(v)
-				attempt = id
-				return err == nil
+			"q": func(v string) bool { // what one pastes: an attempt
+				id, ok := realID(v)
+				if ok {
+					attempts = []uuid.UUID{id}
+				}
+				return ok
 			},
 		},
 		Plain:  []string{"after", "before", "group"},
@@ -69,7 +71,7 @@ func ParseAttempts(q url.Values, me string, now time.Time) AttemptsQuery {
 	a.Filter = projections.AttemptFilter{
 		Outcome: a.Matches["outcome"], Reason: a.Matches["reason"], Operation: a.Matches["operation"], TenantName: a.Matches["tenant"],
 		Connection: a.Matches["connection"], Initiator: a.Matches["initiator"], Trigger: a.Matches["trigger"], Surface: a.Matches["surface"],
-		Attempt: attempt, Run: run, From: a.From, To: a.To, Limit: a.Limit, After: after, Before: before,
+		Attempts: attempts, Run: run, From: a.From, To: a.To, Limit: a.Limit, After: after, Before: before,
 	}
 	return a
 }

@@ -56,9 +56,11 @@ func ParseAudit(q url.Values, me string, now time.Time) AuditQuery {
 		}
 	}
 	id := func(v string) bool {
-		parsed, err := uuid.Parse(v)
-		f.Attempt = parsed
-		return err == nil && parsed != uuid.Nil
+		parsed, ok := realID(v)
+		if ok {
+			f.Attempt = &parsed
+		}
+		return ok
 	}
 	a := AuditQuery{ListQuery: ParseList(AuditHref, q, ListSpec{
 		Filters: []string{"event", "kind", "actor", "outcome", "reason", "tenant"},
@@ -101,6 +103,12 @@ func ParseAudit(q url.Values, me string, now time.Time) AuditQuery {
 	f.From, f.To, f.Limit = a.From, a.To, a.Limit
 	a.Filter = f
 	return a
+}
+
+// realID reads an id; nothing has the one that is all zeros.
+func realID(s string) (uuid.UUID, bool) {
+	id, err := uuid.Parse(s)
+	return id, err == nil && id != uuid.Nil
 }
 
 // AuditList is the audit log as a page.

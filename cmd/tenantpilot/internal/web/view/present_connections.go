@@ -66,7 +66,7 @@ var connectionFilter = map[string]func(c projections.Connection, t projections.T
 		return string(c.Verification) == v
 	},
 	"tenant": func(_ projections.Connection, t projections.Tenant, v string, _ time.Time) bool {
-		return t.ExternalID.String() == v || strings.Contains(strings.ToLower(t.Name+" "+t.Domain), strings.ToLower(v))
+		return strings.EqualFold(t.ExternalID.String(), v) || strings.Contains(strings.ToLower(t.Name+" "+t.Domain), strings.ToLower(v))
 	},
 	"expiring": func(c projections.Connection, _ projections.Tenant, _ string, now time.Time) bool {
 		e := ExpiryOf(c)

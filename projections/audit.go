@@ -44,6 +44,11 @@ func ObjectKinds() []string {
 	return []string{ObjectTenant, ObjectConnection, ObjectRun, ObjectAttempt, ObjectWorkspace, ObjectOnboarding, ObjectOther}
 }
 
+// NumberedKinds lists the kinds whose objects have numbers. They can be found by these, and have a time machine.
+func NumberedKinds() []string {
+	return []string{ObjectTenant, ObjectConnection, ObjectRun, ObjectOnboarding}
+}
+
 type auditRow struct {
 	Position     int64              `json:"position"`
 	At           time.Time          `json:"at"`
@@ -197,11 +202,11 @@ func (row *auditRow) say(data domain.Event) {
 }
 
 // AuditOutcomes lists the ways in which what the log records can end: a start attempt at the gate, a run, and a check of a connection.
-func AuditOutcomes() []string {
+func AuditOutcomes() []string { // attempts, runs and checks can all be blocked
 	return []string{
 		string(domain.Accepted), string(domain.Deduped), string(domain.Busy), string(domain.IsBlocked),
 		string(domain.Succeeded), string(domain.PartiallySucceeded), string(domain.Failed), string(domain.Cancelled),
-		string(domain.VerificationHealthy), string(domain.VerificationDegraded), string(domain.VerificationBlocked), string(domain.VerificationError), string(domain.VerificationUnknown),
+		string(domain.VerificationHealthy), string(domain.VerificationDegraded), string(domain.VerificationError), string(domain.VerificationUnknown),
 	}
 }
 

@@ -386,7 +386,9 @@ func TestAttemptsAreListedGroupedAndCounted(t *testing.T) {
 	if len(groups) != 2 || groups[0].Attempts != 1 || groups[0].Tenants != 1 || groups[0].Open != 1 || groups[0].Where[0].Tenant != "Contoso" || len(hours) == 0 {
 		t.Errorf("groups %+v, hours %+v", groups, hours)
 	}
-	upper := func(id uuid.UUID) []projections.Match { return []projections.Match{{Values: []string{strings.ToUpper(id.String())}}} }
+	upper := func(id uuid.UUID) []projections.Match {
+		return []projections.Match{{Values: []string{strings.ToUpper(id.String())}}}
+	}
 	lines, _, _, err := read.ListAttempts(ctx, f.operator, projections.AttemptFilter{TenantName: upper(f.tenant.ExternalID), Initiator: upper(f.operator.Ref.ID)})
 	must(t, err)
 	if len(lines) != 4 {

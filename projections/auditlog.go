@@ -41,7 +41,7 @@ func ObjectName(kind string, number int64) string { return kind + "/" + strconv.
 func ParseObject(s string) (kind string, number int64, ok bool) {
 	kind, text, _ := strings.Cut(s, "/")
 	number, err := strconv.ParseInt(text, 10, 64)
-	return kind, number, err == nil && number > 0 && slices.Contains(ObjectKinds(), kind)
+	return kind, number, err == nil && number > 0 && slices.Contains(NumberedKinds(), kind)
 }
 
 // AuditLine is an event as the audit log lists it, with the names that go with it.

@@ -26,7 +26,7 @@ type Object struct {
 
 // HasState says whether the object's state can be folded from its events, so that it can be replayed and compared.
 func (o Object) HasState() bool {
-	return slices.Contains([]string{ObjectTenant, ObjectConnection, ObjectRun, ObjectWorkspace, ObjectOnboarding}, o.Kind)
+	return o.Kind == ObjectWorkspace || slices.Contains(NumberedKinds(), o.Kind)
 }
 
 // Name is the object as ObjectName writes it, or its kind when it has no number.

@@ -57,7 +57,7 @@ Exit codes: 0 listed (also when nothing matches), 1 error, or events of the log 
 		a.matches[flag[0]] = f.StringArray(flag[0], nil, flag[1])
 	}
 	f.StringVar(&a.workspace, "workspace", "", "id of the workspace (default: all)")
-	f.StringVar(&a.filter.Object, "object", "", "the whole story of an object, for example run/1042, connection/12 or tenant/4")
+	f.StringVar(&a.filter.Object, "object", "", "the whole story of an object, for example run/1042, connection/12, tenant/4 or onboarding/3")
 	f.StringVar(&a.attempt, "attempt", "", "id of a start attempt: its receipt and all that followed")
 	f.StringVar(&a.from, "from", "", "not before this time (2026-11-18, 2026-11-18T09:14:07Z) or position; a bare number is a position")
 	f.StringVar(&a.to, "to", "", "before this time, or up to this position")
@@ -116,14 +116,14 @@ func (a *auditEvents) complete() error {
 	} {
 		*into = matchesOf(*a.matches[name])
 	}
-	for _, name := range *a.matches["event"] {
-		if !slices.Contains(domain.EventNames(), strings.TrimPrefix(name, "-")) {
-			return fmt.Errorf("--event %q is no event; there are %s", name, strings.Join(domain.EventNames(), ", "))
-		}
-	}
-	for _, name := range *a.matches["outcome"] {
-		if !slices.Contains(projections.AuditOutcomes(), strings.TrimPrefix(name, "-")) {
-			return fmt.Errorf("--outcome %q is no outcome; there are %s", name, strings.Join(projections.AuditOutcomes(), ", "))
+	for _, closed := range []struct {
+		flag, what string
+		known      []string
+	}{{"event", "event", domain.EventNames()}, {"kind", "kind of object", projections.ObjectKinds()}, {"outcome", "outcome", projections.AuditOutcomes()}} {
+		for _, name := range *a.matches[closed.flag] {
+			if !slices.Contains(closed.known, strings.TrimPrefix(name, "-")) {
+				return fmt.Errorf("--%s %q is no %s; there are %s", closed.flag, name, closed.what, strings.Join(closed.known, ", "))
+			}
 		}
 	}
 	var err error
@@ -134,7 +134,7 @@ func (a *auditEvents) complete() error {
 		return err
 	}
 	if _, _, ok := projections.ParseObject(a.filter.Object); !ok && a.filter.Object != "" {
-		return fmt.Errorf("--object %q is no object: write connection/12, run/1042 or tenant/4", a.filter.Object)
+		return fmt.Errorf("--object %q is no object with a number: write connection/12, run/1042, tenant/4 or onboarding/3", a.filter.Object)
 	}
 	if a.filter.FirstPosition, a.filter.From, err = placeInLog(a.from); err != nil {
 		return fmt.Errorf("--from: %w", err)
@@ -206,10 +206,14 @@ func (a *auditEvents) writer(out io.Writer) (write func(projections.AuditLine) e
 			func() error { w.Flush(); return w.Error() }
 	}
 	w := tabwriter.NewWriter(plainWriter{out}, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(w, "POSITION\tTIME\tACTOR\tOBJECT\tTENANT\tOUTCOME\tWHAT HAPPENED")
+	fmt.Fprintln(w, "POSITION\tTIME\tACTOR\tOBJECT\tTENANT\tOUTCOME\tREASON\tWHAT HAPPENED")
 	return func(l projections.AuditLine) error {
 		e := view.AuditEventJSON(l)
-		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Position, narrate.Instant(e.At), e.Actor.Name, e.Object, view.String(e.TenantName), view.String(e.Outcome), e.Sentence)
+		if l.ObjectKind == projections.ObjectAttempt && l.Attempt != nil {
+			e.Object += "/" + l.Attempt.String() // which is what `audit explain` takes
+		}
+		_, err := fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Position, narrate.Instant(e.At), e.Actor.Name, e.Object, view.String(e.TenantName),
+			view.String(e.Outcome), view.String(e.Reason), e.Sentence)
 		return err
 	}, w.Flush
 }

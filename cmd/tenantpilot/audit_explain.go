@@ -23,7 +23,8 @@ func auditExplainCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use: "explain RUN|ATTEMPT", Short: "Say why a start was answered as it was, with the facts it was decided on",
-		Long: `Read the receipt of a start attempt and tell it in sentences. RUN is the number of a run, ATTEMPT the id of an attempt.
+		Long: `Read the receipt of a start attempt and tell it in sentences. RUN is the number of a run, ATTEMPT the id of an attempt; both also as
+"audit events" shows them, run/1042 and attempt/0198d3c2-...
 
 Exit codes: 0 explained, 1 error, or events of the log are set aside and may be missing, 2 usage, 5 there is no such run or attempt.`,
 		Args: oneArg("RUN or ATTEMPT"),
@@ -53,10 +54,10 @@ func oneArg(name string) cobra.PositionalArgs {
 }
 
 func receiptFilter(arg string) (projections.AttemptFilter, error) {
-	if number, err := strconv.ParseInt(strings.TrimPrefix(arg, "#"), 10, 64); err == nil && number > 0 {
+	if number, err := strconv.ParseInt(strings.TrimPrefix(strings.TrimPrefix(arg, "run/"), "#"), 10, 64); err == nil && number > 0 {
 		return projections.AttemptFilter{Run: number, Outcome: []projections.Match{{Values: []string{string(domain.Accepted)}}}}, nil
 	}
-	id, err := uuid.Parse(arg)
+	id, err := uuid.Parse(strings.TrimPrefix(arg, "attempt/"))
 	if err != nil || id == uuid.Nil {
 		return projections.AttemptFilter{}, fmt.Errorf("%q is neither the number of a run nor the id of an attempt", arg)
 	}

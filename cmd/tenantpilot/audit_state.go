@@ -29,7 +29,7 @@ Exit codes: 0 shown, 1 error, or events of the log are set aside and may be miss
 		Args: oneArg("OBJECT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			kind, number, ok := projections.ParseObject(args[0])
-			if !ok || !(projections.Object{Kind: kind}).HasState() {
+			if !ok {
 				return usage(fmt.Errorf("%q is no object with a state: write connection/12, tenant/4, run/1042 or onboarding/3", args[0]))
 			}
 			position, when, err := placeInLog(at)

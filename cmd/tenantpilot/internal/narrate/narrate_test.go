@@ -74,6 +74,10 @@ func TestExplainNamesTheRuleAndTheFacts(t *testing.T) {
 	if _, err := narrate.ReceiptOf(domain.ConnectionEnabled{}, at); err == nil {
 		t.Error("an event that is no receipt was taken for one")
 	}
+	typed := narrate.Receipt{AttemptFacts: domain.AttemptFacts{Tenant: uuid.New(), Surface: "cli", Trigger: domain.TriggerAPI}, Outcome: domain.Accepted, At: at}
+	if text := narrate.Explain(typed, narrate.Names{})[0]; !strings.HasSuffix(text, ", from the command line, by a program.") {
+		t.Error(text)
+	}
 	bare := narrate.Receipt{AttemptFacts: domain.AttemptFacts{Tenant: uuid.New(), Facts: domain.Facts{Rule: 1}}, Outcome: domain.IsBlocked, Reason: domain.ReasonProviderConnectionMissing, At: at}
 	if text := strings.Join(narrate.Explain(bare, narrate.Names{}), " "); !strings.Contains(text, "no connection to go over") || strings.Contains(text, "version 0") {
 		t.Error(text)

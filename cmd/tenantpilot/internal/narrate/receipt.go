@@ -92,11 +92,20 @@ func asked(r Receipt, n Names) string {
 	default:
 		text += " over connection " + strconv.FormatInt(r.Connection, 10)
 	}
-	if r.Surface != "" {
+	switch r.Surface {
+	case "":
+	case "cli":
+		text += ", from the command line"
+	default:
 		text += ", from " + r.Surface
 	}
-	if r.Trigger != "" && r.Trigger != domain.TriggerOperator {
-		text += ", triggered by " + string(r.Trigger)
+	switch r.Trigger {
+	case domain.TriggerSchedule:
+		text += ", by schedule"
+	case domain.TriggerSystem:
+		text += ", of TenantPilot's own accord"
+	case domain.TriggerAPI:
+		text += ", by a program"
 	}
 	return text + "."
 }

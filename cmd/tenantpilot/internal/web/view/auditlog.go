@@ -34,10 +34,7 @@ func ReplayHref(kind string, number, position int64) string {
 }
 
 // CanReplay says whether objects of a kind have a time machine.
-func CanReplay(kind string) bool {
-	return kind == projections.ObjectConnection || kind == projections.ObjectTenant || kind == projections.ObjectRun ||
-		kind == projections.ObjectOnboarding
-}
+func CanReplay(kind string) bool { return slices.Contains(projections.NumberedKinds(), kind) }
 
 // AuditQuery is the filter of the audit log.
 type AuditQuery struct {
@@ -177,7 +174,7 @@ func PresentAudit(q AuditQuery, lines []projections.AuditLine, newer, older bool
 		end = q.To
 	}
 	l.Wide = q.From.IsZero() || end.Sub(q.From) > wideRange+time.Hour
-	if kind, number, ok := projections.ParseObject(q.Filter.Object); ok && CanReplay(kind) {
+	if kind, number, ok := projections.ParseObject(q.Filter.Object); ok {
 		l.Replay = &Link{"Replay " + q.Filter.Object, ReplayHref(kind, number, 0)}
 	}
 	for _, line := range lines {

@@ -152,6 +152,34 @@ func TestAuditLogAsJSONPageAndSpreadsheet(t *testing.T) {
 	}
 }
 
+// TestWhatSaysWhatItLooksForFindsItInAllOfThePast: only filters of many events stop at the newest days, and a range that is chosen stays.
+func TestWhatSaysWhatItLooksForFindsItInAllOfThePast(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	run := c.tell(t)
+	for _, age := range []string{`update audit_log set at = at - interval '40 days'`, `update attempts set at = at - interval '40 days'`} {
+		_, err := c.db.OwnerPool(t).Exec(t.Context(), age)
+		must(t, err)
+	}
+	reader := c.program(t, "readonly")
+	for query, found := range map[string]bool{
+		"audit?event=StartBlocked": false, "audit?tenant=contoso": false, "audit": false,
+		"audit?object=" + url.QueryEscape(fmt.Sprintf("connection/%d", c.conn.Number)): true,
+		"audit?first=1&last=10": true, "audit?q=2": true, "audit?attempt=" + run.Attempt.String(): true,
+		"audit?to=" + time.Now().AddDate(0, 0, -10).Format(time.DateOnly): true,
+		"audit?q=2&range=31d": false, "audit?first=1&from=" + time.Now().AddDate(0, 0, -10).Format(time.DateOnly): false,
+		"attempts": false, "attempts?outcome=accepted": false, "attempts?q=" + run.Attempt.String(): true,
+		fmt.Sprintf("attempts?run=%d", run.RunNumber): true, fmt.Sprintf("attempts?run=%d&range=7d", run.RunNumber): false,
+	} {
+		if got := get[listOf[auditItem]](t, reader, "/admin/"+query).Items; len(got) > 0 != found {
+			t.Errorf("%s: %d found", query, len(got))
+		}
+	}
+	if text := c.browser(t, "readonly").send(t, "GET", "/admin/audit?q=2").text(); strings.Contains(text, "longer than 31 days") || !strings.Contains(text, `href="/admin/audit/2"`) {
+		t.Errorf("one event: %s", clip([]byte(text)))
+	}
+}
+
 func find(t *testing.T, all []auditItem, event string) auditItem {
 	t.Helper()
 	for _, e := range all {

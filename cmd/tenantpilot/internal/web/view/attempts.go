@@ -58,7 +58,7 @@ func ParseAttempts(q url.Values, me string, now time.Time) AttemptsQuery {
 		},
 		Plain:  []string{"after", "before", "group"},
 		Ranges: []ListRange{{"1h", "1 h", time.Hour}, {"24h", "24 h", 24 * time.Hour}, {"7d", "7 d", 7 * 24 * time.Hour}, {"31d", "31 d", 31 * 24 * time.Hour}},
-		Range:  "24h",
+		Range:  "24h", Whole: []string{"q", "run"},
 	}, now)
 	for i, m := range a.Matches["initiator"] {
 		for j, v := range m.Values {

@@ -86,7 +86,7 @@ func ParseAudit(q url.Values, me string, now time.Time) AuditQuery {
 		Ranges: []ListRange{
 			{"24h", "24 h", 24 * time.Hour}, {"7d", "7 d", 7 * 24 * time.Hour}, {"31d", "31 d", 31 * 24 * time.Hour}, {"all", "All", 0},
 		},
-		Range: "7d",
+		Range: "7d", Whole: []string{"object", "attempt", "q", "first", "last"},
 	}, now)}
 	for i, m := range a.Matches["actor"] {
 		for j, v := range m.Values {
@@ -173,7 +173,7 @@ func PresentAudit(q AuditQuery, lines []projections.AuditLine, newer, older bool
 	if !q.To.IsZero() {
 		end = q.To
 	}
-	l.Wide = q.From.IsZero() || end.Sub(q.From) > wideRange+time.Hour
+	l.Wide = !q.Whole && (q.From.IsZero() || end.Sub(q.From) > wideRange+time.Hour)
 	if kind, number, ok := projections.ParseObject(q.Filter.Object); ok {
 		l.Replay = &Link{"Replay " + q.Filter.Object, ReplayHref(kind, number, 0)}
 	}

@@ -25,6 +25,8 @@ type ListSpec struct {
 	// Ranges are the lengths of time to choose from, shortest first, and Range the one without a choice. A zero length is all of the past.
 	Ranges []ListRange
 	Range  string
+	// Whole are parameters that say themselves what is looked for: with one of them all of the past is, unless a range is chosen.
+	Whole []string
 }
 
 // ListRange is a length of time to choose.
@@ -42,6 +44,7 @@ type ListQuery struct {
 	Matches  map[string][]projections.Match
 	From, To time.Time
 	Range    string // empty when from or to say otherwise
+	Whole    bool   // what is looked for is narrow enough for all of the past
 	Limit    int
 	spec     ListSpec
 }
@@ -49,6 +52,10 @@ type ListQuery struct {
 // ParseList reads a list's parameters.
 func ParseList(base string, q url.Values, spec ListSpec, now time.Time) ListQuery {
 	l := ListQuery{Base: base, Query: q, Matches: map[string][]projections.Match{}, spec: spec, Range: spec.Range}
+	l.Whole = slices.ContainsFunc(spec.Whole, func(key string) bool { return q.Get(key) != "" })
+	if l.Whole || q.Get("to") != "" { // what came before an instant is not the newest
+		l.Range = "all"
+	}
 	for _, r := range spec.Ranges {
 		if q.Get("range") == r.Name {
 			l.Range = r.Name

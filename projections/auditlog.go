@@ -294,10 +294,13 @@ func (a Auditor) List(ctx context.Context, f AuditFilter) (lines []AuditLine, mo
 	return lines, newer && f.Forward || older && !f.Forward, err
 }
 
-// Head is the position of the newest event.
-func (a Auditor) Head(ctx context.Context) (int64, error) {
+// Head is Reader.Head.
+func (a Auditor) Head(ctx context.Context) (int64, error) { return a.read.Head(ctx) }
+
+// Head is the position of the newest event of all workspaces.
+func (r Reader) Head(ctx context.Context) (int64, error) {
 	var head int64
-	if err := a.read.pool.QueryRow(ctx, `select head from sequencer`).Scan(&head); err != nil {
+	if err := r.pool.QueryRow(ctx, `select head from sequencer`).Scan(&head); err != nil {
 		return 0, fmt.Errorf("read head: %w", err)
 	}
 	return head, nil

@@ -207,6 +207,7 @@ func TestEveryQueryStopsAtTheWall(t *testing.T) {
 	must(t, err)
 	arguments := map[reflect.Type][]any{
 		reflect.TypeFor[projections.Connection]():    {connection},
+		reflect.TypeFor[[]projections.Projection]():  {[]projections.Projection(nil), []projections.Projection{projections.Audit{}}},
 		reflect.TypeFor[projections.Object]():        {object},
 		reflect.TypeFor[projections.When]():          {projections.When{}},
 		reflect.TypeFor[projections.Moment]():        {moment},
@@ -230,7 +231,7 @@ func TestEveryQueryStopsAtTheWall(t *testing.T) {
 	exempt := map[string]bool{
 		"Lag": true, "AwaitRuns": true, "AwaitNow": true, "Behind": true, "CreateView": true, "ChangeView": true, "DeleteView": true,
 		"ChooseDefaultView": true, "AwaitConnections": true, "MarkRead": true, "KeepReplayPreview": true, "ConfirmReplayPreview": true,
-		"AwaitOnboarding": true,
+		"AwaitOnboarding": true, "Head": true,
 	}
 	v := reflect.ValueOf(read)
 	for i := range v.NumMethod() {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -136,12 +135,15 @@ func (a *auditEvents) complete() error {
 	if _, _, ok := projections.ParseObject(a.filter.Object); !ok && a.filter.Object != "" {
 		return fmt.Errorf("--object %q is no object with a number: write connection/12, run/1042, tenant/4 or onboarding/3", a.filter.Object)
 	}
-	if a.filter.FirstPosition, a.filter.From, err = placeInLog(a.from); err != nil {
-		return fmt.Errorf("--from: %w", err)
+	from, err := placeInLog("from", a.from)
+	if err != nil {
+		return err
 	}
-	if a.filter.LastPosition, a.filter.To, err = placeInLog(a.to); err != nil {
-		return fmt.Errorf("--to: %w", err)
+	to, err := placeInLog("to", a.to)
+	if err != nil {
+		return err
 	}
+	a.filter.FirstPosition, a.filter.From, a.filter.LastPosition, a.filter.To = from.Position, from.Time, to.Position, to.Time
 	if !slices.Contains([]string{"table", "jsonl", "csv"}, a.format) {
 		return fmt.Errorf("--format %q is none of table, jsonl and csv", a.format)
 	}
@@ -176,20 +178,13 @@ func matchesOf(values []string) []projections.Match {
 	return slices.DeleteFunc([]projections.Match{some, none}, func(m projections.Match) bool { return len(m.Values) == 0 })
 }
 
-// placeInLog reads a position or a time; an empty text is neither.
-func placeInLog(s string) (position int64, at time.Time, err error) {
-	if s == "" {
-		return 0, at, nil
+// placeInLog reads a flag's position or time; an empty text is neither.
+func placeInLog(flag, text string) (projections.When, error) {
+	when, ok := view.ParsePlace(text)
+	if !ok && text != "" {
+		return when, fmt.Errorf("--%s: %q is neither a position nor a time such as 2026-11-18 or 2026-11-18T09:14:07Z", flag, text)
 	}
-	if position, err := strconv.ParseInt(s, 10, 64); err == nil && position > 0 {
-		return position, at, nil
-	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02 15:04:05 UTC", "2006-01-02 15:04:05", "2006-01-02T15:04", time.DateOnly} {
-		if at, err := time.Parse(layout, s); err == nil {
-			return 0, at.UTC(), nil
-		}
-	}
-	return 0, at, fmt.Errorf("%q is neither a position nor a time such as 2026-11-18T09:14:07Z", s)
+	return when, nil
 }
 
 // writer writes lines in the wanted format; flush ends it.

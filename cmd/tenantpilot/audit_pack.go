@@ -12,6 +12,7 @@ import (
 
 	"tenantpilot/cmd/internal/evidence"
 	"tenantpilot/cmd/tenantpilot/internal/web"
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
 )
 
 func auditPackCommand() *cobra.Command {
@@ -28,8 +29,13 @@ Exit codes: 0 written, 1 error, 2 usage, 5 there is no such run or event.`,
 		Example: `  tenantpilot audit pack --run 1042 --out run-1042.zip
   tenantpilot audit pack --tenant 5c2b1c1e-... --from 2026-10-01 --to 2026-11-01 --out october.zip`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if (run > 0) == (tenant != "") || out == "" {
-				return usage(errors.New("give either --run or --tenant, and a file with --out"))
+			switch byRun := cmd.Flags().Changed("run"); {
+			case byRun && run <= 0:
+				return usage(errors.New("--run is the number of a run, from 1 on"))
+			case byRun == (tenant != ""):
+				return usage(errors.New("give either --run or --tenant"))
+			case out == "":
+				return usage(errors.New("name the file to write with --out"))
 			}
 			r := web.PackRequest{RunNumber: run, Since: since}
 			if tenant != "" {
@@ -82,28 +88,24 @@ func writeNew(path string, p evidence.Pack) error {
 
 // period reads the ends of a period.
 func period(from, to string) (begin, end time.Time, err error) {
-	if begin, err = moment(from); err != nil {
-		return begin, end, err
+	const write = "write 2026-11-21 or 2026-11-21T09:00:00Z"
+	begin, ok := view.ParseInstant(from)
+	if from == "" {
+		return begin, end, errors.New("--tenant needs --from, the begin of the period: " + write)
 	}
-	end = time.Now().UTC()
-	if to != "" {
-		if end, err = moment(to); err != nil {
-			return begin, end, err
-		}
+	if !ok {
+		return begin, end, fmt.Errorf("--from: %q is neither a date nor a time: %s", from, write)
+	}
+	if end, ok = view.ParseInstant(to); !ok && to != "" {
+		return begin, end, fmt.Errorf("--to: %q is neither a date nor a time: %s", to, write)
+	}
+	if to == "" {
+		end = time.Now().UTC()
 	}
 	if !begin.Before(end) {
 		return begin, end, errors.New("the period ends before it begins")
 	}
 	return begin, end, nil
-}
-
-func moment(text string) (time.Time, error) {
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("%q is neither a date nor a time: write 2026-11-21 or 2026-11-21T09:00:00Z", text)
 }
 
 // find looks the run, or the tenant, up in the log itself: read models may be gone.

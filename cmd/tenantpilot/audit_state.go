@@ -32,12 +32,12 @@ Exit codes: 0 shown, 1 error, or events of the log are set aside and may be miss
 			if !ok {
 				return usage(fmt.Errorf("%q is no object with a state: write connection/12, tenant/4, run/1042 or onboarding/3", args[0]))
 			}
-			position, when, err := placeInLog(at)
+			when, err := placeInLog("at", at)
 			if err != nil {
-				return usage(fmt.Errorf("--at: %w", err))
+				return usage(err)
 			}
 			return askAuditor(cmd.Context(), dataDir, cmd.ErrOrStderr(), func(auditor projections.Auditor) error {
-				return showState(cmd.Context(), auditor, cmd.OutOrStdout(), cmd.ErrOrStderr(), kind, number, projections.When{Position: position, Time: when}, asJSON)
+				return showState(cmd.Context(), auditor, cmd.OutOrStdout(), cmd.ErrOrStderr(), kind, number, when, asJSON)
 			})
 		},
 	}

@@ -9,7 +9,7 @@ import (
 var ErrNotThere = errors.New("the log has nothing there")
 
 // ErrNotSigned says that no signed head covers what was asked for yet, or that nobody here signs.
-var ErrNotSigned = errors.New("no signed head covers this yet")
+var ErrNotSigned = errors.New("no signed head covers this yet: heads are signed at least each minute where a process has the log key; wait a minute and try again")
 
 // ErrTooMuch says that a pack would be larger than MaxPositions.
 var ErrTooMuch = errors.New("too many events for one pack")

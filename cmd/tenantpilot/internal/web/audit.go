@@ -3,8 +3,8 @@ package web
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -174,7 +174,7 @@ func (s *Server) replay(r request) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	when, err := whenOf(r.URL.Query())
+	when, err := s.whenOf(r)
 	if err != nil {
 		return answer{}, err
 	}
@@ -210,7 +210,7 @@ func (s *Server) pastOf(r request, f *view.TimeMachineFacts) error {
 	ctx := r.Context()
 	positions := []int64{f.Moment.Position - 1, f.Moment.Position}
 	if text := r.URL.Query().Get("base"); text != "" {
-		when, err := placeOf("base", text)
+		when, err := s.placeOf(r, "base", text)
 		if err != nil {
 			return err
 		}
@@ -249,9 +249,10 @@ func (s *Server) pastOf(r request, f *view.TimeMachineFacts) error {
 }
 
 // whenOf reads the moment that is asked for: a position or a time, or the step that the slider's form sends.
-func whenOf(q url.Values) (projections.When, error) {
+func (s *Server) whenOf(r request) (projections.When, error) {
+	q := r.URL.Query()
 	if text := q.Get("at"); text != "" {
-		return placeOf("at", text)
+		return s.placeOf(r, "at", text)
 	}
 	if text := q.Get("step"); text != "" {
 		step, err := strconv.Atoi(text)
@@ -263,15 +264,16 @@ func whenOf(q url.Values) (projections.When, error) {
 	return projections.When{}, nil
 }
 
-func placeOf(key, text string) (projections.When, error) {
-	if position, err := strconv.ParseInt(text, 10, 64); err == nil && position > 0 {
-		return projections.When{Position: position}, nil
+func (s *Server) placeOf(r request, key, text string) (projections.When, error) {
+	when, ok := view.ParsePlace(text)
+	if !ok {
+		return when, malformedPlace(key, "Write a position of the log, or a date or time such as 2026-11-18T09:14:07Z.")
 	}
-	at, err := time.Parse(time.RFC3339, text)
-	if err != nil || at.Year() < 1 || at.Year() > 9999 {
-		return projections.When{}, malformedPlace(key, "Write a position of the log, or a time such as 2026-11-18T09:14:07Z.")
+	head, err := s.Read.Head(r.Context())
+	if err == nil && when.Position > head {
+		err = malformedPlace(key, fmt.Sprintf("The log ends at position %d.", head))
 	}
-	return projections.When{Time: at.UTC()}, nil
+	return when, err
 }
 
 func malformedPlace(key, message string) error {

@@ -413,7 +413,7 @@ func TestTimeMachineSteps(t *testing.T) {
 		if steps != newest.Steps {
 			t.Errorf("%s: %d steps by links, want %d", kind, steps, newest.Steps)
 		}
-		for _, query := range []string{"?step=1", "?at=1", "?at=2001-01-01T00:00:00Z", "?show=raw", fmt.Sprintf("?at=%d&base=%d", *newest.Position, *newest.Position-1)} {
+		for _, query := range []string{"?step=1", "?at=1", "?at=2001-01-01T00:00:00Z", "?at=2001-01-01", "?at=2099-01-01T09:14:07", "?show=raw", fmt.Sprintf("?at=%d&base=%d", *newest.Position, *newest.Position-1)} {
 			if res := b.send(t, "GET", path+query); res.status != http.StatusOK {
 				t.Errorf("%s%s: %d", path, query, res.status)
 			}
@@ -434,7 +434,7 @@ func TestTimeMachineSteps(t *testing.T) {
 	if !strings.HasPrefix(strings.TrimSpace(part), `<div id="machine-view"`) || strings.Contains(part, "<html") {
 		t.Errorf("inside the page: %s", clip([]byte(part)))
 	}
-	for _, bad := range []string{path + "?at=yesterday", path + "?step=0", path + "?base=x", path + "?at=-1"} {
+	for _, bad := range []string{path + "?at=yesterday", path + "?step=0", path + "?base=x", path + "?at=-1", path + "?at=999999", path + "?base=999999", path + "?at=0000-01-01"} {
 		if res := program.send(t, "GET", bad, accept("application/json")); res.status != http.StatusBadRequest {
 			t.Errorf("%s: %d", bad, res.status)
 		}

@@ -201,15 +201,12 @@ func queryPeriod(r request) (from, to time.Time, err error) {
 		if text == "" {
 			continue
 		}
-		t, parseErr := time.Parse(time.RFC3339, text)
-		if parseErr != nil {
-			t, parseErr = time.Parse(time.DateOnly, text)
-		}
-		if parseErr != nil {
+		t, ok := view.ParseInstant(text)
+		if !ok {
 			return from, to, invalid("invalid_input", "The query cannot be read.",
 				view.FieldError{Pointer: "/" + name, Code: "time", Message: "Write 2026-11-21 or 2026-11-21T09:00:00Z."})
 		}
-		*into = t.UTC().Truncate(time.Microsecond)
+		*into = t.Truncate(time.Microsecond)
 	}
 	if !from.Before(to) {
 		return from, to, invalid("invalid_input", "The period ends before it begins.",

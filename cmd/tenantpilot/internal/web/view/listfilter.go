@@ -100,14 +100,11 @@ func (l *ListQuery) refuse(key, value string) {
 
 func (l *ListQuery) take(key, v string) bool {
 	instant := func(into *time.Time) bool {
-		t, err := time.Parse(time.RFC3339, v)
-		if err != nil {
-			t, err = time.Parse(time.DateOnly, v)
+		t, ok := ParseInstant(v)
+		if ok {
+			*into, l.Range = t, ""
 		}
-		if err == nil {
-			*into, l.Range = t.UTC(), ""
-		}
-		return err == nil
+		return ok
 	}
 	switch key {
 	case "range":

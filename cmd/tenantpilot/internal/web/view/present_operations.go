@@ -141,11 +141,11 @@ func (f *ParsedFilter) takePlain(q url.Values) {
 	}
 	instant := func(into *time.Time) func(string) bool {
 		return func(v string) bool {
-			t, err := time.Parse(time.RFC3339, v)
-			if err == nil {
-				*into = t.UTC()
+			t, ok := ParseInstant(v)
+			if ok {
+				*into = t
 			}
-			return err == nil
+			return ok
 		}
 	}
 	oneOf := func(allowed ...string) func(string) bool {

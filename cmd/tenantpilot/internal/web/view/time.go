@@ -2,8 +2,32 @@ package view
 
 import (
 	"fmt"
+	"strconv"
 	"time"
+
+	"tenantpilot/projections"
 )
+
+// ParseInstant reads a date or a time as people write it, in UTC where it says nothing else; false for anything else.
+func ParseInstant(text string) (time.Time, bool) {
+	for _, layout := range []string{
+		time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05 UTC", time.DateTime, "2006-01-02 15:04", time.DateOnly,
+	} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), t.UTC().Year() >= 1 && t.UTC().Year() <= 9999
+		}
+	}
+	return time.Time{}, false
+}
+
+// ParsePlace reads a place in the log, a position or what ParseInstant reads.
+func ParsePlace(text string) (projections.When, bool) {
+	if position, err := strconv.ParseInt(text, 10, 64); err == nil {
+		return projections.When{Position: position}, position > 0
+	}
+	at, ok := ParseInstant(text)
+	return projections.When{Time: at}, ok
+}
 
 // Duration is a length of time in two units at most: "1 m 12 s".
 func Duration(d time.Duration) string {

@@ -101,8 +101,15 @@ func listProjections(ctx context.Context, pool *pgxpool.Pool, out io.Writer) err
 	}
 	open, err := projections.OpenRebuilds(ctx, pool)
 	for _, r := range open {
-		fmt.Fprintf(out, "rebuild: %s to version %d is %s, at %d of %d, since %s; %s\n",
-			r.Projection, r.To, r.State, r.Position, r.Target, r.StartedAt.UTC().Format(time.RFC3339), r.Note)
+		stands := "has not ended: if nobody is at it, `tenantpilot rebuild " + r.Projection + "` goes on"
+		if r.State == "differs" {
+			stands = "was refused"
+		}
+		if r.Note != "" {
+			stands += ": " + r.Note
+		}
+		fmt.Fprintf(out, "rebuild: %s to version %d, begun %s, last step %s at %d of %d, %s\n",
+			r.Projection, r.To, r.StartedAt.UTC().Format(time.RFC3339), r.UpdatedAt.UTC().Format(time.RFC3339), r.Position, r.Target, stands)
 	}
 	return err
 }

@@ -169,6 +169,8 @@ func (o rebuildCommandOptions) rebuild(ctx context.Context, ownerURL string, m p
 		return &exitCode{exitBusy, err}
 	case (errors.Is(err, projections.ErrDiffers) || errors.Is(err, projections.ErrParked)) && !o.verify:
 		return fmt.Errorf("%w\nnothing was swapped: mend the projection, declare the change, or run it again with --accept-difference", err)
+	case err != nil && ctx.Err() != nil:
+		return fmt.Errorf("interrupted at %s: run it again, and it goes on where it was", m.Name())
 	case err != nil:
 		return err
 	}

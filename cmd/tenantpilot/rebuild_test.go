@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"strings"
 	"testing"
@@ -87,8 +89,42 @@ func TestServeKeepsTheOldRowsWhenTheNewOnesLackEvents(t *testing.T) {
 		t.Errorf("the log says %s", said.String())
 	}
 	var out strings.Builder
-	if err := listProjections(t.Context(), a.pool, &out); err != nil || !strings.Contains(out.String(), "rebuild: runs to version 1 is differs") {
+	if err := listProjections(t.Context(), a.pool, &out); err != nil || !strings.Contains(out.String(), "at 1 of 1, was refused: ") {
 		t.Errorf("projections: %v\n%s", err, out.String())
+	}
+}
+
+// cutter cancels when something is written.
+type cutter struct{ cancel func() }
+
+func (c cutter) Write(p []byte) (int, error) {
+	c.cancel()
+	return len(p), nil
+}
+
+// TestAnInterruptedRebuildSaysHowItGoesOn: when it ends, and in what is listed until it is run again.
+func TestAnInterruptedRebuildSaysHowItGoesOn(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	_, err := db.OwnerPool(t).Exec(t.Context(), `with f as (insert into followers (projection, version) values ('directory', 1))
+		insert into checkpoint_moves (projection, version, after, position) values ('directory', 1, 0, 0)`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	err = rebuildCommandOptions{}.run(ctx, db.OwnerURL, []string{"directory"}, io.Discard, cutter{cancel})
+	if err == nil || err.Error() != "interrupted at directory: run it again, and it goes on where it was" {
+		t.Errorf("cut off: %v", err)
+	}
+	var out, done strings.Builder
+	if err := listProjections(t.Context(), db.Pool(t), &out); err != nil {
+		t.Fatal(err)
+	}
+	if want := "at 0 of 0, has not ended: if nobody is at it, `tenantpilot rebuild directory` goes on\n"; !strings.HasSuffix(out.String(), want) {
+		t.Errorf("got %s want %s", out.String(), want)
+	}
+	if err := (rebuildCommandOptions{}).run(t.Context(), db.OwnerURL, []string{"directory"}, &done, io.Discard); err != nil || !strings.Contains(done.String(), "swapped in") {
+		t.Errorf("run again: %v %s", err, done.String())
 	}
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// ErrErased says that the key to sealed data was destroyed.
+// ErrErased says that the key to sealed data was destroyed, for good.
 var ErrErased = errors.New("the key to this data was destroyed")
 
 // Seal encrypts personal data for an event under the subject's own key in a workspace, drawing the key at the first use. The result is
@@ -32,6 +32,9 @@ func (s *Store) Seal(ctx context.Context, workspace, subject uuid.UUID, plain []
 	if err != nil {
 		return "", fmt.Errorf("seal: %w", err)
 	}
+	if key == nil {
+		return "", ErrErased
+	}
 	gcm, err := sealer(key)
 	if err != nil {
 		return "", fmt.Errorf("seal: %w", err)
@@ -45,7 +48,7 @@ func (s *Store) Seal(ctx context.Context, workspace, subject uuid.UUID, plain []
 func (s *Store) Unseal(ctx context.Context, workspace, subject uuid.UUID, sealed string) ([]byte, error) {
 	var key []byte
 	err := s.pool.QueryRow(ctx, `select key from subject_keys where workspace = $1 and subject = $2`, workspace, subject).Scan(&key)
-	if errors.Is(err, pgx.ErrNoRows) {
+	if errors.Is(err, pgx.ErrNoRows) || err == nil && key == nil {
 		return nil, ErrErased
 	}
 	if err != nil {
@@ -66,9 +69,9 @@ func (s *Store) Unseal(ctx context.Context, workspace, subject uuid.UUID, sealed
 	return plain, nil
 }
 
-// SealedIn lists the workspaces whose events hold data sealed for a subject.
+// SealedIn lists the workspaces whose events hold data sealed for a subject that can still be opened.
 func (s *Store) SealedIn(ctx context.Context, subject uuid.UUID) ([]uuid.UUID, error) {
-	rows, err := s.pool.Query(ctx, `select workspace from subject_keys where subject = $1 order by workspace`, subject)
+	rows, err := s.pool.Query(ctx, `select workspace from subject_keys where subject = $1 and key is not null order by workspace`, subject)
 	if err != nil {
 		return nil, fmt.Errorf("find sealed data: %w", err)
 	}
@@ -80,9 +83,9 @@ func (s *Store) SealedIn(ctx context.Context, subject uuid.UUID) ([]uuid.UUID, e
 }
 
 // DestroyKey destroys a subject's key in a workspace, for good: what it sealed can never be opened again, except with a copy of the
-// database from before, so backups have to age out too.
+// database from before, so backups have to age out too. That the workspace knew the subject stays.
 func (s *Store) DestroyKey(ctx context.Context, workspace, subject uuid.UUID) error {
-	if _, err := s.pool.Exec(ctx, `delete from subject_keys where workspace = $1 and subject = $2`, workspace, subject); err != nil {
+	if _, err := s.pool.Exec(ctx, `update subject_keys set key = null where workspace = $1 and subject = $2`, workspace, subject); err != nil {
 		return fmt.Errorf("destroy key: %w", err)
 	}
 	return nil

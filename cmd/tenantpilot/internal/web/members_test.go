@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
+	"tenantpilot/projections"
 )
 
 type membersAnswer struct {
@@ -359,6 +361,50 @@ func TestAWorkspaceSeesOnlyTheNamesItGave(t *testing.T) {
 	must(t, c.auth.ErasePerson(t.Context(), c.people["stranger"]))
 	if left := shown(c.program(t, "owner").members(t)); strings.Contains(left, "Our Name") || strings.Contains(left, "STRANGER") {
 		t.Errorf("an erased person is called\n%s", left)
+	}
+}
+
+// TestAnErasedPersonIsToldAsErased: wherever what they did is told, by the same word, and never as the system's doing. Others know nothing of it.
+func TestAnErasedPersonIsToldAsErased(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	ctx, kim := t.Context(), c.people["operator"]
+	must(t, c.commands.DescribePerson(ctx, commands.DescribePerson{
+		Actor: domain.SystemActor(c.ours), Person: kim, Identity: commands.Identity{Email: "operator@example.test", Name: "Operator"},
+	}))
+	attempt := uuid.NewString()
+	for range 2 { // a run, and a refusal
+		c.browser(t, "operator").send(t, "POST", startPath(c.contoso, domain.OpGroupsSync), form(url.Values{"attempt_id": {attempt}}))
+		attempt = uuid.NewString()
+	}
+	var number int64
+	must(t, c.pool.QueryRow(ctx, `select (payload ->> 'number')::bigint from events where name = 'RunAccepted'`).Scan(&number))
+	_, err := c.commands.ErasePerson(ctx, commands.ErasePerson{Person: kim})
+	must(t, err)
+	must(t, c.auth.ErasePerson(ctx, kim))
+	c.settle(t)
+	owner := c.browser(t, "owner")
+	for _, path := range []string{
+		"/admin/operations?range=31d", "/admin/operations/" + strconv.FormatInt(number, 10), "/admin/attempts", "/admin/audit?actor=" + kim.String(),
+	} {
+		page := owner.send(t, "GET", path).text()
+		if !strings.Contains(page, "erased") || strings.Contains(page, "person "+kim.String()[:8]) || strings.Contains(page, ">Operator<") {
+			t.Errorf("%s does not tell of somebody who was erased: %s", path, clip([]byte(page)))
+		}
+	}
+	for path, count := range map[string]int{"/admin/operations": 1, "/admin/attempts": 1} {
+		answer := string(c.program(t, "owner").send(t, "GET", path, accept("application/json")).body)
+		if n := strings.Count(answer, `"erased"`); n < count || strings.Contains(answer, "TenantPilot") {
+			t.Errorf("%s names an erased person %d times: %s", path, n, clip([]byte(answer)))
+		}
+	}
+	for workspace, want := range map[uuid.UUID]string{c.ours: "erased", c.theirs: ""} {
+		reader := domain.Actor{Ref: domain.ActorRef{Kind: domain.ActorPerson, ID: uuid.New()}, Workspace: workspace, Role: domain.RoleOwner}
+		name, err := projections.NewConsoleReader(c.pool).PersonName(projections.WithSight(ctx, reader), kim)
+		must(t, err)
+		if name != want {
+			t.Errorf("the name in %s is %q, want %q", workspace, name, want)
+		}
 	}
 }
 

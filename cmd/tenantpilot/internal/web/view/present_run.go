@@ -101,11 +101,7 @@ func target(inputs map[string]string) string {
 }
 
 func initiator(l projections.RunLine) Initiator {
-	i := Initiator{Name: l.InitiatorName, Trigger: string(l.Trigger)}
-	if i.Name == "" {
-		i.Name = "TenantPilot"
-	}
-	return i
+	return Initiator{Name: actorName(l.InitiatorKind, l.InitiatorID.String(), l.InitiatorName), Trigger: string(l.Trigger)}
 }
 
 func at(t *time.Time) time.Time {

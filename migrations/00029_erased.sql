@@ -8,3 +8,6 @@ grant update (key) on subject_keys to tenantpilot_app;
 revoke delete on subject_keys from tenantpilot_app;
 insert into subject_keys (workspace, subject, key)
 select e.workspace, (e.payload ->> 'person')::uuid, null from events e where e.name = 'PersonErased' on conflict do nothing;
+
+-- What they had saved stayed, and was nobody's to delete.
+delete from saved_views v using people p where p.id = v.person and p.erased_at is not null;

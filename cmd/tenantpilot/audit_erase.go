@@ -20,9 +20,9 @@ func auditEraseCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "erase SUBJECT", Short: "Erase who a person was, by e-mail address or id, leaving every event as it is",
 		Long: `Destroy the keys under which the log's events hold a person's name and address, and remove both from the list of people. They can never
-sign in again; their memberships and invitations end, and their tokens are revoked. The last owner of a workspace is refused (exit code 3): make
-somebody else an owner first. Not a byte of an event changes, so every proof still holds, and pages show "erased". The erasure
-itself is recorded in each workspace that knew them.
+sign in again; their memberships and invitations end, their tokens are revoked, and the views that they saved are deleted, shared ones too. The
+last owner of a workspace is refused (exit code 3): make somebody else an owner first. Not a byte of an event changes, so every proof still
+holds, and pages show "erased". The erasure itself is recorded in each workspace that knew them.
 
 It cannot be undone, except from a copy of the database made before: let backups age out. Asking again finishes what a crash left undone.
 
@@ -63,6 +63,10 @@ func erase(cmd *cobra.Command, pool *pgxpool.Pool, service *auth.Service, person
 	if err := service.ErasePerson(cmd.Context(), person); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "Erased person %s: the keys in %d workspaces are destroyed, and name and address are gone.\n", person, len(erased))
+	workspaces := "workspaces"
+	if len(erased) == 1 {
+		workspaces = "workspace"
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "Erased person %s: the keys in %d %s are destroyed, and name and address are gone.\n", person, len(erased), workspaces)
 	return nil
 }

@@ -45,7 +45,7 @@ func (s *Service) WorkspacesOf(ctx context.Context, person uuid.UUID) (workspace
 }
 
 // ErasePerson removes a person's name and address, keeps them from ever signing in again, revokes their tokens, ends their sessions and
-// deletes their unused links, their accounts' bindings and their break-glass account. Pages show "erased" for them. The opaque id stays,
+// deletes their unused links, their accounts' bindings, their break-glass account and the views that they saved, which nobody else could. Pages show "erased" for them. The opaque id stays,
 // because the log names it. Erasing twice changes nothing.
 func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
@@ -55,6 +55,7 @@ func (s *Service) ErasePerson(ctx context.Context, person uuid.UUID) error {
 			`update api_tokens set name = 'erased', revoked_at = coalesce(revoked_at, clock_timestamp()) where person = $1`,
 			`update sign_in_links set used_at = coalesce(used_at, clock_timestamp()) where person = $1`,
 			`delete from known_as where person = $1`,
+			`delete from saved_views where person = $1`,
 			`delete from sign_in_bindings where person = $1`,
 			`delete from break_glass where person = $1`,
 			`delete from sessions where person = $1`,

@@ -377,6 +377,7 @@ func TestAnErasedPersonIsToldAsErased(t *testing.T) {
 		c.browser(t, "operator").send(t, "POST", startPath(c.contoso, domain.OpGroupsSync), form(url.Values{"attempt_id": {attempt}}))
 		attempt = uuid.NewString()
 	}
+	c.browser(t, "operator").saveView(t, "Night shift", "outcome=failed", true)
 	var number int64
 	must(t, c.pool.QueryRow(ctx, `select (payload ->> 'number')::bigint from events where name = 'RunAccepted'`).Scan(&number))
 	_, err := c.commands.ErasePerson(ctx, commands.ErasePerson{Person: kim})
@@ -388,7 +389,7 @@ func TestAnErasedPersonIsToldAsErased(t *testing.T) {
 		"/admin/operations?range=31d", "/admin/operations/" + strconv.FormatInt(number, 10), "/admin/attempts", "/admin/audit?actor=" + kim.String(),
 	} {
 		page := owner.send(t, "GET", path).text()
-		if !strings.Contains(page, "erased") || strings.Contains(page, "person "+kim.String()[:8]) || strings.Contains(page, ">Operator<") {
+		if !strings.Contains(page, "erased") || strings.Contains(page, "person "+kim.String()[:8]) || strings.Contains(page, ">Operator<") || strings.Contains(page, "Night shift") {
 			t.Errorf("%s does not tell of somebody who was erased: %s", path, clip([]byte(page)))
 		}
 	}

@@ -36,12 +36,13 @@ const (
 	MostTokenOverlap = 7 * 24 * time.Hour
 )
 
-// TokenIssued says that a member has a new API token, and what it may do at most.
+// TokenIssued says that a member has a new API token, and what it may do at most. What its owner calls it may say who somebody is, so Issue checks
+// it and leaves it out of the event: it is kept beside the log, where it can be erased. Events from before have it.
 type TokenIssued struct {
 	Token     uuid.UUID    `json:"token"`
 	Workspace uuid.UUID    `json:"workspace"`
 	Owner     uuid.UUID    `json:"owner"`
-	Name      string       `json:"name"`
+	Name      string       `json:"name,omitzero"`
 	Prefix    string       `json:"prefix"` // the first letters of the secret, by which it is told apart
 	Scopes    []Capability `json:"scopes"`
 	Tenants   []uuid.UUID  `json:"tenants"`
@@ -77,8 +78,8 @@ func (t Token) Issue(by Actor, n TokenIssued, at time.Time) ([]Event, error) {
 	if t.Exists() {
 		return nil, nil
 	}
-	n.Name = strings.TrimSpace(n.Name)
-	if n.Name == "" || utf8.RuneCountInString(n.Name) > 80 || !PlainText(n.Name) {
+	name := strings.TrimSpace(n.Name)
+	if name == "" || utf8.RuneCountInString(name) > 80 || !PlainText(name) {
 		return nil, InvalidField("/name", "invalid_name", "Give the token a name of at most 80 characters.")
 	}
 	for _, c := range n.Scopes {
@@ -97,7 +98,7 @@ func (t Token) Issue(by Actor, n TokenIssued, at time.Time) ([]Event, error) {
 	if err := tokenEnds(n.Expires, at); err != nil {
 		return nil, err
 	}
-	n.Scopes, n.Tenants = distinct(n.Scopes), distinct(n.Tenants)
+	n.Name, n.Scopes, n.Tenants = "", distinct(n.Scopes), distinct(n.Tenants)
 	return []Event{n}, nil
 }
 

@@ -13,8 +13,8 @@ func ofToken(e domain.Event, name string) string {
 		if e.Scopes != nil {
 			scope = list(words(e.Scopes))
 		}
-		return fmt.Sprintf("Issued the API token %s (%s…) to %s for %s, %s, until %s.",
-			e.Name, e.Prefix, person(e.Owner, name), scope, tenants(e.Tenants == nil), Instant(e.Expires))
+		return fmt.Sprintf("Issued the API token %s… to %s for %s, %s, until %s.",
+			e.Prefix, person(e.Owner, name), scope, tenants(e.Tenants == nil), Instant(e.Expires))
 	case domain.TokenRotated:
 		return fmt.Sprintf("Gave the API token another secret (%s…), good until %s; the one before goes on until %s.", e.Prefix, Instant(e.Expires), Instant(e.Overlap))
 	case domain.TokenRevoked:

@@ -244,6 +244,21 @@ func ReasonFor(code ReasonCode) Reason {
 	}
 }
 
+// Given returns the reason in the words that fit the facts of a decision: whose the hold is.
+func (r Reason) Given(f Facts) Reason {
+	href, known := map[string]string{HoldOfTenant: hrefTenant, HoldOfConnection: hrefConnection}[f.HoldOf]
+	if r.Code != ReasonTenantOnHold || !known {
+		return r
+	}
+	r.Short = "The " + f.HoldOf + " is on hold."
+	r.Message = "Starts are paused for this " + f.HoldOf + ". The hold's reason and end are shown on its page."
+	r.NextSteps = []NextStep{
+		{"Open " + f.HoldOf, "Read why the hold was set and when it ends.", href, StepLink},
+		{"Release hold", "An owner can lift the hold early.", href, StepReleaseHold},
+	}
+	return r
+}
+
 // ParseReasonCode reads a code from outside: a filter, an import, an older client. Surrounding space
 // and letter case do not matter. Two legacy spellings of provider_permission_denied are read and
 // answered with the present one: "ext.provider_permission_denied" (extension reason of the first
@@ -308,11 +323,12 @@ var reasonTable = []Reason{
 	// Tenant.
 	{
 		Code: ReasonTenantOnHold, Family: FamilyTenant, Blocking: true,
-		Short:   "The tenant is on hold.",
-		Message: "Starts are paused for this tenant or its connection. The hold's reason and end are shown on the tenant page.",
+		Short:   "The tenant or its connection is on hold.", // Given tells which
+		Message: "Starts are paused for this tenant or its connection. The hold's reason and end are shown on its page.",
 		NextSteps: []NextStep{
-			{"Open tenant", "Read why the hold was set and when it ends.", hrefTenant, StepLink},
-			{"Release hold", "An owner can lift the hold early.", hrefTenant, StepReleaseHold},
+			{"Open tenant", "Read why the hold was set and when it ends, if it is the tenant's.", hrefTenant, StepLink},
+			{"Open connection", "Read why the hold was set and when it ends, if it is the connection's.", hrefConnection, StepLink},
+			{"Release hold", "An owner can lift the hold early, where it was set.", "", StepReleaseHold},
 		},
 	},
 	{

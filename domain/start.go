@@ -63,10 +63,17 @@ type Facts struct {
 	Verification      VerificationState `json:"verification,omitempty"`
 	ConnectionVersion int               `json:"connectionVersion"`
 	CredentialExpires time.Time         `json:"credentialExpires,omitzero"`
+	HoldOf            string            `json:"holdOf,omitempty"` // HoldOfTenant or HoldOfConnection; receipts from before do not say
 	HoldReason        string            `json:"holdReason,omitempty"`
 	HoldUntil         time.Time         `json:"holdUntil,omitzero"`
 	Permissions       []string          `json:"permissions,omitempty"` // what is missing or refused
 }
+
+// Whose a hold is.
+const (
+	HoldOfTenant     = "tenant"
+	HoldOfConnection = "connection"
+)
 
 // Decision is the gate's answer: the outcome with its facts.
 type Decision struct {
@@ -181,9 +188,12 @@ func checkHolds(d *Decision, s Situation, a Attempt) ReasonCode {
 		return ReasonProviderConnectionMissing
 	}
 	d.Facts.Rule = 2
-	for _, h := range []Hold{s.Tenant.Hold, s.Connection.Hold} {
+	for _, h := range []struct {
+		Hold
+		of string
+	}{{s.Tenant.Hold, HoldOfTenant}, {s.Connection.Hold, HoldOfConnection}} {
 		if h.Active(a.At) {
-			d.Facts.HoldReason, d.Facts.HoldUntil = h.Reason, h.Until
+			d.Facts.HoldOf, d.Facts.HoldReason, d.Facts.HoldUntil = h.of, h.Reason, h.Until
 			return ReasonTenantOnHold
 		}
 	}

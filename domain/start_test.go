@@ -82,41 +82,41 @@ func TestStep2AHoldStopsEverything(t *testing.T) {
 	tenantHold := func(h Hold) func(*Situation, *Attempt) {
 		return func(s *Situation, _ *Attempt) { s.Tenant.Hold = h }
 	}
-	facts := func(reason string, until time.Time) func(*Facts) {
-		return func(f *Facts) { f.HoldReason, f.HoldUntil = reason, until }
+	facts := func(of, reason string, until time.Time) func(*Facts) {
+		return func(f *Facts) { f.HoldOf, f.HoldReason, f.HoldUntil = of, reason, until }
 	}
 	runGate(t, []gateCase{
 		{
 			name: "a tenant on hold until an instant names reason and expiry", change: tenantHold(Hold{"Change freeze", until}),
-			rule: 2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts("Change freeze", until),
+			rule: 2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts(HoldOfTenant, "Change freeze", until),
 		},
 		{
 			name: "a hold without expiry lasts until it is released", change: tenantHold(Hold{Reason: "Contract ended"}),
-			rule: 2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts("Contract ended", time.Time{}),
+			rule: 2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts(HoldOfTenant, "Contract ended", time.Time{}),
 		},
 		{
 			name:   "a connection on hold names its own reason",
 			change: func(s *Situation, _ *Attempt) { s.Connection.Hold = Hold{"Key ceremony", until} },
-			rule:   2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts("Key ceremony", until),
+			rule:   2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts(HoldOfConnection, "Key ceremony", until),
 		},
 		{
 			name: "the tenant's hold is named before the connection's",
 			change: func(s *Situation, _ *Attempt) {
 				s.Tenant.Hold, s.Connection.Hold = Hold{"Change freeze", until}, Hold{"Key ceremony", until}
 			},
-			rule: 2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts("Change freeze", until),
+			rule: 2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts(HoldOfTenant, "Change freeze", until),
 		},
 		{
 			name: "an expired hold of the tenant leaves the connection's in force",
 			change: func(s *Situation, _ *Attempt) {
 				s.Tenant.Hold, s.Connection.Hold = Hold{"Change freeze", now}, Hold{"Key ceremony", until}
 			},
-			rule: 2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts("Key ceremony", until),
+			rule: 2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts(HoldOfConnection, "Key ceremony", until),
 		},
 		{name: "a hold is over at its very expiry", change: tenantHold(Hold{"Change freeze", now}), rule: 11, want: Accepted},
 		{
 			name: "a hold stops the check as well", op: OpConnectionCheck, change: tenantHold(Hold{"Change freeze", until}),
-			rule: 2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts("Change freeze", until),
+			rule: 2, want: IsBlocked, reason: ReasonTenantOnHold, facts: facts(HoldOfTenant, "Change freeze", until),
 		},
 	})
 }
@@ -640,7 +640,7 @@ func TestTheLargestLifelikeReceiptIsSmall(t *testing.T) {
 		}
 		a.Surface, a.RunNumber, s.Connection.Number, s.ConnectionVersion = "onboarding_bootstrap", 1<<53, 1<<53, 1<<31
 		d := Start(s, a)
-		d.Facts.HoldReason, d.Facts.HoldUntil, d.Facts.Permissions = long, now, o.Permissions
+		d.Facts.HoldOf, d.Facts.HoldReason, d.Facts.HoldUntil, d.Facts.Permissions = HoldOfConnection, long, now, o.Permissions
 		d.Facts.Verification, d.Facts.Consent = VerificationDegraded, ConsentRequired
 		d.Holder = holderOf(s, a)
 		for _, outcome := range []Outcome{Accepted, Deduped, Busy, IsBlocked} {

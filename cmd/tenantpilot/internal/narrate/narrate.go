@@ -226,7 +226,7 @@ func ofAttempt(e domain.Event) string {
 	case domain.ScopeBusy:
 		return fmt.Sprintf("The start of %s found the connection busy with run %d (%s).", operation(e.Operation), e.Holder.RunNumber, operation(e.Holder.Operation))
 	case domain.StartBlocked:
-		return fmt.Sprintf("The start of %s was blocked: %s", operation(e.Operation), lowerFirst(domain.ReasonFor(e.Reason).Short))
+		return fmt.Sprintf("The start of %s was blocked: %s", operation(e.Operation), lowerFirst(domain.ReasonFor(e.Reason).Given(e.Facts).Short))
 	}
 	return ""
 }

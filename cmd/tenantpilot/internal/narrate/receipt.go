@@ -139,7 +139,7 @@ func answered(r Receipt) string {
 		}
 		return text + "."
 	}
-	reason := domain.ReasonFor(r.Reason)
+	reason := domain.ReasonFor(r.Reason).Given(r.Facts)
 	return fmt.Sprintf("The answer was blocked, reason %s: %s", reason.Code, reason.Short)
 }
 
@@ -163,7 +163,11 @@ func grounds(r Receipt) []string {
 		lines = append(lines, "The credential "+state+Instant(f.CredentialExpires)+".")
 	}
 	if f.HoldReason != "" {
-		lines = append(lines, "There was a hold"+hold(domain.Hold{Reason: f.HoldReason, Until: f.HoldUntil}))
+		of := ""
+		if f.HoldOf != "" {
+			of = " on the " + f.HoldOf
+		}
+		lines = append(lines, "There was a hold"+of+hold(domain.Hold{Reason: f.HoldReason, Until: f.HoldUntil}))
 	}
 	if len(f.Permissions) > 0 {
 		lines = append(lines, "Missing or refused: "+list(f.Permissions)+".")

@@ -5,7 +5,9 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
+	"tenantpilot/commands"
 	"tenantpilot/domain"
 )
 
@@ -70,5 +72,50 @@ func TestATenantIsHeldAndReleased(t *testing.T) {
 	}
 	if n := c.count(t, `select count(*) from events where name = 'TenantReleased.v2' and payload ->> 'reason' = 'Freeze is over'`); n != 1 {
 		t.Errorf("%d releases in the log, want 1", n)
+	}
+}
+
+// TestARefusalSaysWhoseTheHoldIs: the answer, the receipt and its facts name the one that is on hold, and lead to it.
+func TestARefusalSaysWhoseTheHoldIs(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	ctx, us, ends := t.Context(), domain.SystemActor(c.ours), time.Now().Add(time.Hour)
+	tenant := "/admin/tenants/" + c.contoso.ExternalID.String()
+	for _, tc := range []struct {
+		whose, href string
+		hold        func() error
+	}{
+		{"connection", connectionAt(c.conn), func() error {
+			return c.commands.HoldConnection(ctx, commands.HoldConnection{Actor: us, Connection: c.conn.Number, Reason: "Freeze", Until: ends})
+		}},
+		{"tenant", tenant, func() error {
+			return c.commands.HoldTenant(ctx, commands.HoldTenant{Actor: us, Tenant: c.contoso.ExternalID, Reason: "Freeze", Until: ends})
+		}},
+	} {
+		must(t, tc.hold())
+		owner := c.program(t, "owner")
+		o := owner.send(t, "POST", startPath(c.contoso, domain.OpGroupsSync)).outcome(t)
+		short := "The " + tc.whose + " is on hold."
+		if o.Status != "blocked" || *o.ShortReason != short {
+			t.Fatalf("%s: %+v", tc.whose, o)
+		}
+		for _, s := range o.NextSteps {
+			if s.Href == nil || *s.Href != tc.href {
+				t.Errorf("%s: the step %s does not lead to %s", tc.whose, s.Label, tc.href)
+			}
+		}
+		c.settle(t)
+		var attempt string
+		must(t, c.pool.QueryRow(ctx, `select payload ->> 'attempt' from events where name = 'StartBlocked' order by seq desc limit 1`).Scan(&attempt))
+		receipt := string(owner.send(t, "GET", "/admin/attempts/"+attempt, accept("application/json")).body)
+		for _, want := range []string{`"holdOf":"` + tc.whose + `"`, "reason tenant_on_hold: " + short, "There was a hold on the " + tc.whose + ": Freeze"} {
+			if !strings.Contains(receipt, want) {
+				t.Errorf("the receipt lacks %q: %s", want, receipt)
+			}
+		}
+		page := c.browser(t, "owner").send(t, "GET", "/admin/attempts/"+attempt).text()
+		if !strings.Contains(page, "Starts are paused for this "+tc.whose+".") || !strings.Contains(page, `href="`+tc.href+`"`) {
+			t.Errorf("the receipt's page does not say that it is the %s", tc.whose)
+		}
 	}
 }

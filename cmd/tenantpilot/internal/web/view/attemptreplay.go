@@ -114,7 +114,7 @@ func ReplayRow(a projections.AttemptLine, now time.Time) BulkRow {
 		Tenant: Link{a.TenantName, TenantHref(a.TenantExternal.String())},
 	}
 	if a.Reason != nil {
-		row.Detail += ": " + lowerFirst(domain.ReasonFor(*a.Reason).Short)
+		row.Detail += ": " + lowerFirst(domain.ReasonFor(*a.Reason).Given(a.Facts).Short)
 	}
 	return row
 }

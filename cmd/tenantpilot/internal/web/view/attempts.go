@@ -220,7 +220,7 @@ func presentAttemptRow(a projections.AttemptLine) AttemptRow {
 		Initiator: Initiator{Name: actorName(a.InitiatorKind, a.InitiatorID.String(), a.InitiatorName), Trigger: string(a.Trigger)},
 	}
 	if a.Reason != nil {
-		row.ShortReason = domain.ReasonFor(*a.Reason).Short
+		row.ShortReason = domain.ReasonFor(*a.Reason).Given(a.Facts).Short
 	}
 	if a.Run != nil {
 		row.Run = &Link{"#" + strconv.FormatInt(*a.Run, 10), RunHref(*a.Run)}
@@ -377,7 +377,7 @@ func PresentReceiptPage(a projections.AttemptLine, r Receipt, may bool, step fun
 		p.Rules = append(p.Rules, s)
 	}
 	if a.Reason != nil {
-		reason := domain.ReasonFor(*a.Reason).Fill(domain.ReasonTarget{Tenant: r.Tenant, Connection: connectionText(a.Connection)})
+		reason := domain.ReasonFor(*a.Reason).Given(r.Facts).Fill(domain.ReasonTarget{Tenant: r.Tenant, Connection: connectionText(a.Connection)})
 		p.Message = reason.Message
 		p.NextSteps = PresentSteps(reason, r.Tenant, step)
 	}

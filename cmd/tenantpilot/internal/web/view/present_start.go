@@ -187,7 +187,7 @@ func (f StartFacts) reason() domain.Reason {
 	if f.Connection.Exists() {
 		target.Connection = strconv.FormatInt(f.Connection.Number, 10)
 	}
-	return domain.ReasonFor(f.Reason).Fill(target)
+	return domain.ReasonFor(f.Reason).Given(f.Facts).Fill(target)
 }
 
 // PresentSteps words the next steps of a reason on a tenant; where the viewer may not do one, it says who can.

@@ -145,7 +145,7 @@ func (f ReadinessFacts) row(s projections.TenantSituation, answers []domain.Read
 		case domain.Accepted:
 			cell.Text = "Would start now."
 		case domain.IsBlocked:
-			cell.Reason, cell.Text = Text(string(a.Reason)), domain.ReasonFor(a.Reason).Short
+			cell.Reason, cell.Text = Text(string(a.Reason)), domain.ReasonFor(a.Reason).Given(a.Facts).Short
 			if len(a.Facts.Permissions) > 0 {
 				cell.Text += " Affected: " + strings.Join(a.Facts.Permissions, ", ") + "."
 			}

@@ -60,6 +60,9 @@ Exit codes: 0 written, 1 error, 2 usage, 5 there is no such run or event.`,
 					return err
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s: %d events, positions %d to %d\n", out, len(p.Events), p.Manifest.First, p.Manifest.Last)
+				if period := p.Period(); period != "" {
+					fmt.Fprintln(cmd.OutOrStdout(), period)
+				}
 				if p.Signed == "" {
 					fmt.Fprintln(cmd.ErrOrStderr(), "Not signed: the log's key is not here. Its reader has to trust you that nothing is left out (tpverify --unsigned); "+
 						"packs from the console are signed.")

@@ -60,7 +60,8 @@ func auditProveCommand() *cobra.Command {
 		Long: `Print a proof as JSON, with the signed heads that it is checked against. "tpverify --key KEY proof.json" checks it offline.
 
 With --position: that the event there is in the log of --size events. With --from: that the first --from events are the beginning of the
-first --to. The larger size is the newest head's unless it is given.`,
+first --to. The larger size is the newest head's unless it is given. Sizes are those of signed heads ("audit heads"): a proof between others
+cannot be checked by who has no head of them.`,
 		Example: "  tenantpilot audit prove --position 1812\n  tenantpilot audit prove --from 1000 --to 2000",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if (position > 0) == (from > 0) {
@@ -77,6 +78,13 @@ first --to. The larger size is the newest head's unless it is given.`,
 				}
 				if err != nil {
 					return err
+				}
+				if document.Head == "" {
+					fmt.Fprintln(cmd.ErrOrStderr(), "No head of the larger size was signed, so nobody can check this: take a size from `tenantpilot audit heads`.")
+				}
+				if document.Consistency != nil && document.Earlier == "" {
+					fmt.Fprintf(cmd.ErrOrStderr(), "No head of this size was signed, %d: take a size from `tenantpilot audit heads`, or check this with a head of that size "+
+						"that you have kept (tpverify --earlier).\n", from)
 				}
 				encoder := json.NewEncoder(cmd.OutOrStdout())
 				encoder.SetIndent("", "  ")

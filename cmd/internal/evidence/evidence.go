@@ -33,6 +33,7 @@ const (
 	TileChanged      FaultName = "tile_changed"      // stored inner hashes are not those of the events
 	ManifestForged   FaultName = "manifest_forged"   // what the pack says it holds is not what was signed when it was made
 	ManifestUnsigned FaultName = "manifest_unsigned" // nobody has signed that the pack holds everything it should
+	ProofMissing     FaultName = "proof_missing"     // what is there does not reach as far as was asked: there is more to ask for
 	PackMalformed    FaultName = "pack_malformed"    // cannot be read, or says one thing here and another there
 	OriginDiffers    FaultName = "origin_differs"    // a head of another log
 )

@@ -198,9 +198,86 @@ func TestAnEarlierHeadIsHeldAgainstThePack(t *testing.T) {
 	if _, err := p.Verify(l.verifier, &longer, false); evidence.AsFault(err).Name != evidence.LogTruncated {
 		t.Fatalf("a longer head: %v", err)
 	}
+	for name, proof := range map[string]*evidence.Consistency{"no proof": nil, "a proof of another head": l.consistency(t, 37, 100)} {
+		p.Consistency = proof
+		if holds, err := p.Verify(l.verifier, &longer, false); evidence.AsFault(err).Name != evidence.ProofMissing ||
+			!strings.Contains(err.Error(), "from 100 to 101 events") || len(holds) < 5 {
+			t.Errorf("a head newer than the pack's, %s: %v", name, err)
+		}
+	}
 	p.Consistency = nil
-	if _, err := p.Verify(l.verifier, &earlier, false); evidence.AsFault(err).Name != evidence.PackMalformed {
+	if _, err := p.Verify(l.verifier, &earlier, false); evidence.AsFault(err).Name != evidence.ProofMissing {
 		t.Fatalf("no proof: %v", err)
+	}
+}
+
+// TestThePeriodIsSaid: with the end that the head does not reach.
+func TestThePeriodIsSaid(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, 100)
+	root, err := tlog.TreeHash(100, l.reader())
+	must(t, err)
+	for signed, early := range map[time.Duration]bool{2 * time.Minute: true, 2 * time.Hour: false} {
+		p := l.pack(t, "tenant", 8, 20)
+		p.Manifest.From, p.Manifest.To = made, made.Add(time.Hour)
+		p.Head, err = l.key.SignHead(100, root, made.Add(signed))
+		must(t, err)
+		must(t, l.key.SignPack(&p))
+		holds, err := p.Verify(l.verifier, nil, false)
+		must(t, err)
+		text := strings.Join(holds, "\n")
+		if !strings.Contains(text, "The period is from 2026-11-21 09:00:00 UTC up to 2026-11-21 10:00:00 UTC.") ||
+			strings.Contains(text, "signed before its end, 2026-11-21 09:02:00 UTC") != early {
+			t.Errorf("of a head after %s is said\n%s", signed, text)
+		}
+	}
+}
+
+// TestAPackIsOneFile: whoever reads the zip file in another way than we do, by the headers before the files for one, must not find another pack in it.
+func TestAPackIsOneFile(t *testing.T) {
+	t.Parallel()
+	l := newLog(t, 40)
+	zipped := func(p evidence.Pack) []byte {
+		var b bytes.Buffer
+		must(t, evidence.WritePack(&b, p))
+		return b.Bytes()
+	}
+	good := zipped(l.pack(t, "tenant", 8, 14))
+	reads := func(file []byte) bool {
+		_, err := evidence.ReadPack(bytes.NewReader(file), int64(len(file)))
+		return err == nil
+	}
+	if !reads(good) {
+		t.Fatal("the pack as it was is not read")
+	}
+	z, err := zip.NewReader(bytes.NewReader(good), int64(len(good)))
+	must(t, err)
+	content := make([]bool, len(good))
+	for _, f := range z.File {
+		from, err := f.DataOffset()
+		must(t, err)
+		for i := range int(f.CompressedSize64) { //nolint:gosec // small
+			content[int(from)+i] = true
+		}
+	}
+	for i := range good {
+		for bit := range 8 {
+			file := slices.Clone(good)
+			file[i] ^= 1 << bit
+			// Within a file, a bit that fills the last byte up says nothing.
+			if !content[i] && reads(file) {
+				t.Errorf("bit %d of byte %d, which is of no file, goes unnoticed", bit, i)
+			}
+		}
+	}
+	junk := append(slices.Clone(good), "more"...)
+	for name, file := range map[string][]byte{
+		"another pack before it": append(zipped(l.pack(t, "tenant", 2, 30)), good...),
+		"bytes before it":        append([]byte("PK\x03\x04"), good...), "bytes after it": junk, "itself twice": append(slices.Clone(good), good...),
+	} {
+		if reads(file) {
+			t.Errorf("%s goes unnoticed", name)
+		}
 	}
 }
 
@@ -330,16 +407,20 @@ func unpack(t testing.TB, p evidence.Pack) map[string][]byte {
 	return files
 }
 
-// repack reads a pack that consists of the files, stored as they are.
+// repack reads a pack that consists of the files, in a zip file as packs have it.
 func repack(t testing.TB, files map[string][]byte) (evidence.Pack, error) {
 	t.Helper()
 	var b bytes.Buffer
 	z := zip.NewWriter(&b)
-	for name, body := range files {
-		w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
-		must(t, err)
-		_, err = w.Write(body)
-		must(t, err)
+	for _, name := range []string{
+		"README.txt", "manifest.json", "manifest.note", "events.jsonl", "leaves.txt", "head.note", "proof.json", "consistency.json",
+	} {
+		if body, ok := files[name]; ok {
+			w, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Deflate, Modified: made})
+			must(t, err)
+			_, err = w.Write(body)
+			must(t, err)
+		}
 	}
 	must(t, z.Close())
 	return evidence.ReadPack(bytes.NewReader(b.Bytes()), int64(b.Len()))
@@ -412,7 +493,7 @@ func FuzzVerify(f *testing.F) {
 	head := []byte(l.head(f, 40))
 	f.Fuzz(func(t *testing.T, manifest, events, leaves, proof []byte) {
 		p, err := repack(t, map[string][]byte{
-			"manifest.json": manifest, "events.jsonl": events, "leaves.txt": leaves, "proof.json": proof, "head.note": head,
+			"README.txt": nil, "manifest.json": manifest, "events.jsonl": events, "leaves.txt": leaves, "proof.json": proof, "head.note": head,
 		})
 		if err != nil {
 			return

@@ -3,6 +3,7 @@ package evidence
 import (
 	"archive/zip"
 	"bytes"
+	"compress/flate"
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
@@ -81,12 +82,21 @@ type file struct {
 // WritePack writes the pack as a zip file. The same pack always has the same bytes.
 func WritePack(w io.Writer, p Pack) error {
 	p.complete()
+	return p.write(w, readme, nil)
+}
+
+// write writes the zip file. Its compressed parts are packed, or taken from where somebody has packed the same files before: compressors differ
+// in what they make of the same bytes.
+func (p Pack) write(w io.Writer, guide []byte, packed map[string][]byte) error {
 	files, err := p.files()
 	if err != nil {
 		return err
 	}
 	z := zip.NewWriter(w)
-	for _, f := range append([]file{{fileReadme, readme}}, files...) {
+	for _, f := range append([]file{{fileReadme, guide}}, files...) {
+		if packed != nil {
+			z.RegisterCompressor(zip.Deflate, func(out io.Writer) (io.WriteCloser, error) { return asPacked{out, packed[f.name]}, nil })
+		}
 		out, err := z.CreateHeader(&zip.FileHeader{Name: f.name, Method: zip.Deflate, Modified: p.Manifest.MadeAt.UTC()})
 		if err == nil {
 			_, err = out.Write(f.body)
@@ -96,6 +106,21 @@ func WritePack(w io.Writer, p Pack) error {
 		}
 	}
 	return z.Close()
+}
+
+// asPacked is a compressor that has done its work already.
+type asPacked struct {
+	out    io.Writer
+	packed []byte
+}
+
+// Write implements io.Writer.
+func (asPacked) Write(body []byte) (int, error) { return len(body), nil }
+
+// Close implements io.Closer.
+func (a asPacked) Close() error {
+	_, err := a.out.Write(a.packed)
+	return err
 }
 
 // complete fills in what follows from the rest.
@@ -169,27 +194,27 @@ func (p Pack) Positions() []int64 {
 // maxFile bounds one file of a pack, so that a hostile one cannot fill the memory.
 const maxFile = 1 << 30
 
-// ReadPack reads a zip file that WritePack has written. It checks the form only, which must be the very bytes that WritePack writes; Verify
-// checks the rest.
+// ReadPack reads a zip file that WritePack has written. It checks the form only, which must be the very bytes that WritePack writes, those between
+// the files too: another program could read a different pack from them. Verify checks the rest.
 func ReadPack(r io.ReaderAt, size int64) (Pack, error) {
 	var p Pack
 	z, err := zip.NewReader(r, size)
 	if err != nil {
 		return p, fault(PackMalformed, 0, "the pack is no zip file (%v)", err)
 	}
-	seen := make(map[string][]byte)
+	seen, packed := make(map[string][]byte), make(map[string][]byte)
 	for _, f := range z.File {
 		if seen[f.Name] != nil {
 			return p, fault(PackMalformed, 0, "the pack has two files %s", strconv.Quote(f.Name))
 		}
-		body, err := readFile(f)
+		body, compressed, err := readFile(f)
 		if err == nil {
 			err = p.take(f.Name, body)
 		}
 		if err != nil {
 			return p, fault(PackMalformed, 0, "%s cannot be read (%v)", strconv.Quote(f.Name), err)
 		}
-		seen[f.Name] = body
+		seen[f.Name], packed[f.Name] = body, compressed
 	}
 	if p.Manifest.Format != packFormat {
 		return p, fault(PackMalformed, 0, "the pack is of the format %q; this program reads %q", p.Manifest.Format, packFormat)
@@ -206,20 +231,33 @@ func ReadPack(r io.ReaderAt, size int64) (Pack, error) {
 			return p, fault(PackMalformed, 0, "%s is not written in its one form", f.name)
 		}
 	}
+	whole, err := io.ReadAll(io.NewSectionReader(r, 0, size))
+	var again bytes.Buffer
+	if err = errors.Join(err, p.write(&again, seen[fileReadme], packed)); err != nil || !bytes.Equal(again.Bytes(), whole) {
+		return p, fault(PackMalformed, 0, "the zip file is not written in its one form: around its files there is something that does not belong there")
+	}
 	return p, nil
 }
 
-func readFile(f *zip.File) ([]byte, error) {
-	in, err := f.Open()
+// readFile reads a file's content, and its bytes as they are in the zip file. Whether length and checksum are right is left to the comparison.
+func readFile(f *zip.File) (body, packed []byte, err error) {
+	in, err := f.OpenRaw()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	defer func() { _ = in.Close() }()
-	body, err := io.ReadAll(io.LimitReader(in, maxFile+1))
-	if err == nil && len(body) > maxFile {
+	if packed, err = io.ReadAll(in); err != nil {
+		return nil, nil, err
+	}
+	rest := bytes.NewReader(packed)
+	body, err = io.ReadAll(io.LimitReader(flate.NewReader(rest), maxFile+1))
+	switch {
+	case err != nil:
+	case len(body) > maxFile:
 		err = errors.New("it is too large")
+	case rest.Len() > 0:
+		err = errors.New("something follows it")
 	}
-	return append([]byte{}, body...), err
+	return append([]byte{}, body...), packed, err
 }
 
 // take reads one file's content.
@@ -297,10 +335,14 @@ func lines(body []byte, do func([]byte) error) error {
 
 // HeadSize is how many events the pack's head says the log has, unchecked; 0 when it cannot be read.
 func (p Pack) HeadSize() int64 {
-	text, _, _ := strings.Cut(p.Head, "\n\n")
-	h, err := parseHead(text + "\n")
+	h, err := p.head()
 	if err != nil {
 		return 0
 	}
 	return h.Size
+}
+
+func (p Pack) head() (Head, error) {
+	text, _, _ := strings.Cut(p.Head, "\n\n")
+	return parseHead(text + "\n")
 }

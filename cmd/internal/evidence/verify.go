@@ -37,6 +37,9 @@ func (p Pack) Verify(verifier note.Verifier, earlier *Head, unsigned bool) (hold
 		return holds, err
 	}
 	holds = append(holds, scope...)
+	if period := p.Period(); period != "" {
+		holds = append(holds, period)
+	}
 	streams, err := p.checkStreams(records)
 	if err != nil {
 		return holds, err
@@ -50,16 +53,33 @@ func (p Pack) Verify(verifier note.Verifier, earlier *Head, unsigned bool) (hold
 	if earlier == nil {
 		return holds, nil
 	}
-	if p.Consistency == nil {
-		if earlier.Size != head.Size {
-			return holds, fault(PackMalformed, 0, "the pack has no proof that leads from your head of %d events: ask for one with it", earlier.Size)
-		}
+	switch has := p.Consistency; {
+	case has != nil && has.From == earlier.Size:
+	case earlier.Size > head.Size:
+		return holds, fault(ProofMissing, 0, "your head of %d events is newer than the pack's, of %d, and no pack leads to a newer head: "+
+			"ask for a proof of its own from %[2]d to %[1]d events (tenantpilot audit prove), which has both heads", earlier.Size, head.Size)
+	case earlier.Size < head.Size:
+		return holds, fault(ProofMissing, 0, "the pack has no proof that leads from your head of %d events: ask for a pack with one (--since %[1]d)", earlier.Size)
+	default:
 		p.Consistency = &Consistency{From: earlier.Size, To: head.Size}
 	}
 	if err := p.Consistency.Check(*earlier, head); err != nil {
 		return holds, err
 	}
 	return append(holds, earlier.stillThere()), nil
+}
+
+// Period says which period the pack is about, and whether its head is from before the end; empty for a pack that is about none.
+func (p Pack) Period() string {
+	m := p.Manifest
+	if m.From.IsZero() {
+		return ""
+	}
+	text := fmt.Sprintf("The period is from %s up to %s.", stamp(m.From), stamp(m.To))
+	if h, err := p.head(); err == nil && h.At.Before(m.To) {
+		text += fmt.Sprintf(" The head was signed before its end, %s: what was recorded later is not in the pack.", stamp(h.At))
+	}
+	return text
 }
 
 // Verify checks a proof with the log's verifier key and, if given, a head that the reader has kept from earlier.
@@ -83,7 +103,8 @@ func (d ProofDocument) Verify(verifier note.Verifier, earlier *Head) (holds []st
 	}
 	if earlier == nil {
 		if d.Earlier == "" {
-			return holds, fault(PackMalformed, 0, "the document has no earlier head: give the one that you have kept")
+			return holds, fault(ProofMissing, 0, "no head of this size was signed, %d, so the document has none: "+
+				"give yours of that size (--earlier), or ask for a proof from the size of one that you have", d.Consistency.From)
 		}
 		opened, err := OpenHead(d.Earlier, verifier)
 		if err != nil {

@@ -325,6 +325,36 @@ func (t Tree) Walk(ctx context.Context, after int64, do func(Row) bool) error {
 	}
 }
 
+// firstChanged is the first position after one, up to another, that lacks its event, or has one that is not what its leaf is over, or a leaf that
+// is not the tile's; 0 when all are as they were. after is where a tile begins.
+func (t Tree) firstChanged(ctx context.Context, after, upTo int64) (int64, error) {
+	at, fits := after, true
+	var tile []tlog.Hash
+	var tileErr error
+	err := t.Walk(ctx, after, func(r Row) bool {
+		if at == upTo {
+			return false
+		}
+		if at%tileWidth == 0 {
+			if tile, tileErr = t.Tile(ctx, 0, at/tileWidth); tileErr != nil {
+				return false
+			}
+		}
+		at++
+		fits = r.Position == at && r.Event != nil && tlog.RecordHash(r.Event.Record()) == r.Leaf && (tile == nil || tile[(at-1)%tileWidth] == r.Leaf)
+		return fits
+	})
+	switch err = errors.Join(err, tileErr); {
+	case err != nil:
+		return 0, err
+	case !fits:
+		return at, nil
+	case at < upTo: // the end is gone
+		return at + 1, nil
+	}
+	return 0, nil
+}
+
 // Tile is a complete tile as it is stored; nil when it is not there.
 func (t Tree) Tile(ctx context.Context, level int, tile int64) ([]tlog.Hash, error) {
 	var b []byte

@@ -34,15 +34,22 @@ func (s signer) OpenHead(note string) (size int64, root tlog.Hash, err error) {
 	return size, root, err
 }
 
-// number puts n numbered events with leaves of their own into the log by hand, behind those that are there.
+// leafOf computes in SQL the leaf of an event that numbered makes, under a name.
+func leafOf(name string) string {
+	return `sha256('\x00'::bytea || format('{"id":"%s","meta":{"actor":{"kind":"system"}},"name":"` + name + `","payload":{"name":"Contoso"},'
+		'"recordedAt":"2026-11-21T00:00:00.000000Z","stream":"%s","tenant":"%s","version":1,"workspace":"%2$s"}',
+		id, stream, '00000000-0000-0000-0000-000000000000')::bytea)`
+}
+
+// numbered puts n numbered events with their leaves into the log by hand, behind those that are there.
 func numbered(tb testing.TB, pool *pgxpool.Pool, n int) {
 	tb.Helper()
 	_, err := pool.Exec(context.Background(), `
-		with drawn as materialized (select nextval('events_seq') as seq, gen_random_uuid() as stream from generate_series(1, $1)
+		with drawn as materialized (
+			select nextval('events_seq') as seq, gen_random_uuid() as stream, gen_random_uuid() as id from generate_series(1, $1)
 		), e as (
 			insert into events (seq, stream, version, id, name, workspace, recorded_at, meta, payload, leaf)
-			select seq, stream, 1, gen_random_uuid(), 'TenantRenamed', stream, '2026-11-21', '{"actor":{"kind":"system"}}',
-				'{"name":"Contoso"}', sha256(seq::text::bytea)
+			select seq, stream, 1, id, 'TenantRenamed', stream, '2026-11-21 00:00 UTC', '{"actor":{"kind":"system"}}', '{"name":"Contoso"}', `+leafOf("TenantRenamed")+`
 			from drawn
 		)
 		insert into log (position, seq) select (select head from sequencer) + row_number() over (order by seq), seq from drawn`, n)
@@ -181,6 +188,59 @@ func TestTheKeeperSignsWhenItIsDueAndOnlyTheSameHistory(t *testing.T) {
 		t.Fatalf("a head was signed over a changed history: %v", err)
 	}
 	eventually(t, "the keepers say so", func() bool { return keepers[0].Status().Forked || keepers[1].Status().Forked })
+}
+
+// TestTheKeeperLooksAtOldEventsAgain: a head is over leaves, so only who computes them anew notices an event that was changed beneath its own.
+func TestTheKeeperLooksAtOldEventsAgain(t *testing.T) {
+	t.Parallel()
+	db := pgtest.New(t)
+	s := eventstore.Open(db.Pool(t), eventstore.Config{})
+	t.Cleanup(s.Close)
+	const size = 4500 // three slices
+	numbered(t, s.Pool(), size)
+	keeper, super := eventstore.NewTreeKeeper(s, eventstore.TreeConfig{Signer: signer{"ours"}}), db.SuperuserPool(t)
+	must := func(statements ...string) {
+		t.Helper()
+		for _, statement := range statements {
+			if _, err := super.Exec(t.Context(), statement); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	round := func() (err error) {
+		for range 4 {
+			if err = keeper.Sign(t.Context()); err != nil {
+				break
+			}
+		}
+		return err
+	}
+	if err := round(); err != nil {
+		t.Fatal(err)
+	}
+	must(`alter table events disable trigger all`)
+	const at = ` where seq = (select seq from log where position = 3000)`
+	for name, change := range map[string][2]string{
+		"a payload": {`update events set payload = '{"name":"Fabrikam"}'` + at, `update events set payload = '{"name":"Contoso"}'` + at},
+		"a name":    {`update events set name = 'TenantHeld'` + at, `update events set name = 'TenantRenamed'` + at},
+		"a name and the leaf with it": {
+			`update events set name = 'TenantHeld', leaf = ` + leafOf("TenantHeld") + at, `update events set name = 'TenantRenamed', leaf = ` + leafOf("TenantRenamed") + at,
+		},
+	} {
+		must(change[0])
+		if err := round(); err == nil || !keeper.Status().Forked || keeper.Status().Changed != 3000 {
+			t.Errorf("%s was changed, and the keeper says %v, %+v", name, err, keeper.Status())
+		}
+		numbered(t, s.Pool(), 10)
+		_ = keeper.Sign(t.Context())
+		if got := keeper.Status(); got.Head == got.Log {
+			t.Errorf("%s was changed, and a head is signed over it", name)
+		}
+		must(change[1])
+		if err := round(); err != nil || keeper.Status().Forked {
+			t.Errorf("%s is what it was, and the keeper says %v", name, err)
+		}
+	}
 }
 
 // TestARunningKeeperCountsWhatIsOutOfOrder breaks the order of what is new, one way after another.

@@ -38,6 +38,9 @@ type TreeStatus struct {
 	OrderTo     int64     // up to this position this process has checked the order
 	OrderFaults int64     // and found so many events out of order
 	Forked      bool      // the log no longer contains what a signed head was signed over: nothing more is signed
+	Checked     int64     // up to this position this process has held events against their leaves, on its way round
+	Changed     int64     // the first position after it that does not hold what it held; 0 when none is known
+	checkedAt   time.Time
 }
 
 // errForked is the worst news a keeper can bring.
@@ -231,6 +234,9 @@ func (k *TreeKeeper) signHead(ctx context.Context, tx pgx.Tx, status *TreeStatus
 		return "", err
 	}
 	status.Head, status.HeadAt, status.Forked = last.Size, last.SignedAt, false
+	if err := k.recheck(ctx, t, status, now); err != nil {
+		return "", err
+	}
 	var at time.Time
 	if err := tx.QueryRow(ctx, `select clock_timestamp()`).Scan(&at); err != nil {
 		return "", fmt.Errorf("read clock: %w", err)
@@ -266,6 +272,32 @@ func (k *TreeKeeper) signHead(ctx context.Context, tx pgx.Tx, status *TreeStatus
 	}
 	status.Head, status.HeadAt = status.Log, at
 	return note, nil
+}
+
+// recheckAtOnce is how many positions are looked at again at one time, in whole tiles.
+const recheckAtOnce = 8 * tileWidth
+
+// recheck holds events that have long been in the log against their leaves and tiles, some each time that a head may be due, round and round. A head
+// is over leaves, so one that is signed says nothing about an event that was changed beneath its leaf. It stays where something does not fit.
+func (k *TreeKeeper) recheck(ctx context.Context, t Tree, status *TreeStatus, now bool) error {
+	if k.cfg.Signer != nil && (now || time.Since(status.checkedAt) >= k.cfg.Every) {
+		if status.Checked >= status.Log {
+			status.Checked = 0
+		}
+		upTo := min(status.Log, status.Checked+recheckAtOnce)
+		changed, err := t.firstChanged(ctx, status.Checked, upTo)
+		if err != nil {
+			return err
+		}
+		status.checkedAt, status.Changed = time.Now(), changed
+		if changed == 0 {
+			status.Checked = upTo
+		}
+	}
+	if status.Forked = status.Changed > 0; status.Forked {
+		return fmt.Errorf("%w (the event at position %d)", errForked, status.Changed)
+	}
+	return nil
 }
 
 // lastHead is the newest head of this process's key: whoever may append could have stored others, which must not stop us. Without a signer

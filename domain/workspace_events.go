@@ -78,7 +78,8 @@ type EvidenceExported struct {
 	Kind     string    `json:"kind"` // "run" or "tenant"
 	Tenant   uuid.UUID `json:"tenant"`
 	Run      uuid.UUID `json:"run,omitzero"`
-	From     time.Time `json:"from,omitzero"` // of a tenant's period
+	Number   int64     `json:"runNumber,omitzero"` // of the run; events from before do not say
+	From     time.Time `json:"from,omitzero"`      // of a tenant's period
 	To       time.Time `json:"to,omitzero"`
 	First    int64     `json:"first"` // positions
 	Last     int64     `json:"last"`

@@ -210,7 +210,7 @@ func TestEvidenceFromTheConsoleIsCheckedOffline(t *testing.T) {
 		t.Fatal(err)
 	}
 	var runs, tenants int
-	err = conn.QueryRow(t.Context(), `select count(*) filter (where payload->>'kind' = 'run'), count(*) filter (where payload->>'digest' = $1)
+	err = conn.QueryRow(t.Context(), `select count(*) filter (where payload->>'kind' = 'run' and payload->>'runNumber' <> ''), count(*) filter (where payload->>'digest' = $1)
 		from events where name = 'EvidenceExported'`, fmt.Sprintf("%x", sha256.Sum256(file))).Scan(&runs, &tenants)
 	if err != nil || runs != 1 || tenants != 1 {
 		t.Errorf("%d traces of packs for runs, %d of this tenant's, %v", runs, tenants, err)

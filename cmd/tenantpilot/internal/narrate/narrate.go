@@ -61,7 +61,13 @@ func ofWorkspace(e domain.Event, name string) string {
 	case domain.RoleRemoved:
 		return fmt.Sprintf("Removed the role %s.", e.Role)
 	case domain.EvidenceExported:
-		return fmt.Sprintf("Took evidence of %s out: %s between positions %d and %d.", e.Kind, Count(e.Events, "event"), e.First, e.Last)
+		of := fmt.Sprintf("the tenant %s (%s up to %s)", short(e.Tenant), Instant(e.From), Instant(e.To))
+		if e.Kind == "run" {
+			if of = "run " + short(e.Run); e.Number > 0 {
+				of = "run " + strconv.FormatInt(e.Number, 10)
+			}
+		}
+		return fmt.Sprintf("Took evidence of %s out: %s between positions %d and %d.", of, Count(e.Events, "event"), e.First, e.Last)
 	case domain.PersonDescribed:
 		return fmt.Sprintf("Recorded who %s is, sealed under a key of their own.", person(e.Person, name))
 	case domain.SessionsEnded:

@@ -52,6 +52,21 @@ func TestAPersonIsCalledByName(t *testing.T) {
 	}
 }
 
+func TestEvidenceIsToldWithWhatItIsOf(t *testing.T) {
+	run := uuid.MustParse("0191f3a0-7c00-7000-8000-000000000041")
+	for want, e := range map[string]domain.EvidenceExported{
+		"Took evidence of run 1042 out: 8 events between positions 402 and 409.":     {Kind: "run", Run: run, Number: 1042, Events: 8, First: 402, Last: 409},
+		"Took evidence of run 0191f3a0 out: 8 events between positions 402 and 409.": {Kind: "run", Run: run, Events: 8, First: 402, Last: 409},
+	} {
+		if text := narrate.Sentence(e, ""); text != want {
+			t.Errorf("told as %q, want %q", text, want)
+		}
+	}
+	if text := narrate.Sentence(golden(t, "EvidenceExported"), ""); !strings.HasPrefix(text, "Took evidence of the tenant 0191f3a0 (2026-10-07 14:03:00 UTC up to 2026-11-07 ") {
+		t.Errorf("a tenant's is told as %q", text)
+	}
+}
+
 func TestExplainNamesTheRuleAndTheFacts(t *testing.T) {
 	at := time.Date(2026, 11, 18, 9, 14, 7, 0, time.UTC)
 	for name, want := range map[string][]string{

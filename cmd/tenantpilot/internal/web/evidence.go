@@ -161,7 +161,7 @@ func (s *Server) handOut(r request, name string, p PackRequest) (answer, error) 
 	}
 	hash := sha256.Sum256(b.Bytes())
 	err = s.Commands.ExportEvidence(r.Context(), commands.ExportEvidence{Actor: r.actor(), Evidence: domain.EvidenceExported{
-		Kind: pack.Manifest.Kind, Tenant: p.Tenant, Run: p.Run, From: p.From, To: p.To, First: pack.Manifest.First, Last: pack.Manifest.Last,
+		Kind: pack.Manifest.Kind, Tenant: p.Tenant, Run: p.Run, Number: p.RunNumber, From: p.From, To: p.To, First: pack.Manifest.First, Last: pack.Manifest.Last,
 		Events: len(pack.Events), HeadSize: pack.HeadSize(), Digest: hex.EncodeToString(hash[:]),
 	}})
 	if err != nil {

@@ -40,7 +40,7 @@ func TestATenantIsHeldAndReleased(t *testing.T) {
 	for path, wants := range map[string][]string{
 		hub:                          {"is on hold: Change freeze", `href="` + release, "On hold: Change freeze</title>"},
 		"/admin/operations":          {"is on hold: Change freeze", "On hold: Change freeze</title>"},
-		"/admin/tenants/" + external: {"On hold: Change freeze", `href="` + release + `"`},
+		"/admin/tenants/" + external: {"On hold: Change freeze", ", ends", ">in 3 h</time>", `href="` + release + `"`},
 	} {
 		page := b.send(t, "GET", path).text()
 		for _, want := range wants {

@@ -545,7 +545,7 @@ func TenantSummary(tenant view.TenantPage) templ.Component {
 			}
 			if !tenant.Until.IsZero() {
 				var templ_7745c5c3_Var22 string
-				templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinStringErrs(" until ")
+				templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinStringErrs(", ends ")
 				if templ_7745c5c3_Err != nil {
 					return templ.Error{Err: templ_7745c5c3_Err, FileName: `cmd/tenantpilot/internal/web/page/tenants.templ`, Line: 154, Col: 17}
 				}
@@ -553,7 +553,7 @@ func TenantSummary(tenant view.TenantPage) templ.Component {
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}
-				templ_7745c5c3_Err = Clock(tenant.Until).Render(ctx, templ_7745c5c3_Buffer)
+				templ_7745c5c3_Err = Time(tenant.Until, tenant.Now).Render(ctx, templ_7745c5c3_Buffer)
 				if templ_7745c5c3_Err != nil {
 					return templ_7745c5c3_Err
 				}

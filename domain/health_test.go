@@ -68,3 +68,32 @@ func TestMissingPermissions(t *testing.T) {
 		}
 	}
 }
+
+// TestGrantOfAPermission: nothing is called missing that nobody looked for, nor what is granted and was refused.
+func TestGrantOfAPermission(t *testing.T) {
+	t.Parallel()
+	const p = "GroupMember.Read.All"
+	rotated := readyConnection().Evolve(CredentialRotated{Credential{Kind: CredentialSecret, Fingerprint: "another"}})
+	another := readyConnection().Evolve(ConnectionChanged{DisplayName: "Contoso", ConnectionType: "dedicated", AppID: "another"})
+	for name, c := range map[string]struct {
+		connection ProviderConnection
+		want       PermissionState
+	}{
+		"granted":                                 {readyConnection(), PermissionGranted},
+		"before the first check":                  {newConnection(), PermissionUnknown},
+		"with another credential":                 {rotated, PermissionUnknown},
+		"with another application":                {another, PermissionUnknown},
+		"a check that could not sign in":          {ProviderConnection{Verification: VerificationBlocked}, PermissionUnknown},
+		"refused":                                 {ProviderConnection{Verification: VerificationDegraded, Granted: []string{p}, Refused: []string{p}}, PermissionRefused},
+		"refused where grants cannot be read":     {ProviderConnection{Verification: VerificationBlocked, Refused: []string{p}}, PermissionRefused},
+		"a check that found others":               {ProviderConnection{Verification: VerificationDegraded, Granted: []string{"Mail.Read"}}, PermissionMissing},
+		"a check that works and found none of it": {ProviderConnection{Verification: VerificationDegraded}, PermissionMissing},
+	} {
+		if got := c.connection.Permission(p); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+		if missing := slices.Contains(c.connection.MissingPermissions(), p); missing != (c.want == PermissionMissing) {
+			t.Errorf("%s: it is %s, and among the missing: %v", name, c.want, missing)
+		}
+	}
+}

@@ -109,9 +109,16 @@ func (o *operator) permissions(c view.ConsentDetail) {
 	o.table(func(w io.Writer) {
 		fmt.Fprintln(w, "PERMISSION\tGRANTED\tLETS US\tNEEDED FOR")
 		for _, p := range c.Permissions {
-			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.Permission, yesNo(p.Granted), p.Description, p.NeededFor)
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", p.Permission, grantWord(p.Granted), p.Description, p.NeededFor)
 		}
 	})
+}
+
+func grantWord(granted *bool) string {
+	if granted == nil {
+		return "not known"
+	}
+	return yesNo(*granted)
 }
 
 func consentRecheckVerb() *cobra.Command {

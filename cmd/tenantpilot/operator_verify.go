@@ -176,7 +176,7 @@ func (o *operator) report(d view.RunDetail, found *view.ConsentDetail) {
 func verificationSentence(c view.ConsentDetail) string {
 	var missing []string
 	for _, p := range c.Permissions {
-		if !p.Granted {
+		if p.Granted != nil && !*p.Granted {
 			missing = append(missing, p.Permission)
 		}
 	}

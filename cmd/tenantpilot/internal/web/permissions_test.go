@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -85,6 +86,43 @@ func TestPermissionTruth(t *testing.T) {
 	page = reading.send(t, "GET", "/admin/tenants/"+c.contoso.ExternalID.String()).text()
 	if !strings.Contains(page, "Permissions of Contoso platform") || strings.Contains(page, "Start verification") {
 		t.Error("a reader does not see the truth on the tenant, or a button")
+	}
+}
+
+// TestPermissionsAreNotKnown: with another credential nobody has looked, and a check that could not sign in has found out nothing: no page
+// calls a permission missing then, and neither does the platform's.
+func TestPermissionsAreNotKnown(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	c.checked(t, domain.Finding{State: domain.VerificationHealthy, Granted: domain.NeededPermissions()})
+	manager, session := c.browser(t, "manager"), c.onboard(t, c.program(t, "manager"), c.contoso)
+	unknown := func(when string) {
+		t.Helper()
+		for _, path := range []string{
+			view.ConnectionHref(c.conn.Number), "/admin/tenants/" + c.contoso.ExternalID.String(), consentPath(c.conn), onboardingPath(session.ID, "?step=verify"),
+		} {
+			page := manager.send(t, "GET", path).text()
+			if !strings.Contains(page, "Not known") || strings.Contains(page, "</svg>Missing") || strings.Contains(page, "needed permissions granted") || strings.Contains(page, "Not granted") {
+				t.Errorf("%s, %s does not say that it is not known", when, path)
+			}
+		}
+		var told view.ConsentDetail
+		must(t, json.Unmarshal(c.program(t, "manager").send(t, "GET", consentPath(c.conn)).body, &told))
+		for _, p := range told.Permissions {
+			if p.Granted != nil {
+				t.Errorf("%s, a program is told that %s is granted: %v", when, p.Permission, *p.Granted)
+			}
+		}
+	}
+	must(t, c.commands.RotateCredential(t.Context(), commands.RotateCredential{
+		Actor: domain.SystemActor(c.ours), Connection: c.conn.Number, Credential: domain.Credential{Kind: "secret", Fingerprint: "another"},
+	}))
+	c.settle(t)
+	unknown("with another credential")
+	report := c.checked(t, domain.Finding{State: domain.VerificationBlocked, Reason: domain.ReasonProviderTenantNotFound})
+	unknown("after a check that was blocked")
+	if page := manager.send(t, "GET", runPath(report.RunNumber)).text(); !strings.Contains(page, "It is not known what the tenant has granted.") {
+		t.Error("the report of a check that was blocked says more than it found")
 	}
 }
 

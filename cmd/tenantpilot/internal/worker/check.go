@@ -106,10 +106,14 @@ func wantedPermissions() []string {
 
 // findingOf translates a check into the connection's axes. Consent is written only on evidence: a sign-in with something granted proves
 // it; a refusal that names consent disproves it, and is a revocation where consent had been given. A check that could not finish found
-// nothing (nil) unless its reason is one that the verification axis records; either way what was known to be granted stays known.
+// nothing (nil) unless its reason is one that the verification axis records; either way what was known to be granted stays known, and so
+// does what was refused when it was used, where the tenant does not let us read what is granted.
 func findingOf(found graph.CheckResult, before domain.ProviderConnection) *domain.Finding {
 	f := &domain.Finding{
 		State: domain.VerificationState(found.State), Reason: found.Reason, Granted: found.Granted, Refused: found.Refused,
+	}
+	if !found.GrantsReadable {
+		f.Granted = slices.Concat(found.Granted, found.Refused)
 	}
 	reason := domain.ReasonFor(found.Reason)
 	if found.State == graph.CheckError {

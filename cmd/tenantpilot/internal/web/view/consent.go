@@ -2,7 +2,6 @@ package view
 
 import (
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -50,7 +49,7 @@ type ConsentPermission struct {
 	Name    string
 	Words   string
 	For     string // the operations that need it
-	Granted bool   // as of the last check
+	Granted domain.PermissionState
 }
 
 // ConsentLink is a link to send to an administrator of the customer.
@@ -105,7 +104,7 @@ func PresentConsent(c projections.Connection, t projections.Tenant, can func(dom
 		}
 		p.Permissions = append(p.Permissions, ConsentPermission{
 			Name: need.Permission, Words: domain.PermissionWords(need.Permission), For: strings.Join(labels, ", "),
-			Granted: slices.Contains(c.Granted, need.Permission),
+			Granted: c.State().Permission(need.Permission),
 		})
 	}
 	if can(domain.CapProviderManage) && can(domain.CapProviderVerify) {

@@ -3,6 +3,7 @@ package view
 import (
 	"time"
 
+	"tenantpilot/domain"
 	"tenantpilot/projections"
 )
 
@@ -30,12 +31,13 @@ type ConsentCheck struct {
 	URL string `json:"url"`
 }
 
-// ConsentNeed is a permission, what it lets us do, which operations need it, and whether the last check found it granted.
+// ConsentNeed is a permission, what it lets us do, which operations need it, and whether the last check found it granted;
+// nil is not known.
 type ConsentNeed struct {
 	Permission  string `json:"permission"`
 	Description string `json:"description"`
 	NeededFor   string `json:"neededFor"`
-	Granted     bool   `json:"granted"`
+	Granted     *bool  `json:"granted"`
 }
 
 // ConsentRequest is what became of the newest link: open, answered, elsewhere (in another browser, which proves nothing) or expired.
@@ -61,7 +63,12 @@ func (p Consent) Told(c projections.Connection, t projections.Tenant) ConsentDet
 		OperatorMessage: p.Sentence, ShortReason: Text(p.Reason), ReasonCode: Text(p.Code), Permissions: []ConsentNeed{},
 	}
 	for _, need := range p.Permissions {
-		d.Permissions = append(d.Permissions, ConsentNeed{need.Name, need.Words, need.For, need.Granted})
+		told := ConsentNeed{Permission: need.Name, Description: need.Words, NeededFor: need.For}
+		if need.Granted != domain.PermissionUnknown {
+			granted := need.Granted != domain.PermissionMissing
+			told.Granted = &granted
+		}
+		d.Permissions = append(d.Permissions, told)
 	}
 	if p.Sent != nil {
 		d.Request = &ConsentRequest{p.Sent.By, p.Sent.At, p.Sent.Expires, p.Sent.State}

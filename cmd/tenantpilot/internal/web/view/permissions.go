@@ -26,13 +26,12 @@ type PermissionTruth struct {
 
 // PermissionRow is the truth about one permission.
 type PermissionRow struct {
-	Name     string   `json:"permission"`
-	Words    string   `json:"-"`
-	Declared []string `json:"declaredBy"` // operations; empty for one that is granted and not needed
-	// Granted is granted, refused (granted, and refused when it was used), missing or unknown.
-	Granted     string     `json:"granted"`
-	LastOK      *Exercised `json:"lastSuccess"`
-	LastRefusal *Exercised `json:"lastRefusal"`
+	Name        string                 `json:"permission"`
+	Words       string                 `json:"-"`
+	Declared    []string               `json:"declaredBy"` // operations; empty for one that is granted and not needed
+	Granted     domain.PermissionState `json:"granted"`
+	LastOK      *Exercised             `json:"lastSuccess"`
+	LastRefusal *Exercised             `json:"lastRefusal"`
 }
 
 // Exercised is a run that used a permission.
@@ -45,15 +44,15 @@ type Exercised struct {
 
 // TruthFacts is what the truth about permissions is presented from.
 type TruthFacts struct {
-	Granted, Refused []string
-	CheckedAt        time.Time // zero: never
-	Exercises        []projections.Exercise
-	Now              time.Time
+	Connection domain.ProviderConnection
+	CheckedAt  time.Time // zero: never
+	Exercises  []projections.Exercise
+	Now        time.Time
 }
 
 // ConnectionTruth is what is known now about a connection's permissions.
 func ConnectionTruth(c projections.Connection, exercises []projections.Exercise, now time.Time) PermissionTruth {
-	p := PresentPermissions(TruthFacts{Granted: c.Granted, Refused: c.Refused, CheckedAt: at(c.LastCheckedAt), Exercises: exercises, Now: now})
+	p := PresentPermissions(TruthFacts{Connection: c.State(), CheckedAt: at(c.LastCheckedAt), Exercises: exercises, Now: now})
 	p.ID, p.Title = "permissions-"+strconv.FormatInt(c.Number, 10), "Permissions of "+c.DisplayName
 	return p
 }
@@ -68,14 +67,20 @@ func CheckTruth(r projections.Run, found projections.Finding, now time.Time) Per
 			})
 		}
 	}
-	p := PresentPermissions(TruthFacts{Granted: found.Granted, Refused: found.Refused, CheckedAt: found.CheckedAt, Exercises: exercises, Now: now})
+	p := PresentPermissions(TruthFacts{
+		Connection: domain.ProviderConnection{Verification: found.State, Granted: found.Granted, Refused: found.Refused},
+		CheckedAt:  found.CheckedAt, Exercises: exercises, Now: now,
+	})
 	p.ID, p.Title = "run-permissions", "Verification report"
 	return p
 }
 
 // PresentPermissions lists what is declared and what is granted, each permission once: those that are needed first.
 func PresentPermissions(f TruthFacts) PermissionTruth {
-	p := PermissionTruth{Now: f.Now, CheckedAt: f.CheckedAt}
+	p := PermissionTruth{Now: f.Now}
+	if f.Connection.PermissionsKnown() {
+		p.CheckedAt = f.CheckedAt
+	}
 	for _, need := range domain.PermissionNeeds() {
 		row := f.row(need.Permission)
 		for _, o := range need.Operations {
@@ -83,7 +88,7 @@ func PresentPermissions(f TruthFacts) PermissionTruth {
 		}
 		p.Rows = append(p.Rows, row)
 	}
-	for _, name := range f.Granted {
+	for _, name := range f.Connection.Granted {
 		if !slices.ContainsFunc(p.Rows, func(r PermissionRow) bool { return r.Name == name }) {
 			p.Rows = append(p.Rows, f.row(name))
 		}
@@ -93,15 +98,7 @@ func PresentPermissions(f TruthFacts) PermissionTruth {
 }
 
 func (f TruthFacts) row(name string) PermissionRow {
-	row := PermissionRow{Name: name, Words: domain.PermissionWords(name), Declared: []string{}, Granted: "missing"}
-	switch {
-	case f.CheckedAt.IsZero() && len(f.Granted) == 0:
-		row.Granted = "unknown"
-	case slices.Contains(f.Refused, name):
-		row.Granted = "refused"
-	case slices.Contains(f.Granted, name):
-		row.Granted = "granted"
-	}
+	row := PermissionRow{Name: name, Words: domain.PermissionWords(name), Declared: []string{}, Granted: f.Connection.Permission(name)}
 	for _, e := range f.Exercises {
 		if e.Permission != name {
 			continue
@@ -121,26 +118,26 @@ func (f TruthFacts) row(name string) PermissionRow {
 
 // verdict sums the rows up in one sentence.
 func (p PermissionTruth) verdict() string {
-	counts := map[string]int{}
+	counts, beyond := map[domain.PermissionState]int{}, 0
 	for _, r := range p.Rows {
 		if r.Beyond() {
-			counts["beyond"]++
+			beyond++
 			continue
 		}
 		counts[r.Granted]++
 	}
-	needed := len(p.Rows) - counts["beyond"]
-	if counts["unknown"] == needed {
-		return "Nobody has looked yet what the tenant has granted."
+	needed := len(p.Rows) - beyond
+	if counts[domain.PermissionUnknown] == needed {
+		return "It is not known what the tenant has granted."
 	}
-	parts := []string{strconv.Itoa(counts["granted"]) + " of " + narrate.Count(needed, "needed permission") + " granted"}
-	if n := counts["missing"]; n > 0 {
+	parts := []string{strconv.Itoa(counts[domain.PermissionGranted]) + " of " + narrate.Count(needed, "needed permission") + " granted"}
+	if n := counts[domain.PermissionMissing]; n > 0 {
 		parts = append(parts, strconv.Itoa(n)+" missing")
 	}
-	if n := counts["refused"]; n > 0 {
+	if n := counts[domain.PermissionRefused]; n > 0 {
 		parts = append(parts, strconv.Itoa(n)+" granted but refused")
 	}
-	if n := counts["beyond"]; n > 0 {
+	if n := beyond; n > 0 {
 		parts = append(parts, strconv.Itoa(n)+" granted that nothing here needs")
 	}
 	return strings.Join(parts, ", ") + "."
@@ -151,17 +148,20 @@ func (r PermissionRow) Beyond() bool { return len(r.Declared) == 0 }
 
 // GrantBadge is what the tenant has granted, as a badge.
 func (r PermissionRow) GrantBadge() Badge {
-	switch {
-	case r.Granted == "granted" && r.Beyond():
+	if r.Granted == domain.PermissionGranted && r.Beyond() {
 		return Badge{Icon: "info", Word: "Granted, not needed", Tone: Warning}
-	case r.Granted == "granted":
-		return Badge{Icon: "circle-check", Word: "Granted", Tone: Positive}
-	case r.Granted == "refused":
-		return Badge{Icon: "shield-x", Word: "Granted, but refused", Tone: Stop}
-	case r.Granted == "missing":
-		return Badge{Icon: "circle-x", Word: "Missing", Tone: Negative}
 	}
-	return Badge{Icon: "circle-question-mark", Word: "Not known yet", Tone: Neutral}
+	return GrantBadge(r.Granted)
+}
+
+// GrantBadge is what is known about a permission that is needed.
+func GrantBadge(g domain.PermissionState) Badge {
+	return vocabulary{
+		string(domain.PermissionGranted): {Icon: "circle-check", Word: "Granted", Tone: Positive},
+		string(domain.PermissionRefused): {Icon: "shield-x", Word: "Granted, but refused", Tone: Stop},
+		string(domain.PermissionMissing): {Icon: "circle-x", Word: "Missing", Tone: Negative},
+		string(domain.PermissionUnknown): {Icon: "circle-question-mark", Word: "Not known", Tone: Neutral},
+	}.of(string(g))
 }
 
 // VerificationButtons are what a viewer can do about a connection's verification: start a check, or while one runs look again, and get the

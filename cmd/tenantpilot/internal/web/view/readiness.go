@@ -215,13 +215,13 @@ func advise(situations []projections.TenantSituation) []PermissionAdvice {
 	}
 	needed := len(all)
 	for _, s := range situations {
-		if s.Connection == nil || len(s.Connection.Granted) == 0 && s.Connection.LastCheckedAt == nil {
+		if s.Connection == nil || !s.Connection.State().PermissionsKnown() {
 			continue
 		}
 		tenant := Link{s.Tenant.Name, TenantHref(s.Tenant.ExternalID.String())}
 		for i := range all[:needed] {
 			all[i].Checked++
-			if slices.Contains(s.Connection.Granted, all[i].Permission) {
+			if s.Connection.State().Permission(all[i].Permission) != domain.PermissionMissing {
 				all[i].Granted++
 				continue
 			}

@@ -280,13 +280,14 @@ func ParseReasonCode(text string) (ReasonCode, bool) {
 
 // Console routes that next steps lead to.
 const (
-	hrefConnection     = "/admin/provider-connections/{connection}"
-	hrefConnectionEdit = "/admin/provider-connections/{connection}/edit"
-	hrefConsent        = "/admin/provider-connections/{connection}/consent"
-	hrefTenant         = "/admin/tenants/{tenant}"
-	hrefOperations     = "/admin/t/{tenant}/operations"
-	hrefRun            = "/admin/operations/{run}"
-	hrefOnboarding     = "/admin/onboarding"
+	hrefConnection = "/admin/provider-connections/{connection}"
+	hrefEnable     = "/admin/provider-connections/{connection}/changes/enable"
+	hrefCredential = "/admin/provider-connections/{connection}/credential"
+	hrefConsent    = "/admin/provider-connections/{connection}/consent"
+	hrefTenant     = "/admin/tenants/{tenant}"
+	hrefOperations = "/admin/t/{tenant}/operations"
+	hrefRun        = "/admin/operations/{run}"
+	hrefOnboarding = "/admin/onboarding"
 )
 
 // reasonTable is the one table of reasons. Transience, blocking and axis follow the error mapping of
@@ -307,7 +308,7 @@ var reasonTable = []Reason{
 		Short:   "The provider connection needs a review.",
 		Message: "The connection was carried over from an earlier setup and nobody has confirmed it yet. Operations start again once a manager has reviewed it.",
 		NextSteps: []NextStep{
-			{"Review connection", "Confirm or correct its application and credential.", hrefConnectionEdit, StepReview},
+			{"Review connection", "Confirm or correct its application and credential.", hrefConnection, StepReview},
 			{"Ask a workspace owner", "Reviewing needs the right to manage connections.", "", StepContactOwner},
 		},
 	},
@@ -316,7 +317,7 @@ var reasonTable = []Reason{
 		Short:   "The provider connection is disabled.",
 		Message: "The connection is switched off, so no operation may use it. Enable it, or choose another connection for this tenant.",
 		NextSteps: []NextStep{
-			{"Enable connection", "Switch the connection on again.", hrefConnectionEdit, StepEnable},
+			{"Enable connection", "Switch the connection on again.", hrefEnable, StepEnable},
 			{"Open tenant", "Choose another connection as default.", hrefTenant, StepLink},
 		},
 	},
@@ -336,7 +337,7 @@ var reasonTable = []Reason{
 		Short:   "Microsoft does not know this tenant.",
 		Message: "The directory id of the connection is unknown to the sign-in service, or the directory was deleted. Check the id.",
 		NextSteps: []NextStep{
-			{"Check tenant id", "Compare it with the directory id in the customer's admin centre.", hrefConnectionEdit, StepReview},
+			{"Check tenant id", "Compare it with the directory id in the customer's admin centre. A wrong one cannot be changed: onboard the right directory.", hrefTenant, StepLink},
 			{"Verify again", "Repeat the check after a correction.", hrefConnection, StepVerify},
 		},
 		Axis: ReasonAxisVerification, AxisState: "blocked",
@@ -344,9 +345,9 @@ var reasonTable = []Reason{
 	{
 		Code: ReasonProviderWrongCloud, Family: FamilyTenant, Blocking: true,
 		Short:   "The tenant lives in another Microsoft cloud.",
-		Message: "The connection points at one Microsoft cloud and the tenant belongs to another, such as US Government or China. Choose the right cloud.",
+		Message: "The connection points at one Microsoft cloud and the tenant belongs to another, such as US Government or China. Connections of this installation reach one cloud.",
 		NextSteps: []NextStep{
-			{"Change cloud", "Set the cloud that the customer signs in to.", hrefConnectionEdit, StepReview},
+			{"Ask a workspace owner", "Which cloud connections reach is not set in the console.", "", StepContactOwner},
 			{"Verify again", "Repeat the check after the change.", hrefConnection, StepVerify},
 		},
 		Axis: ReasonAxisVerification, AxisState: "blocked",
@@ -366,7 +367,7 @@ var reasonTable = []Reason{
 		Short:   "The answer came from a different tenant.",
 		Message: "The directory that answered is not the one this connection is for, so nothing was changed. Check which directory the consent was given in.",
 		NextSteps: []NextStep{
-			{"Check tenant id", "Compare the connection's directory id with the customer's.", hrefConnectionEdit, StepReview},
+			{"Check tenant id", "Compare the tenant's directory id with the customer's.", hrefTenant, StepLink},
 			{"Request consent again", "Send the link to an administrator of the right directory.", hrefConsent, StepConsent},
 		},
 		Axis: ReasonAxisVerification, AxisState: "blocked",
@@ -377,7 +378,7 @@ var reasonTable = []Reason{
 		Short:   "The connection has no credential.",
 		Message: "There is nothing to sign in to the tenant with: no client secret or certificate is stored for this connection, or the workers lack the token file or platform secret that it uses. Add a credential.",
 		NextSteps: []NextStep{
-			{"Add credential", "Store a client secret for the connection's application.", hrefConnectionEdit, StepRotateCredential},
+			{"Add credential", "Store a client secret for the connection's application.", hrefCredential, StepRotateCredential},
 			{"Ask a workspace owner", "Credentials need the right to manage connections.", "", StepContactOwner},
 		},
 		Axis: ReasonAxisVerification, AxisState: "blocked",
@@ -387,7 +388,7 @@ var reasonTable = []Reason{
 		Short:   "The credential has expired.",
 		Message: "The client secret or certificate of this connection has passed its end date. Create a new one in the app registration and store it here.",
 		NextSteps: []NextStep{
-			{"Rotate credential", "Store the new secret; the connection is verified again afterwards.", hrefConnectionEdit, StepRotateCredential},
+			{"Rotate credential", "Store the new secret; the connection is verified again afterwards.", hrefCredential, StepRotateCredential},
 			{"Open connection", "See when the credential expired.", hrefConnection, StepLink},
 		},
 		Axis: ReasonAxisVerification, AxisState: "blocked",
@@ -397,7 +398,7 @@ var reasonTable = []Reason{
 		Short:   "The credential was not accepted.",
 		Message: "The sign-in service did not accept the client secret or certificate. It may belong to another application, or the secret's id was stored instead of its value.",
 		NextSteps: []NextStep{
-			{"Rotate credential", "Store the secret's value, not its id.", hrefConnectionEdit, StepRotateCredential},
+			{"Rotate credential", "Store the secret's value, not its id.", hrefCredential, StepRotateCredential},
 			{"Verify again", "Repeat the check with the new credential.", hrefConnection, StepVerify},
 		},
 		Axis: ReasonAxisVerification, AxisState: "blocked",
@@ -469,7 +470,7 @@ var reasonTable = []Reason{
 		Message: "The tenant has no enterprise application for ours. It is created when an administrator consents.",
 		NextSteps: []NextStep{
 			{"Request admin consent", "Consenting installs the application.", hrefConsent, StepConsent},
-			{"Check tenant id", "A wrong directory id looks the same.", hrefConnectionEdit, StepReview},
+			{"Check tenant id", "A wrong directory id looks the same.", hrefTenant, StepLink},
 		},
 		Axis: ReasonAxisConsent, AxisState: "required",
 	},

@@ -104,7 +104,7 @@ func statesOfAxis(a ReasonAxis) []string {
 
 func TestNextStepsAreUsable(t *testing.T) {
 	t.Parallel()
-	routes := []string{"", hrefConnection, hrefConsent, hrefConnectionEdit, hrefTenant, hrefOperations, hrefRun, hrefOnboarding}
+	routes := []string{"", hrefConnection, hrefEnable, hrefCredential, hrefConsent, hrefTenant, hrefOperations, hrefRun, hrefOnboarding}
 	actions := []NextStepAction{
 		StepLink, StepConsent, StepVerify, StepEnable, StepRotateCredential, StepCreateConnection,
 		StepReview, StepReleaseHold, StepRetry, StepWait, StepContactOwner, StepContactAdmin,
@@ -146,16 +146,16 @@ func TestReasonForUnknownCodeKeepsTheCode(t *testing.T) {
 func TestFillResolvesLinks(t *testing.T) {
 	t.Parallel()
 	r := Reason{NextSteps: []NextStep{
-		{Label: "a", Href: hrefConnectionEdit}, {Label: "b", Href: hrefOperations}, {Label: "c", Href: hrefRun},
+		{Label: "a", Href: hrefCredential}, {Label: "b", Href: hrefOperations}, {Label: "c", Href: hrefRun},
 	}}
 	got := r.Fill(ReasonTarget{Connection: "7", Tenant: "x/../y"})
-	want := []string{"/admin/provider-connections/7/edit", "/admin/t/x%2F..%2Fy/operations", ""}
+	want := []string{"/admin/provider-connections/7/credential", "/admin/t/x%2F..%2Fy/operations", ""}
 	for i, s := range got.NextSteps {
 		if s.Href != want[i] {
 			t.Errorf("step %s: got %q, want %q", s.Label, s.Href, want[i])
 		}
 	}
-	if r.NextSteps[0].Href != hrefConnectionEdit {
+	if r.NextSteps[0].Href != hrefCredential {
 		t.Error("Fill changed its receiver")
 	}
 }

@@ -136,7 +136,7 @@ func TestRefusalsAreGroupedWithWhatMendsThem(t *testing.T) {
 		"Admin consent was revoked: 4 attempts in 2 tenants", "The provider connection is disabled: 1 attempt in 1 tenant",
 		fmt.Sprintf(`href="/admin/provider-connections/%d/consent">Request admin consent`, c.conn.Number),
 		fmt.Sprintf(`href="/admin/provider-connections/%d/consent">Request admin consent`, tailspin),
-		fmt.Sprintf(`href="/admin/provider-connections/%d/edit">Enable connection`, tailspin),
+		fmt.Sprintf(`href="/admin/provider-connections/%d/changes/enable">Enable connection`, tailspin),
 		"Replay 4 attempts", "Replay 1 attempt", `name="query" value="outcome=blocked&amp;reason=provider_consent_revoked"`, "First", "Newest",
 	} {
 		if !strings.Contains(page, want) {
@@ -166,9 +166,11 @@ func TestReplayAfterTheFix(t *testing.T) {
 	ids := c.refused(t)
 	b := c.browser(t, "operator")
 	still := b.send(t, "POST", attemptReplayPath, attempts(ids[:]...))
-	for id, text := range still.replays() {
-		if !strings.HasPrefix(text, "Still blocked Will be blocked: admin consent was revoked. Request admin consent") {
-			t.Errorf("%s before the fix: %q", id, text)
+	for who, step := range map[*caller]string{b: " ", c.browser(t, "manager"): " Request admin consent"} {
+		for id, text := range who.send(t, "POST", attemptReplayPath, attempts(ids[:]...)).replays() {
+			if !strings.HasPrefix(text, "Still blocked Will be blocked: admin consent was revoked."+step) || step == " " && strings.Contains(text, "Request") {
+				t.Errorf("%s before the fix: %q", id, text)
+			}
 		}
 	}
 	if len(still.replays()) != 4 || confirmAction.MatchString(still.text()) {

@@ -336,6 +336,8 @@ func mayStep(actor domain.Actor, a domain.NextStepAction) bool {
 		return actor.May(domain.CapHoldManage)
 	case domain.StepVerify:
 		return actor.May(domain.CapProviderVerify)
+	case domain.StepContactOwner:
+		return !actor.May(domain.CapWorkspaceManage) // who is not one
 	}
 	return true
 }

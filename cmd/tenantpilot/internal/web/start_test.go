@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tenantpilot/cmd/tenantpilot/internal/web/view"
 	"tenantpilot/commands"
 	"tenantpilot/domain"
 )
@@ -354,5 +355,50 @@ func TestManyStartsAtOnceMakeOneRun(t *testing.T) {
 	}
 	if got := c.count(t, `select count(*) from runs`); got != 1 {
 		t.Errorf("%d runs", got)
+	}
+}
+
+// TestNextStepsLeadWhereTheyAreDone: each link of a refused start opens a page for who gets it, the first one the page that does it; who may not
+// do a step gets no link, and an owner is not told to ask one.
+func TestNextStepsLeadWhereTheyAreDone(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	here := view.ConnectionHref(c.conn.Number)
+	tenant := view.TenantHref(c.contoso.ExternalID.String())
+	does := map[domain.ReasonCode]string{
+		domain.ReasonProviderConnectionDisabled: here + "/changes/enable", domain.ReasonProviderCredentialMissing: here + "/credential",
+		domain.ReasonProviderCredentialExpired: here + "/credential", domain.ReasonProviderCredentialInvalid: here + "/credential",
+		domain.ReasonProviderTenantNotFound: tenant, domain.ReasonTenantTargetMismatch: tenant, domain.ReasonProviderWrongCloud: "",
+	}
+	for reason, first := range does {
+		if reason == domain.ReasonProviderConnectionDisabled {
+			c.enable(t, false)
+		} else {
+			must(t, c.commands.RecordVerification(t.Context(), commands.RecordVerification{
+				Actor: domain.SystemActor(c.ours), Connection: c.conn.Number, Finding: domain.Finding{State: domain.VerificationBlocked, Reason: reason},
+			}))
+		}
+		c.settle(t)
+		for _, role := range []string{"operator", "manager", "owner"} {
+			o, b := c.program(t, role).send(t, "POST", startPath(c.contoso, domain.OpGroupsSync)).outcome(t), c.browser(t, role)
+			links := []string{o.Actions[0].Href}
+			for _, s := range o.NextSteps {
+				if s.Href != nil {
+					links = append(links, *s.Href)
+				}
+				if role == "owner" && s.Label == "Ask a workspace owner" {
+					t.Errorf("%s: an owner is told to ask one", reason)
+				}
+			}
+			for _, link := range links {
+				if res := b.send(t, "GET", link); res.status != http.StatusOK {
+					t.Errorf("%s: %s is led to %s, which answers %d", reason, role, link, res.status)
+				}
+			}
+			if role != "operator" && view.String(o.NextSteps[0].Href) != first && first != "" {
+				t.Errorf("%s: %s is led to %q, want %s", reason, role, view.String(o.NextSteps[0].Href), first)
+			}
+		}
+		c.enable(t, true)
 	}
 }

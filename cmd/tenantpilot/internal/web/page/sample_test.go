@@ -354,7 +354,7 @@ func endedRun(outcome, reason, code, message string) view.RunDetail {
 	run.Tenant, run.Waiting, run.EndedAt = tenantLink(5), nil, ago(5*time.Minute+48*time.Second)
 	run.Progress.Step = ""
 	run.NextSteps = []view.NextStep{
-		{Label: "Rotate the client secret", Description: view.Text("Ana Ruiz or Bo Lind can do this (connections.manage)."), Href: view.Text("/admin/provider-connections/75/edit")},
+		{Label: "Rotate the client secret", Description: view.Text("Ana Ruiz or Bo Lind can do this (connections.manage)."), Href: view.Text("/admin/provider-connections/75/credential")},
 		{Label: "Check the connection", Description: view.Text("Confirms that the new secret works."), Href: view.Text("/p/start-fragment")},
 		{Label: "Start the inventory sync again", Href: view.Text("/p/start-fragment")},
 	}

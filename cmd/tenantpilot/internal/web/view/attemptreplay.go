@@ -80,15 +80,15 @@ func attemptWork(g projections.AttemptGroup, place projections.AttemptPlace, ste
 		return w
 	}
 	reason := domain.ReasonFor(*g.Reason).Fill(target)
-	for i, s := range PresentSteps(reason, target.Tenant, step) {
-		if i > 0 && s.Href == nil {
-			continue
-		}
-		w.Step = Link{s.Label, String(s.Href)}
-		if !step(domain.NextStepAction(String(s.ActionType))) {
-			w.Note = "A manager or owner can do this."
-		}
+	steps := PresentSteps(reason, target.Tenant, step)
+	w.Step = Link{Label: steps[0].Label}
+	if !step(domain.NextStepAction(String(steps[0].ActionType))) {
+		w.Note = "A manager or owner can do this."
+		return w
+	}
+	for _, s := range steps {
 		if s.Href != nil {
+			w.Step = Link{s.Label, *s.Href}
 			break
 		}
 	}

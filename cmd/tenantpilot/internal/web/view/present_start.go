@@ -190,15 +190,20 @@ func (f StartFacts) reason() domain.Reason {
 	return domain.ReasonFor(f.Reason).Given(f.Facts).Fill(target)
 }
 
-// PresentSteps words the next steps of a reason on a tenant; where the viewer may not do one, it says who can.
+// PresentSteps words the next steps of a reason on a tenant; where the viewer may not do one, it says who can and leads nowhere. Nobody is told
+// to ask themselves, unless there is nothing else to say.
 func PresentSteps(reason domain.Reason, tenant string, may func(domain.NextStepAction) bool) []NextStep {
 	steps := make([]NextStep, 0, len(reason.NextSteps))
 	for _, s := range reason.NextSteps {
-		description := s.Description
-		if may != nil && !may(s.ActionType) {
-			description = strings.TrimSpace(description + " A manager or owner of the workspace can do this.")
+		description, href := s.Description, stepHref(s, reason, tenant)
+		switch {
+		case may == nil || may(s.ActionType):
+		case s.ActionType != domain.StepContactOwner:
+			description, href = strings.TrimSpace(description+" A manager or owner of the workspace can do this."), ""
+		case len(reason.NextSteps) > 1:
+			continue
 		}
-		steps = append(steps, step(s.Label, description, stepHref(s, reason, tenant), string(s.ActionType)))
+		steps = append(steps, step(s.Label, description, href, string(s.ActionType)))
 	}
 	return steps
 }

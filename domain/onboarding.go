@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -196,7 +197,7 @@ func (s OnboardingSession) Complete(by ActorRef, c ProviderConnection, accepted 
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range OnboardingProgress(true, c, len(s.Bootstrap) > 0) {
+	for _, step := range OnboardingProgress(s.State, true, c, false) {
 		if step.Step != StepBootstrap && step.State != StepDone {
 			return nil, conflict("onboarding_step_open", "The step \""+step.Step.Label()+"\" is not done yet.")
 		}
@@ -293,13 +294,19 @@ type StepProgress struct {
 	After  OnboardingStep // locked: what has to be done first
 }
 
-// OnboardingProgress is how far the five steps are, from what is so: whether a connection is chosen, its state, and whether operations were
-// selected. A step that was done elsewhere is done, and one that came undone is open again.
-func OnboardingProgress(chosen bool, c ProviderConnection, selected bool) []StepProgress {
+// OnboardingProgress is how far the five steps of a session are, from what is so: whether a connection is chosen, its state, and whether one of
+// the selected operations started. A step that was done elsewhere is done, and one that came undone is open again, until the session is
+// completed: what happens to the connection afterwards is not its.
+func OnboardingProgress(s OnboardingState, chosen bool, c ProviderConnection, started bool) []StepProgress {
 	steps := []StepProgress{
-		{Step: StepIdentify, State: StepDone}, connectionStep(chosen, c), consentStep(c), verifyStep(c), {Step: StepBootstrap, State: StepOptional},
+		{Step: StepIdentify, State: StepDone}, connectionStep(chosen, c), consentStep(c), VerifyProgress(c), {Step: StepBootstrap, State: StepOptional},
 	}
-	if selected {
+	if s == OnboardingDone {
+		for i := range steps[:4] {
+			steps[i] = StepProgress{Step: steps[i].Step, State: StepDone}
+		}
+	}
+	if started {
 		steps[4].State = StepDone
 	}
 	first := slices.IndexFunc(steps[:4], func(p StepProgress) bool { return p.State != StepDone })
@@ -335,12 +342,20 @@ func connectionStep(chosen bool, c ProviderConnection) StepProgress {
 		p.Reason = ReasonProviderConnectionDisabled
 	case c.Credential.Fingerprint == "":
 		p.Reason = ReasonProviderCredentialMissing
+	case c.failed() && ReasonFor(c.VerificationReason).Offers(StepRotateCredential):
+		p.Reason = c.VerificationReason
 	default:
 		p.State = StepDone
 	}
 	return p
 }
 
+// failed says whether the last check ended without access to the tenant.
+func (c ProviderConnection) failed() bool {
+	return c.Verification == VerificationBlocked || c.Verification == VerificationError
+}
+
+// consentStep is blocked where consent is not known because a check failed before it could find out: asking for it would not help.
 func consentStep(c ProviderConnection) StepProgress {
 	switch c.Consent {
 	case ConsentIsGiven:
@@ -350,19 +365,19 @@ func consentStep(c ProviderConnection) StepProgress {
 	case ConsentIsGone:
 		return StepProgress{Step: StepConsented, State: StepBlocked, Reason: ReasonProviderConsentRevoked}
 	}
+	if c.failed() && c.VerificationReason != "" && ReasonFor(c.VerificationReason).Family != FamilyConsent {
+		return StepProgress{Step: StepConsented, State: StepBlocked, Reason: c.VerificationReason}
+	}
 	return StepProgress{Step: StepConsented, State: StepCurrent}
 }
 
-func verifyStep(c ProviderConnection) StepProgress {
-	switch c.Verification {
-	case VerificationHealthy, VerificationDegraded:
+// VerifyProgress is how far the verification is, whatever the steps before it are.
+func VerifyProgress(c ProviderConnection) StepProgress {
+	switch {
+	case c.Verification == VerificationHealthy || c.Verification == VerificationDegraded:
 		return StepProgress{Step: StepVerified, State: StepDone}
-	case VerificationBlocked, VerificationError:
-		reason := c.VerificationReason
-		if reason == "" {
-			reason = ReasonProviderVerificationBlocked
-		}
-		return StepProgress{Step: StepVerified, State: StepBlocked, Reason: reason}
+	case c.failed():
+		return StepProgress{Step: StepVerified, State: StepBlocked, Reason: cmp.Or(c.VerificationReason, ReasonProviderVerificationBlocked)}
 	}
 	return StepProgress{Step: StepVerified, State: StepCurrent}
 }

@@ -80,24 +80,36 @@ func TestOnboardingDecisions(t *testing.T) {
 func TestOnboardingProgress(t *testing.T) {
 	t.Parallel()
 	off := readyConnection().Evolve(ConnectionDisabled{})
+	bare := newConnection().Evolve(CredentialRotated{Credential{Kind: CredentialFederated, Fingerprint: "f"}})
+	found := func(reason ReasonCode) ProviderConnection {
+		return bare.Evolve(VerificationRecorded{State: VerificationBlocked, Reason: reason})
+	}
 	for _, c := range []struct {
 		name   string
 		chosen bool
 		conn   ProviderConnection
 		want   []StepState
 	}{
+		{"never checked", true, bare, []StepState{StepDone, StepDone, StepCurrent, StepLocked, StepLocked}},
+		{"no such directory", true, found(ReasonProviderTenantNotFound), []StepState{StepDone, StepDone, StepBlocked, StepLocked, StepLocked}},
+		{"no usable credential", true, found(ReasonProviderCredentialMissing), []StepState{StepDone, StepBlocked, StepLocked, StepLocked, StepLocked}},
+		{"no consent", true, found(ReasonProviderConsentMissing), []StepState{StepDone, StepDone, StepCurrent, StepLocked, StepLocked}},
 		{"new", false, ProviderConnection{}, []StepState{StepDone, StepCurrent, StepLocked, StepLocked, StepLocked}},
 		{"no credential", true, newConnection(), []StepState{StepDone, StepBlocked, StepLocked, StepLocked, StepLocked}},
 		{"disabled", true, off, []StepState{StepDone, StepBlocked, StepDone, StepDone, StepLocked}},
 		{"ready", true, readyConnection(), []StepState{StepDone, StepDone, StepDone, StepDone, StepOptional}},
 	} {
 		var got []StepState
-		for _, p := range OnboardingProgress(c.chosen, c.conn, false) {
+		for _, p := range OnboardingProgress(OnboardingOpen, c.chosen, c.conn, false) {
 			got = append(got, p.State)
 		}
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
+	}
+	gone := OnboardingProgress(OnboardingDone, true, readyConnection().Evolve(ConsentRevoked{}), false)
+	if slices.ContainsFunc(gone[:4], func(p StepProgress) bool { return p.State != StepDone }) || CurrentStep(gone) != StepBootstrap {
+		t.Errorf("what happens after the end changes the session: %v", gone)
 	}
 }
 

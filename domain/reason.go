@@ -188,6 +188,11 @@ func (r Reason) Fill(t ReasonTarget) Reason {
 	return r
 }
 
+// Offers says whether one of the next steps is of the kind.
+func (r Reason) Offers(a NextStepAction) bool {
+	return slices.ContainsFunc(r.NextSteps, func(s NextStep) bool { return s.ActionType == a })
+}
+
 // Fill returns the step with its link resolved, or without a link when an identifier is missing.
 func (s NextStep) Fill(t ReasonTarget) NextStep {
 	for placeholder, value := range map[string]string{

@@ -3,6 +3,7 @@ package projections
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -245,7 +246,8 @@ type OnboardingRow struct {
 
 // Steps is how far the session's five steps are, from what is so by now.
 func (r OnboardingRow) Steps() []domain.StepProgress {
-	return domain.OnboardingProgress(r.Connection != nil, r.Connected.State(), r.SelectedAt != nil)
+	started := slices.ContainsFunc(r.Operations, func(o OnboardingOperationRow) bool { return o.State == BootstrapAdmitted })
+	return domain.OnboardingProgress(r.State, r.Connection != nil, r.Connected.State(), started)
 }
 
 // Owner is who works on the session.

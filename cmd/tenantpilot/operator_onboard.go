@@ -82,6 +82,26 @@ func (s onboarding) step(name string) string {
 	return name
 }
 
+// reason is why the step that is due is blocked; zero where it is not.
+func (s onboarding) reason() domain.Reason {
+	for _, step := range s.Steps {
+		if step.Step == s.CurrentStep && step.ReasonCode != "" {
+			return domain.ReasonFor(domain.ReasonCode(step.ReasonCode))
+		}
+	}
+	return domain.Reason{}
+}
+
+// begun says whether a first operation started, or waits for its turn.
+func (s onboarding) begun() bool {
+	for _, op := range s.Operations {
+		if op.State == "admitted" || op.State == "pending" {
+			return true
+		}
+	}
+	return false
+}
+
 // next is what to do, as a command.
 func (s onboarding) next() string {
 	if s.State != string(domain.OnboardingOpen) {
@@ -91,18 +111,28 @@ func (s onboarding) next() string {
 	if s.Connection != nil {
 		connection = *s.Connection
 	}
+	reason := s.reason()
 	switch domain.OnboardingStep(s.CurrentStep) {
 	case domain.StepConnection:
-		if connection != 0 {
-			return fmt.Sprintf("connections show %d", connection)
+		switch {
+		case connection == 0:
+			return fmt.Sprintf("onboard connection %d", s.ID)
+		case reason.Offers(domain.StepRotateCredential):
+			return fmt.Sprintf("connections rotate %d", connection)
 		}
-		return fmt.Sprintf("onboard connection %d", s.ID)
+		return fmt.Sprintf("connections show %d", connection)
 	case domain.StepConsented:
+		switch {
+		case reason.Code == domain.ReasonProviderTenantNotFound:
+			return fmt.Sprintf("onboard abandon %d", s.ID)
+		case reason.Code != "" && !reason.Offers(domain.StepConsent):
+			return fmt.Sprintf("onboard check %d --reconsent --wait", s.ID)
+		}
 		return fmt.Sprintf("consent link %d", connection)
 	case domain.StepVerified:
 		return fmt.Sprintf("onboard check %d --wait", s.ID)
 	case domain.StepBootstrap:
-		if len(s.Operations) == 0 {
+		if !s.begun() {
 			return fmt.Sprintf("onboard bootstrap %d --operation %s", s.ID, domain.OpGroupsSync)
 		}
 	}

@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"tenantpilot/commands"
 	"tenantpilot/domain"
 )
 
@@ -128,5 +130,82 @@ func TestWizardOnADisabledAndDegradedConnection(t *testing.T) {
 	}
 	if page = manager.send(t, "GET", path("")).text(); !strings.Contains(page, "First three things to do") || !strings.Contains(page, "Roles are not licensed") {
 		t.Errorf("finished: %s", clip([]byte(page)))
+	}
+}
+
+// TestWizardSaysWhyACheckFailed: a check that failed before consent is known names its reason where it is mended: a directory that is not there at
+// the consent, a credential that is not usable at the connection, whose form replaces it.
+func TestWizardSaysWhyACheckFailed(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	manager, program := c.browser(t, "manager"), c.program(t, "manager")
+	s := program.send(t, "POST", "/admin/onboarding", jsonBody(`{"entra_tenant_id":"`+uuid.NewString()+`","name":"Wingtip"}`)).session(t)
+	path := func(action string) string { return onboardingPath(s.ID, action) }
+	s = program.send(t, "POST", path("/connection"), jsonBody(`{"display_name":"Wingtip","connection_type":"platform","app_id":"11111111-2222-3333-4444-555555555555"}`)).session(t)
+	if res := manager.send(t, "POST", path("/changes/credential"), form(url.Values{"kind": {"federated"}})); res.status != http.StatusSeeOther {
+		t.Fatalf("credential: %d %s", res.status, clip(res.body))
+	}
+	for _, tc := range []struct {
+		reason     domain.ReasonCode
+		step       string
+		says, lack []string
+	}{
+		{domain.ReasonProviderTenantNotFound, "consent", []string{"The directory id of the connection is unknown", "Check tenant id", "I already consented, re-check"}, []string{"Save credential"}},
+		{domain.ReasonProviderCredentialMissing, "connection", []string{"the workers lack the token file", "Save credential and continue", "Check again"}, nil},
+	} {
+		must(t, c.commands.RecordVerification(t.Context(), commands.RecordVerification{
+			Actor: domain.SystemActor(c.ours), Connection: *s.Connection, Finding: domain.Finding{State: domain.VerificationBlocked, Reason: tc.reason},
+		}))
+		c.settle(t)
+		if now := program.send(t, "GET", path("")).session(t); now.CurrentStep != tc.step {
+			t.Errorf("%s: the step that is due is %s, want %s", tc.reason, now.CurrentStep, tc.step)
+		}
+		page := manager.send(t, "GET", path("")).text()
+		for _, text := range append(tc.says, string(tc.reason)) {
+			if !strings.Contains(page, text) {
+				t.Errorf("%s: the step does not say %q", tc.reason, text)
+			}
+		}
+		for _, text := range tc.lack {
+			if strings.Contains(page, text) {
+				t.Errorf("%s: the step says %q", tc.reason, text)
+			}
+		}
+	}
+	if res := manager.send(t, "POST", path("/changes/credential"), form(url.Values{"kind": {"secret"}, "secret": {"another"}})); res.status != http.StatusSeeOther {
+		t.Fatalf("another credential: %d %s", res.status, clip(res.body))
+	}
+	if now := program.send(t, "GET", path("")).session(t); now.CurrentStep != "consent" {
+		t.Errorf("with another credential the step that is due is %s", now.CurrentStep)
+	}
+}
+
+// TestWizardTellsOnlyOfWhatStarted: first operations that were passed over have not begun, and what happens to the connection after the end does
+// not change the session.
+func TestWizardTellsOnlyOfWhatStarted(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	manager, program := c.browser(t, "manager"), c.program(t, "manager")
+	c.consent(t, c.contoso, domain.ConsentIsGone)
+	c.settle(t)
+	s := c.onboard(t, program, c.contoso)
+	path := func(action string) string { return onboardingPath(s.ID, action) }
+	program.send(t, "POST", path("/provider-bootstrap/start"), jsonBody(fmt.Sprintf(`{"providerConnectionId":%d,"selectedOperations":["directory_groups.sync"]}`, c.conn.Number)))
+	c.settle(t)
+	c.consent(t, c.contoso, domain.ConsentIsGiven)
+	c.settle(t)
+	if s = program.send(t, "GET", path("")).session(t); s.CurrentStep != "bootstrap" || s.Operations[0].State != "blocked" {
+		t.Errorf("begun: %+v", s)
+	}
+	finish := func() string { return manager.send(t, "GET", path("?step=finish")).text() }
+	if page := finish(); !strings.Contains(page, "1 operation selected, 1 never started") || !strings.Contains(page, "Optional") {
+		t.Error("an operation that was passed over is told to have ended")
+	}
+	program.send(t, "POST", path("/complete"), jsonBody(`{}`)).session(t)
+	c.consent(t, c.contoso, domain.ConsentIsGone)
+	c.settle(t)
+	page := finish()
+	if s = program.send(t, "GET", path("")).session(t); s.CurrentStep != "bootstrap" || strings.Contains(page, "Revoked") || strings.Contains(page, "Locked") {
+		t.Errorf("what happened after the end changes the session: %s", s.CurrentStep)
 	}
 }

@@ -114,11 +114,13 @@ type Onboarding struct {
 
 	Identify   []Fact
 	Connection *OnboardingConnection
-	Consent    *Consent
-	Verify     *OnboardingVerify
-	Bootstrap  *OnboardingBootstrap
-	Finish     *OnboardingFinish
-	Log        []Change
+	// Problem is why it is not known whether consent was given.
+	Problem   *OnboardingProblem
+	Consent   *Consent
+	Verify    *OnboardingVerify
+	Bootstrap *OnboardingBootstrap
+	Finish    *OnboardingFinish
+	Log       []Change
 }
 
 // OnboardingStepLine is a step in the wizard's list.

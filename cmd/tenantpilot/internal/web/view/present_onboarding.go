@@ -168,6 +168,9 @@ func PresentOnboarding(f OnboardingFacts) Onboarding {
 		if s.State == domain.StepLocked {
 			p.Locked = &Link{s.After.Label(), OnboardingStepHref(f.Session.Number, s.After)}
 		}
+		if s.Step == StepConsented && s.State == domain.StepBlocked && domain.ReasonFor(s.Reason).Family != domain.FamilyConsent {
+			p.Problem = f.problem(s.Reason)
+		}
 		if i > 0 {
 			p.Back = &Link{"Back to " + lowerFirst(steps[i-1].Step.Label()), OnboardingStepHref(f.Session.Number, steps[i-1].Step)}
 		}
@@ -221,7 +224,7 @@ var stepLeads = map[domain.OnboardingStep]string{
 // PresentIdentify is the form of the first step while there is no session.
 func PresentIdentify(now time.Time) OnboardingIdentify {
 	f := OnboardingIdentify{Now: now, Title: stepTitle(0, StepIdentify)}
-	for i, s := range domain.OnboardingProgress(false, domain.ProviderConnection{}, false) {
+	for i, s := range domain.OnboardingProgress(domain.OnboardingOpen, false, domain.ProviderConnection{}, false) {
 		line := OnboardingStepLine{Label: s.Step.Label(), Badge: StepBadge(domain.StepLocked), Shown: i == 0}
 		if i == 0 {
 			line.Badge = StepBadge(domain.StepCurrent)
@@ -365,13 +368,19 @@ func (f OnboardingFacts) connection() *OnboardingConnection {
 	case step.Reason == domain.ReasonProviderConnectionDisabled:
 		p.Problem.Steps = nil
 		p.Fix = &Button{Label: "Enable " + f.chosen().DisplayName, Icon: "power", Post: true, Variant: "primary", Href: OnboardingActionHref(f.Session.Number, "changes/enable")}
-	case step.Reason == domain.ReasonProviderCredentialMissing:
-		form := PresentCredentialForm(*f.chosen(), f.History, f.Now)
-		form.Action, form.Cancel, form.Kind = OnboardingActionHref(f.Session.Number, "changes/credential"), OnboardingHref(f.Session.Number), cmp.Or(f.chosen().CredentialKind, "secret")
-		p.Credential, p.Problem = &form, nil
 	case step.Reason == domain.ReasonProviderConnectionReviewRequired:
 		p.Problem.Steps = nil
 		p.Fix = &Button{Label: "Review its settings", Icon: "external-link", Href: ConnectionHref(f.chosen().Number), Variant: "primary"}
+	default: // the credential's
+		form := PresentCredentialForm(*f.chosen(), f.History, f.Now)
+		form.Action, form.Cancel, form.Kind = OnboardingActionHref(f.Session.Number, "changes/credential"), OnboardingHref(f.Session.Number), cmp.Or(f.chosen().CredentialKind, "secret")
+		p.Credential, p.Problem.Steps = &form, nil
+		if p.Stored == "" {
+			p.Problem = nil
+		} else if f.Can(domain.CapProviderVerify) && !f.checking() { // it may have been mended where the workers run
+			p.Fix = f.startCheck("Check again", f.chosen().Consent != domain.ConsentIsGiven)
+			p.Fix.Variant = "outline"
+		}
 	}
 	return p
 }
@@ -407,7 +416,7 @@ func (f OnboardingFacts) verify(locked bool) *OnboardingVerify {
 			p.Start.Label, p.Start.Variant = "Verify again", "outline"
 		}
 	}
-	step := verifyProgress(c)
+	step := domain.VerifyProgress(c.State())
 	switch {
 	case f.checking():
 	case step.State == domain.StepBlocked:
@@ -435,14 +444,6 @@ func (f OnboardingFacts) startCheck(label string, reconsent bool) *Button {
 		b.Icon, b.Variant, b.Fields = "refresh-cw", "outline", append(b.Fields, Field{"reconsent", "true"})
 	}
 	return b
-}
-
-// verifyProgress is the verification's own state, also where an earlier step came undone.
-func verifyProgress(c projections.Connection) domain.StepProgress {
-	state := c.State()
-	state.Consent, state.Enabled, state.MigrationReviewRequired = domain.ConsentIsGiven, true, false
-	state.Credential.Fingerprint = cmp.Or(state.Credential.Fingerprint, "any")
-	return stepOf(domain.OnboardingProgress(true, state, false), StepVerified)
 }
 
 // PresentOnboardingConsent makes the connection's consent page the wizard's third step: it asks, comes back and re-checks here.
@@ -570,7 +571,14 @@ func (f OnboardingFacts) finish(steps []domain.StepProgress) *OnboardingFinish {
 	p.Facts = []Fact{{Label: "Tenant", Text: f.Tenant.Name, Href: TenantHref(tenant)}, {Label: "Directory id", Text: tenant, Mono: true}}
 	ready := f.chosen() != nil
 	if f.chosen() != nil {
-		badges := canonicalState(*f.chosen()).Axes().Badges()
+		axes := canonicalState(*f.chosen()).Axes()
+		if p.Done { // as it was then; a degraded one is accepted with a reason
+			axes.Consent, axes.Verification = string(domain.ConsentIsGiven), string(domain.VerificationHealthy)
+			if f.Session.EndedReason != "" {
+				axes.Verification = string(domain.VerificationDegraded)
+			}
+		}
+		badges := axes.Badges()
 		badges[1].Axis, badges[2].Axis = "", ""
 		p.Facts = append(p.Facts, Fact{Label: "Connection", Text: f.chosen().DisplayName, Href: ConnectionHref(f.chosen().Number)},
 			Fact{Label: "Consent", Badge: &badges[1]}, Fact{Label: "Verification", Badge: &badges[2]})
@@ -605,11 +613,24 @@ func (f OnboardingFacts) finish(steps []domain.StepProgress) *OnboardingFinish {
 }
 
 func (f OnboardingFacts) operationsLine(pending int) string {
-	switch {
-	case len(f.Session.Operations) == 0:
+	if len(f.Session.Operations) == 0 {
 		return "None selected"
-	case pending > 0:
-		return narrate.Count(len(f.Session.Operations), "operation") + " selected, " + strconv.Itoa(pending) + " not ended yet"
 	}
-	return narrate.Count(len(f.Session.Operations), "operation") + " selected, all ended"
+	never := 0
+	for _, o := range f.Session.Operations {
+		if o.State != projections.BootstrapAdmitted && o.State != projections.BootstrapPending {
+			never++
+		}
+	}
+	text := narrate.Count(len(f.Session.Operations), "operation") + " selected"
+	if never > 0 {
+		text += ", " + strconv.Itoa(never) + " never started"
+	}
+	switch {
+	case pending > 0:
+		text += ", " + strconv.Itoa(pending) + " not ended yet"
+	case never == 0:
+		text += ", all ended"
+	}
+	return text
 }

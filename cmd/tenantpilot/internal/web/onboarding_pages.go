@@ -149,6 +149,9 @@ func (s *Server) onboardingPage(r request, f view.OnboardingFacts, status int, a
 		shell: func(shell *view.Shell) {
 			inTenant(f.Tenant)(shell)
 			shell.LiveHref = view.OnboardingHref(f.Session.Number) + "/stream?step=" + string(p.Step)
+			if p.Outcome != nil && p.Outcome.Run != nil {
+				shell.LiveHref += "&started=true"
+			}
 		},
 	}, nil
 }
@@ -183,13 +186,25 @@ func (s *Server) onboardingParts(r request) ([]part, string, bool, error) {
 	if err != nil {
 		return nil, "", false, err
 	}
-	return []part{
+	parts := []part{
 		{"wizard-steps", page.WizardSteps(p.Steps, p.Now)},
+		{"wizard-state", page.OnboardingState(p)},
+		{"wizard-owner", page.OnboardingOwner(p)},
 		{"wizard-notices", page.OnboardingNotices(p)},
 		{"wizard-now", page.OnboardingNow(p)},
 		{"wizard-nav", page.OnboardingNav(p)},
 		{"wizard-log", page.OnboardingLog(p)},
-	}, "", false, nil
+	}
+	if p.Consent != nil && p.Locked == nil {
+		parts = append(parts, part{"consent-buttons", page.ConsentButtons(*p.Consent)}, part{"consent-permissions", page.ConsentPermissions(*p.Consent)})
+		if p.Consent.Sent != nil && p.Consent.Sent.State != "open" { // until then the page may show the link, which is shown once
+			parts = append(parts, part{"consent-newest", page.ConsentNewest(*p.Consent)})
+		}
+	}
+	if r.URL.Query().Get("started") == "true" && !f.UnderWay() { // what the page says became of the start is over
+		parts = append(parts, part{"wizard-outcome", nil})
+	}
+	return parts, "", false, nil
 }
 
 // inWizard shows a person the step once more, with what was entered, when something is in the way. Programs get the error, and so does

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -208,4 +209,42 @@ func TestWizardTellsOnlyOfWhatStarted(t *testing.T) {
 	if s = program.send(t, "GET", path("")).session(t); s.CurrentStep != "bootstrap" || strings.Contains(page, "Revoked") || strings.Contains(page, "Locked") {
 		t.Errorf("what happened after the end changes the session: %s", s.CurrentStep)
 	}
+}
+
+// TestWizardIsKeptCurrent: with the third step open, an answer to the link, what a check finds and a take-over are seen as they come. The link
+// itself is not sent again, and is not taken off the page while it waits for an answer.
+func TestWizardIsKeptCurrent(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	c.lacking(t)
+	manager := c.browser(t, "manager")
+	s := c.onboard(t, c.program(t, "manager"), c.contoso)
+	path := func(action string) string { return onboardingPath(s.ID, action) }
+	made := manager.send(t, "POST", path("/changes/consent")).text()
+	secret := regexp.MustCompile(`state=([\w-]+)`).FindStringSubmatch(made)
+	if secret == nil || !strings.Contains(made, "It works for one answer") {
+		t.Fatalf("no link was made: %s", clip([]byte(made)))
+	}
+	live := manager.listen(t, path("/stream?step=consent"))
+	if first := live.until(`hx-target="#wizard-nav"`); strings.Contains(first, secret[1]) || strings.Contains(first, `hx-target="#consent-newest"`) {
+		t.Error("the link is sent again, or taken away")
+	}
+	answer := callback(url.Values{"state": {secret[1]}, "admin_consent": {"True"}, "tenant": {c.contoso.ExternalID.String()}})
+	if res := manager.send(t, "GET", answer); res.status != http.StatusSeeOther {
+		t.Fatalf("the answer: %d %s", res.status, clip(res.body))
+	}
+	if said := live.until(`hx-target="#consent-newest"`, "The newest link was answered.", "Follow run"); strings.Contains(said, secret[1]) {
+		t.Error("the link is sent again")
+	}
+	started := manager.listen(t, path("/stream?step=consent&started=true"))
+	if first := started.until(`hx-target="#wizard-nav"`); strings.Contains(first, `hx-target="#wizard-outcome"`) {
+		t.Error("what became of the start is taken away while it is so")
+	}
+	must(t, c.commands.EndRun(t.Context(), c.work(t), domain.Ending{Outcome: domain.Succeeded}, &domain.Finding{
+		State: domain.VerificationHealthy, Granted: domain.NeededPermissions(), Consent: domain.ConsentIsGiven,
+	}))
+	started.until(`hx-target="#wizard-outcome"`)
+	live.until("I already consented, re-check")
+	c.browser(t, "owner").send(t, "POST", path("/take-over"))
+	live.until(`hx-target="#wizard-owner"`, "Owner: Owner")
 }

@@ -433,6 +433,11 @@ func (f OnboardingFacts) checking() bool {
 		f.Check != nil && f.Check.Outcome == nil
 }
 
+// UnderWay says whether something that was started here has not ended.
+func (f OnboardingFacts) UnderWay() bool {
+	return f.checking() || slices.ContainsFunc(f.Session.Operations, pending)
+}
+
 // startCheck is the button that asks for a check in the name of the session.
 func (f OnboardingFacts) startCheck(label string, reconsent bool) *Button {
 	b := &Button{

@@ -365,17 +365,28 @@ func (r Reader) onboardingOperations(ctx context.Context, sessions []uuid.UUID) 
 	return by, err
 }
 
-// OnboardingLog reads what happened in a session, newest first: the events of its stream, and how its operations came into their queue and
-// out of it. It is empty when the actor sees no such session.
+// onboardingOfConnection are the events of a connection that belong to the story of its onboarding.
+var onboardingOfConnection = []string{
+	domain.CredentialRotated{}.EventName(), domain.ConnectionEnabled{}.EventName(), domain.ConsentRequested{}.EventName(),
+	domain.ConsentGranted{}.EventName(), domain.ConsentFailed{}.EventName(), domain.ConsentRevoked{}.EventName(),
+	domain.ConsentAnswerIgnored{}.EventName(), domain.VerificationRecorded{}.EventName(),
+}
+
+// OnboardingLog reads what happened in a session, newest first: the events of its stream, how its operations came into their queue and out of
+// it, and what was set, asked for and found out on its connection while it went on. It is empty when the actor sees no such session.
 func (r Reader) OnboardingLog(ctx context.Context, actor domain.Actor, number int64) ([]AuditLine, error) {
 	q := &query{}
 	q.sees("s", actor)
 	q.and(`s.number = ` + q.arg(number))
-	rows, err := r.pool.Query(ctx, `with s as (select s.stream from onboarding_sessions s where `+q.String()+`), w as (
+	rows, err := r.pool.Query(ctx, `with s as (select s.* from onboarding_sessions s where `+q.String()+`), w as (
 			select a.* from audit_log a join s on a.stream = s.stream
 			union all
 			select a.* from onboarding_operations o join s on o.session = s.stream
 			join audit_log a on a.event in ('StartReserved', 'ReservationEnded') and a.position in (o.ordinal, o.position)
+			union all
+			select a.* from s join provider_connections k on k.number = s.connection
+			join audit_log a on a.stream = k.stream and a.event = any(`+q.arg(onboardingOfConnection)+`)
+				and a.at >= s.started_at and a.at <= coalesce(s.ended_at, 'infinity')
 		) select `+auditColumns+` from w a`+auditJoins+`order by a.position desc limit 500`, q.args...)
 	if err != nil {
 		return nil, fmt.Errorf("read onboarding log: %w", err)

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,6 +13,7 @@ import (
 
 	"tenantpilot/commands"
 	"tenantpilot/domain"
+	"tenantpilot/projections"
 )
 
 // TestWizardMeetsWhatIsThere: a directory that is managed, one's own session, and somebody else's, each lead where work goes on; mistakes are
@@ -178,6 +180,30 @@ func TestWizardSaysWhyACheckFailed(t *testing.T) {
 	}
 	if now := program.send(t, "GET", path("")).session(t); now.CurrentStep != "consent" {
 		t.Errorf("with another credential the step that is due is %s", now.CurrentStep)
+	}
+	log := func() []string {
+		lines, err := projections.NewReader(c.pool).OnboardingLog(t.Context(), domain.SystemActor(c.ours), s.ID)
+		must(t, err)
+		events := make([]string, len(lines))
+		for i, l := range lines {
+			events[i] = l.Event
+		}
+		return events
+	}
+	manager.send(t, "POST", path("/changes/consent"))
+	c.settle(t)
+	want := []string{
+		"ConsentRequested", "CredentialRotated", "VerificationRecorded", "VerificationRecorded", "CredentialRotated", "ConnectionChosen",
+		"TenantIdentified", "OnboardingStarted",
+	}
+	if got := log(); !slices.Equal(got, want) {
+		t.Errorf("the log has %v, want %v", got, want)
+	}
+	program.send(t, "POST", path("/abandon"), jsonBody(`{}`)).session(t)
+	must(t, c.commands.RecordConsent(t.Context(), commands.RecordConsent{Actor: domain.SystemActor(c.ours), Connection: *s.Connection, Consent: domain.ConsentIsGiven}))
+	c.settle(t)
+	if got := log(); !slices.Equal(got, append([]string{"OnboardingAbandoned"}, want...)) {
+		t.Errorf("what happened after the end is in the log: %v", got)
 	}
 }
 

@@ -315,7 +315,8 @@ type BootstrapOperation struct {
 // BootstrapResult is what became of the selected operations so far: one is accepted, or none while the connection is busy or each was
 // blocked; the others wait for their turn, or were blocked and passed over.
 type BootstrapResult struct {
-	// StartResult is the gate's answer that counts: to the operation that was accepted, else to the first that waits, else to the first.
+	// StartResult is the gate's answer that counts: to the operation that was accepted, else to one that joined a run, else to the first that
+	// waits, else to the first.
 	StartResult
 	Session    domain.OnboardingSession
 	Operations []BootstrapOperation // in order

@@ -11,8 +11,8 @@ import (
 	"tenantpilot/eventstore"
 )
 
-// admitBootstrap admits the session's operations while they are the next of their queue, and answers what the gate said to each: to the last
-// one only that it waits, unless it was accepted.
+// admitBootstrap admits the session's operations while it is their turn, and answers what the gate said to each: to the last one only that it
+// waits, unless it was accepted.
 func (h *Handler) admitBootstrap(
 	ctx context.Context, u *eventstore.Unit, s domain.OnboardingSession, stream uuid.UUID, at time.Time,
 ) (map[uuid.UUID]StartResult, error) {
@@ -22,8 +22,12 @@ func (h *Handler) admitBootstrap(
 		if err != nil {
 			return nil, err
 		}
-		next, ok := queue.Next(at)
-		if !ok || next.Session != s.ID {
+		conn, _, err := eventstore.Load[domain.ProviderConnection](ctx, u, domain.ConnectionStream(s.Connection))
+		if err != nil {
+			return nil, err
+		}
+		next, ok := s.Turn(queue, conn, at)
+		if !ok {
 			return answers, nil
 		}
 		answer, ends, err := h.admit(ctx, u, s.Workspace, next, at)
@@ -83,26 +87,38 @@ func (h *Handler) answerFor(
 	ctx context.Context, u *eventstore.Unit, c StartBootstrap, b *BootstrapResult, answers map[uuid.UUID]StartResult, q domain.Reservations,
 	at time.Time,
 ) error {
-	u.Answer(b.Session.ID)
-	for _, o := range b.Operations {
-		a, asked := answers[o.Reservation]
-		switch {
-		case asked && !o.Waits && a.Outcome == domain.Accepted:
-			b.StartResult, b.Accepted = a, &o.Operation
-			u.Answer(a.Run)
-			return nil
-		case o.Waits:
-			return h.waitsFor(ctx, u, c, b, q, o, at)
+	o := counts(b.Operations)
+	if o.Waits {
+		u.Answer(b.Session.ID)
+		return h.waitsFor(ctx, u, c, b, q, o, at)
+	}
+	a, ok := answers[o.Reservation]
+	if !ok {
+		return domain.ErrNotFound()
+	}
+	b.StartResult = a
+	if a.Outcome == domain.Accepted {
+		b.Accepted = &o.Operation
+		u.Answer(a.Run)
+		return nil
+	}
+	u.Answer(domain.AttemptStream(b.Session.Workspace, a.Attempt))
+	return nil
+}
+
+// counts is the operation whose answer counts: one that was accepted, else one that joined a run, else the first that waits, else the first.
+func counts(ops []BootstrapOperation) (o BootstrapOperation) {
+	for _, is := range []func(BootstrapOperation) bool{
+		func(o BootstrapOperation) bool { return !o.Waits && o.Outcome == domain.Accepted },
+		func(o BootstrapOperation) bool { return !o.Waits && o.Outcome == domain.Deduped },
+		func(o BootstrapOperation) bool { return o.Waits },
+		func(BootstrapOperation) bool { return true },
+	} {
+		if i := slices.IndexFunc(ops, is); i >= 0 {
+			return ops[i]
 		}
 	}
-	for _, o := range b.Operations { // each was blocked, or joined a run
-		if a, ok := answers[o.Reservation]; ok {
-			b.StartResult = a
-			u.Answer(domain.AttemptStream(b.Session.Workspace, a.Attempt))
-			return nil
-		}
-	}
-	return domain.ErrNotFound()
+	return o
 }
 
 // waitsFor makes the gate's answer to an operation that waits the one that counts. Behind other starts it waits whatever that is.
@@ -136,7 +152,8 @@ func (h *Handler) bootstrapBefore(ctx context.Context, c StartBootstrap, id uuid
 	if err != nil {
 		return b, err
 	}
-	var waited, told uuid.UUID // the reservation of the answer that counts
+	var waited uuid.UUID          // the reservation of the answer that counts, where that one waited
+	var told []BootstrapOperation // those that were answered then
 	for _, item := range c.asked(items) {
 		o, e := BootstrapOperation{Operation: item.Operation, Reservation: item.Reservation}, turns[item.Reservation]
 		if _, o.Waits = queue.Find(item.Reservation); !o.Waits {
@@ -145,15 +162,15 @@ func (h *Handler) bootstrapBefore(ctx context.Context, c StartBootstrap, id uuid
 		if waited == uuid.Nil && !e.atOnce {
 			waited = item.Reservation
 		}
-		if e.atOnce && (told == uuid.Nil || e.Outcome == domain.Accepted) {
-			told = item.Reservation
+		if e.atOnce {
+			told = append(told, o)
 		}
 		b.take(o)
 	}
 	if receipt.Stream == id {
 		b.StartResult, err = h.waited(ctx, c, s, waited, fresh)
 	} else {
-		b.StartResult, err = h.replay(ctx, Start{Attempt: domain.ReservationAttempt(told)}, receipt)
+		b.StartResult, err = h.replay(ctx, Start{Attempt: domain.ReservationAttempt(counts(told).Reservation)}, receipt)
 	}
 	b.Replayed, b.Seq = true, receipt.Seq
 	if b.Outcome == domain.Accepted {

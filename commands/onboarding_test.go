@@ -302,19 +302,66 @@ func TestABlockedOperationIsPassedOver(t *testing.T) {
 		b.Blocked[0].Operation != domain.OpGroupsSync || b.Blocked[0].Reason != domain.ReasonProviderPermissionMissing {
 		t.Fatalf("%+v", b)
 	}
-	// One is blocked again, the other has to wait for the same work, of which the answer tells.
+	// One is blocked again, the other joins the same work.
 	attempt := uuid.New()
-	busy := w.bootstrap(t, ada, number, attempt, domain.OpGroupsSync, domain.OpRoleDefinitionsSync)
-	if busy.Outcome != domain.Deduped || busy.Accepted != nil || busy.RunNumber != b.RunNumber || len(busy.Pending) != 1 || len(busy.Blocked) != 1 {
-		t.Errorf("%s of run %d, accepted %v, pending %v, blocked %v", busy.Outcome, busy.RunNumber, busy.Accepted, busy.Pending, busy.Blocked)
+	joined := w.bootstrap(t, ada, number, attempt, domain.OpGroupsSync, domain.OpRoleDefinitionsSync)
+	if joined.Outcome != domain.Deduped || joined.Accepted != nil || joined.RunNumber != b.RunNumber || len(joined.Pending) != 0 || len(joined.Blocked) != 1 {
+		t.Errorf("%s of run %d, accepted %v, pending %v, blocked %v", joined.Outcome, joined.RunNumber, joined.Accepted, joined.Pending, joined.Blocked)
 	}
-	verify("GroupMember.Read.All") // now the other one is blocked, when its turn comes
-	must1(t)(w.handlers[0].CancelRun(t.Context(), commands.CancelRun{Actor: ada, Run: b.Run}))
-	_, err := w.handlers[1].AdmitNext(t.Context(), w.workspace, w.conn.Number)
-	must(t, err)
 	again := w.bootstrap(t, ada, number, attempt, domain.OpGroupsSync, domain.OpRoleDefinitionsSync)
-	if !again.Replayed || again.Outcome != busy.Outcome || again.RunNumber != b.RunNumber || len(again.Pending) != 0 || len(again.Blocked) != 2 {
+	if !again.Replayed || again.Outcome != domain.Deduped || again.RunNumber != b.RunNumber || len(again.Pending) != 0 || len(again.Blocked) != 1 {
 		t.Errorf("again %+v", again)
+	}
+	// Behind other work it waits, and is blocked when its turn comes.
+	must1(t)(w.handlers[0].CancelRun(t.Context(), commands.CancelRun{Actor: ada, Run: b.Run}))
+	verify("GroupMember.Read.All", "RoleManagement.Read.Directory")
+	other, err := w.handlers[0].Start(t.Context(), commands.Start{Actor: ada, Operation: domain.OpGroupsSync, Connection: w.conn.Number})
+	must(t, err)
+	attempt = uuid.New()
+	busy := w.bootstrap(t, ada, number, attempt, domain.OpRoleDefinitionsSync)
+	if busy.Outcome != domain.Busy || busy.RunNumber != other.RunNumber || len(busy.Pending) != 1 {
+		t.Errorf("%s of run %d, pending %v", busy.Outcome, busy.RunNumber, busy.Pending)
+	}
+	verify("GroupMember.Read.All")
+	must1(t)(w.handlers[0].CancelRun(t.Context(), commands.CancelRun{Actor: ada, Run: other.Run}))
+	_, err = w.handlers[1].AdmitNext(t.Context(), w.workspace, w.conn.Number)
+	must(t, err)
+	again = w.bootstrap(t, ada, number, attempt, domain.OpRoleDefinitionsSync)
+	if !again.Replayed || again.Outcome != busy.Outcome || again.RunNumber != other.RunNumber || len(again.Pending) != 0 || len(again.Blocked) != 1 {
+		t.Errorf("again %+v", again)
+	}
+	w.wantReceipts(t)
+}
+
+// TestSelectedAgainItJoins: what is running when it is selected once more, as from a tab that was left open, joins its run, and what waits is
+// not put in again: nothing runs twice.
+func TestSelectedAgainItJoins(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	ada := w.person(t, domain.RoleManager)
+	number, attempt := w.onboard(t, ada), uuid.New()
+	ops := []domain.OperationType{domain.OpGroupsSync, domain.OpRoleDefinitionsSync}
+	first := w.bootstrap(t, ada, number, uuid.New(), ops...)
+	for range 2 { // the second time it is the same attempt
+		again := w.bootstrap(t, ada, number, attempt, ops...)
+		if again.Outcome != domain.Deduped || again.RunNumber != first.RunNumber || again.Accepted != nil || !slices.Equal(again.Pending, ops[1:]) ||
+			!slices.Equal(again.Runs, []int64{first.RunNumber}) {
+			t.Errorf("%s of run %d, accepted %v, pending %v, runs %v", again.Outcome, again.RunNumber, again.Accepted, again.Pending, again.Runs)
+		}
+	}
+	run := first.Run
+	for token := int64(1); ; token++ {
+		w.end(t, run, token)
+		_, err := w.handlers[1].AdmitNext(t.Context(), w.workspace, w.conn.Number)
+		must(t, err)
+		conn, _, err := w.handlers[0].Connection(t.Context(), w.system, w.conn.Number)
+		must(t, err)
+		if run = conn.Scope.Run; !conn.Scope.Held() {
+			break
+		}
+	}
+	if n := w.count(t, "RunAccepted"); n != 2 {
+		t.Errorf("%d runs of two operations", n)
 	}
 	w.wantReceipts(t)
 }

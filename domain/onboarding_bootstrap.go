@@ -30,6 +30,18 @@ func (s OnboardingSession) SelectBootstrap(q Reservations, selected []Reservatio
 	return queued, []Event{BootstrapSelected{Connection: s.Connection, Operations: items}}, nil
 }
 
+// Turn is the session's operation that is to be tried now: one whose work runs already, which joins it wherever it waits, or the queue's
+// next when that is the session's.
+func (s OnboardingSession) Turn(q Reservations, c ProviderConnection, at time.Time) (Reservation, bool) {
+	for _, w := range q.Waiting {
+		if w.Session == s.ID && c.Scope.Held() && w.Identity == c.Scope.Identity && at.Before(w.Until) {
+			return w, true
+		}
+	}
+	next, ok := q.Next(at)
+	return next, ok && next.Session == s.ID
+}
+
 // MayLeave refuses to leave a connection for another while operations of the session still wait for it; q is its queue.
 func (s OnboardingSession) MayLeave(q Reservations) error {
 	if slices.ContainsFunc(q.Waiting, func(w Reservation) bool { return s.Exists() && w.Session == s.ID }) {

@@ -140,9 +140,10 @@ func (q Reservations) Find(id uuid.UUID) (Reservation, bool) {
 	return q.Waiting[i], true
 }
 
-// Waits says whether the reservation keeps its turn: the scope is held, be it by other work or by the same.
+// Waits says whether the reservation keeps its turn: the scope is held, be it by other work or by the same. Only what an onboarding selected
+// never waits for the same work: it joins it.
 func (r Reservation) Waits(c ProviderConnection, d Decision) bool {
-	return c.Scope.Held() && (d.Outcome == Busy || d.Outcome == Deduped)
+	return c.Scope.Held() && (d.Outcome == Busy || d.Outcome == Deduped && r.Session == uuid.Nil)
 }
 
 // Admit ends a reservation with the gate's answer to it; number is that of the accepted run.

@@ -327,7 +327,8 @@ func onboardBootstrap() *cobra.Command {
 	var operations []string
 	cmd := w.flags(o.verb("bootstrap SESSION", "Start first operations, one after another",
 		"The first one starts now, through the gate; each other one when the one before it has ended. \"onboard show\" says how far they are.\n"+
-			"--wait waits for the first one; with it, --json prints the run.",
+			"An operation that runs already joins its run. While other work holds the connection all of them wait for their turn; only with --wait\n"+
+			"that is exit code 4. --wait waits for the first one; with it, --json prints the run.",
 		func(ctx context.Context, args []string) error {
 			id, err := number("onboarding", args[0])
 			if err == nil && len(operations) == 0 {

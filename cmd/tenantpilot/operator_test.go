@@ -172,6 +172,39 @@ func TestInterruptedWait(t *testing.T) {
 	}
 }
 
+// TestWhatWaitsIsNoRefusal: first operations that wait for their turn are exit code 4 only for who wanted to wait for them to end.
+func TestWhatWaitsIsNoRefusal(t *testing.T) {
+	console := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if r.Method == http.MethodPost {
+			_, _ = io.WriteString(w, `{"status":"scope_busy","operatorMessage":"It waits.","pendingOperations":["directory_groups.sync"]}`)
+			return
+		}
+		_, _ = io.WriteString(w, `{"onboarding_session_id":5,"provider_connection_id":3}`)
+	}))
+	defer console.Close()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte("tp_x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for wait, want := range map[bool]int{false: 0, true: exitBusy} {
+		root := newRoot()
+		root.SetArgs([]string{"onboard", "bootstrap", "5", "--operation", "directory_groups.sync", "--wait=" + strconv.FormatBool(wait), "--server", console.URL, "--token-file", file})
+		root.SetOut(io.Discard)
+		root.SetErr(io.Discard)
+		var coded *exitCode
+		got := 0
+		if err := root.ExecuteContext(t.Context()); errors.As(err, &coded) {
+			got = coded.code
+		} else if err != nil {
+			t.Error(err)
+		}
+		if got != want {
+			t.Errorf("waiting %v: exit code %d, want %d", wait, got, want)
+		}
+	}
+}
+
 // TestNamesCannotSteerTheTerminal: what other people wrote is printed without control characters.
 func TestNamesCannotSteerTheTerminal(t *testing.T) {
 	var b bytes.Buffer

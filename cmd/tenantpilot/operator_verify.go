@@ -75,9 +75,10 @@ func verifyCommand() *cobra.Command {
 		}))
 }
 
-// start asks for a run, says what the gate answered, and waits for the run when that is wanted.
+// start asks for a run, says what the gate answered, and waits for the run when that is wanted. A start that waits for its turn is no refusal,
+// but not what --wait asked for.
 func (o *operator) start(ctx context.Context, w waiting, r client.Request) error {
-	var outcome view.StartOutcome
+	var outcome view.BootstrapOutcome
 	a, err := o.ask(ctx, r, &outcome)
 	if err != nil {
 		return keyAgain(ctx, err, w.key)
@@ -85,17 +86,17 @@ func (o *operator) start(ctx context.Context, w waiting, r client.Request) error
 	runs := outcome.Run != nil && (outcome.Status == "accepted" || outcome.Status == "deduped")
 	if w.wait && runs {
 		if !o.asJSON {
-			printOutcome(o.out, o.console.URL(""), outcome)
+			printOutcome(o.out, o.console.URL(""), outcome.StartOutcome)
 		}
 		return o.await(ctx, w, outcome.Run.ID)
 	}
-	if err := o.show(a, func() { printOutcome(o.out, o.console.URL(""), outcome) }); err != nil {
+	if err := o.show(a, func() { printOutcome(o.out, o.console.URL(""), outcome.StartOutcome) }); err != nil {
 		return err
 	}
-	switch outcome.Status {
-	case "blocked":
+	switch {
+	case outcome.Status == "blocked":
 		return &exitCode{code: exitBlocked}
-	case "scope_busy":
+	case outcome.Status == "scope_busy" && (w.wait || len(outcome.PendingOperations) == 0):
 		return &exitCode{code: exitBusy}
 	}
 	return nil

@@ -182,17 +182,25 @@ func TestBootstrapOutcome(t *testing.T) {
 	if res.status != http.StatusOK || !strings.Contains(res.text(), `data-outcome="scope_busy"`) || !strings.Contains(res.text(), "Waiting for its turn") {
 		t.Errorf("the form: %d %s", res.status, clip(res.body))
 	}
-	// The same work once more: it joins nothing and waits; role definitions wait since the form already.
+	// Both once more: what runs is joined; role definitions wait since the form already.
 	body = jsonBody(fmt.Sprintf(`{"providerConnectionId":%d,"selectedOperations":["directory_role_definitions.sync","directory_groups.sync"]}`, c.conn.Number)).
 		with("Idempotency-Key", uuid.NewString())
+	joined := o.Run.ID
 	answer, again = manager.send(t, "POST", start, body), manager.send(t, "POST", start, body)
 	o = bootstrapOutcome{}
 	must(t, json.Unmarshal(answer.body, &o))
-	if o.Status != "scope_busy" || o.Run == nil || len(o.PendingOperations) != 2 {
+	if o.Status != "deduped" || o.Run == nil || o.Run.ID != joined || !slices.Equal(o.PendingOperations, []string{"directory_role_definitions.sync"}) {
 		t.Errorf("%s", answer.body)
 	}
 	if answer.text() != again.text() {
 		t.Errorf("again: %s\nfirst: %s", again.body, answer.body)
+	}
+	// What waits is not said to have been refused: it starts by itself.
+	waits := jsonBody(fmt.Sprintf(`{"providerConnectionId":%d,"selectedOperations":["directory_role_definitions.sync"]}`, c.conn.Number))
+	o = bootstrapOutcome{}
+	must(t, json.Unmarshal(manager.send(t, "POST", start, waits).body, &o))
+	if o.Status != "scope_busy" || !strings.Contains(o.OperatorMessage, "waits for its turn") || strings.Contains(o.OperatorMessage, "not started") {
+		t.Errorf("what waits: %+v", o)
 	}
 	for body, want := range map[string]int{
 		``: 400, `{}`: 400, `{"providerConnectionId":1}`: 400, `{"providerConnectionId":"x"}`: 400,

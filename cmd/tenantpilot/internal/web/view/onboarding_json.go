@@ -158,9 +158,11 @@ func PresentBootstrap(f BootstrapFacts) BootstrapOutcome {
 		o.NextSteps = slices.DeleteFunc(o.NextSteps, func(s NextStep) bool { return s.ActionType != nil && *s.ActionType == "retry" })
 		o.Actions = slices.DeleteFunc(o.Actions, func(a ActionLink) bool { return a.Kind != nil && (*a.Kind == KindCheckAgain || *a.Kind == KindReserve) })
 	}
-	if o.Status == string(domain.Busy) && f.RunNumber == 0 { // the connection is free, and others are ahead
-		o.OperatorMessage = f.Operation.Label + " waits for " + f.Connection.DisplayName + ": other starts are ahead of it."
-		o.ShortReason, o.Facts, o.NextSteps, o.Actions = Text("Other starts wait for this connection."), nil, nil, nil
+	if o.Status == string(domain.Busy) {
+		o.Headline, o.OperatorMessage = f.Operation.Label+" waits for its turn", f.Operation.Label+" waits for its turn: "+f.ahead()
+		if f.RunNumber == 0 {
+			o.ShortReason, o.Facts, o.NextSteps, o.Actions = Text("Other starts wait for this connection."), nil, nil, nil
+		}
 	}
 	var waits, blocked []string
 	for _, op := range f.Pending {
@@ -184,6 +186,14 @@ func PresentBootstrap(f BootstrapFacts) BootstrapOutcome {
 		o.Note = strings.Join(notes, " ")
 	}
 	return o
+}
+
+// ahead says what an operation waits for: the run that holds the connection, or others that wait while it is free.
+func (f BootstrapFacts) ahead() string {
+	if f.RunNumber == 0 {
+		return "other starts for " + f.Connection.DisplayName + " are ahead of it."
+	}
+	return f.held()
 }
 
 // Told is the outcome for programs, as StartOutcome's.

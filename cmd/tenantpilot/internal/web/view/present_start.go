@@ -108,8 +108,7 @@ func (f StartFacts) offerToWait(o *StartOutcome, label string) {
 func (f StartFacts) busy(o *StartOutcome) {
 	holder := domain.OperationByType(f.Holder.Operation).Label
 	o.Headline = f.Tenant.Name + "'s connection is busy"
-	o.OperatorMessage = fmt.Sprintf("%s was not started: run %d (%s%s) is using the connection %s.",
-		f.Operation.Label, f.RunNumber, lowerFirst(holder), f.startedBy(), f.Connection.DisplayName)
+	o.OperatorMessage = f.Operation.Label + " was not started: " + f.held()
 	o.ShortReason = Text("Another operation is using this connection.")
 	o.Note = "Only one operation at a time can use a connection. Nothing was started."
 	if free := f.freeAt(); free != "" {
@@ -122,6 +121,11 @@ func (f StartFacts) busy(o *StartOutcome) {
 	}
 	o.Actions = []ActionLink{action("View holder", RunHref(f.RunNumber), KindViewHolder), action("Check again", f.startHref(), KindCheckAgain)}
 	f.offerToWait(o, "Start when free")
+}
+
+func (f StartFacts) held() string {
+	return fmt.Sprintf("run %d (%s%s) is using the connection %s.",
+		f.RunNumber, lowerFirst(domain.OperationByType(f.Holder.Operation).Label), f.startedBy(), f.Connection.DisplayName)
 }
 
 func (f StartFacts) startedBy() string {

@@ -185,9 +185,7 @@ type AttemptGroup struct {
 	Tenants  int
 	First    time.Time
 	Newest   time.Time
-	// Places counts the tenants and connections with open attempts; Where are those with the most, at most 20.
-	Places int
-	Where  []AttemptPlace
+	Where    []AttemptPlace // with open attempts, those with the most first
 }
 
 // AttemptPlace is where a reason refused attempts: a tenant, and the connection if there was one.
@@ -198,11 +196,8 @@ type AttemptPlace struct {
 	Label      string
 	Open       int
 	Newest     uuid.UUID // the newest open attempt
-	Run        int64     // the run that held the connection then; 0 unless it was busy
+	Operations []domain.OperationType
 }
-
-// placesListed is how many places of a group are named.
-const placesListed = 20
 
 // GroupAttempts counts the refused attempts of a filter by outcome and reason, most frequent first.
 func (r Reader) GroupAttempts(ctx context.Context, actor domain.Actor, f AttemptFilter) ([]AttemptGroup, error) {
@@ -210,7 +205,7 @@ func (r Reader) GroupAttempts(ctx context.Context, actor domain.Actor, f Attempt
 	q.sees("a", actor)
 	q = f.conditions(q)
 	rows, err := r.pool.Query(ctx, `with w as (
-			select a.outcome, a.reason, a.attempt, a.at, a.run_number, t.name, t.external_id, coalesce(a.connection, 0) as connection,
+			select a.outcome, a.reason, a.attempt, a.at, a.operation, t.name, t.external_id, coalesce(a.connection, 0) as connection,
 				coalesce(c.display_name, '') as label, `+openAttempt+` as open
 			from attempts a`+attemptJoins+` where a.outcome in ('blocked', 'scope_busy') and `+q.String()+`
 		), g as (
@@ -218,12 +213,12 @@ func (r Reader) GroupAttempts(ctx context.Context, actor domain.Actor, f Attempt
 				min(at) as first, max(at) as newest from w group by outcome, reason order by 3 desc, outcome, reason limit 100
 		), p as (
 			select outcome, reason, name, external_id, connection, label, count(*) as open, (array_agg(attempt order by at desc))[1] as attempt,
-				coalesce((array_agg(run_number order by at desc))[1], 0) as run,
+				array_agg(distinct operation) as operations,
 				row_number() over (partition by outcome, reason order by count(*) desc, max(at) desc) as k
 			from w where open group by outcome, reason, name, external_id, connection, label
-		) select g.outcome, g.reason, g.n, g.open, g.tenants, g.first, g.newest, count(p.k),
+		) select g.outcome, g.reason, g.n, g.open, g.tenants, g.first, g.newest,
 			coalesce(json_agg(json_build_object('Tenant', p.name, 'External', p.external_id, 'Connection', p.connection, 'Label', p.label,
-				'Open', p.open, 'Newest', p.attempt, 'Run', p.run) order by p.k) filter (where p.k <= `+q.arg(placesListed)+`), '[]')
+				'Open', p.open, 'Newest', p.attempt, 'Operations', p.operations) order by p.k) filter (where p.k is not null), '[]')
 		from g left join p on p.outcome = g.outcome and p.reason is not distinct from g.reason
 		group by g.outcome, g.reason, g.n, g.open, g.tenants, g.first, g.newest order by g.n desc, g.outcome, g.reason`, q.args...)
 	if err != nil {

@@ -46,7 +46,11 @@ func (s *Server) attempts(r request) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		list.Groups = view.PresentAttemptGroups(q, groups, func(step domain.NextStepAction) bool { return mayStep(r.actor(), step) }, mayStartAny(r.actor()))
+		places, err := s.placesNow(r, now)
+		if err != nil {
+			return answer{}, err
+		}
+		list.Groups = view.PresentAttemptGroups(q, groups, places, func(step domain.NextStepAction) bool { return mayStep(r.actor(), step) }, mayStartAny(r.actor()))
 	}
 	if q.Group && len(list.Groups) == 0 || !q.Group && len(list.Rows) == 0 {
 		list.Empty = view.EmptyAttempts(q)
@@ -69,6 +73,23 @@ func (s *Server) attempts(r request) (answer, error) {
 		csvName: "attempts.csv",
 		page:    func(shell view.Shell) templ.Component { return page.AttemptsPage(shell, list) },
 	}, nil
+}
+
+// placesNow reads how what the viewer sees stands.
+func (s *Server) placesNow(r request, now time.Time) (view.PlacesNow, error) {
+	n := view.PlacesNow{Tenants: map[uuid.UUID]projections.Tenant{}, Connections: map[int64]projections.Connection{}, Now: now}
+	tenants, err := s.Read.Tenants(r.Context(), r.actor())
+	if err != nil {
+		return n, err
+	}
+	connections, err := s.Read.Connections(r.Context(), r.actor(), uuid.Nil)
+	for _, t := range tenants {
+		n.Tenants[t.ExternalID] = t
+	}
+	for _, c := range connections {
+		n.Connections[c.Number] = c
+	}
+	return n, err
 }
 
 // listAside answers a list's request where it is not for the list itself: what was typed into the filter box becomes an address, and a

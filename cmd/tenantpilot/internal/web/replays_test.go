@@ -135,13 +135,16 @@ func TestRefusalsAreGroupedWithWhatMendsThem(t *testing.T) {
 	for _, want := range []string{
 		"Admin consent was revoked: 4 attempts in 2 tenants", "The provider connection is disabled: 1 attempt in 1 tenant",
 		fmt.Sprintf(`href="/admin/provider-connections/%d/consent">Request admin consent`, c.conn.Number),
-		fmt.Sprintf(`href="/admin/provider-connections/%d/consent">Request admin consent`, tailspin),
+		"By now: The provider connection is disabled.",
 		fmt.Sprintf(`href="/admin/provider-connections/%d/changes/enable">Enable connection`, tailspin),
 		"Replay 4 attempts", "Replay 1 attempt", `name="query" value="outcome=blocked&amp;reason=provider_consent_revoked"`, "First", "Newest",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %s", want)
 		}
+	}
+	if again := fmt.Sprintf(`href="/admin/provider-connections/%d/consent"`, tailspin); strings.Contains(page, again) || strings.Contains(page, "Mended already") {
+		t.Error("where consent was given since, it is asked for again, or mended though the connection is disabled")
 	}
 	if page = c.browser(t, "limited").send(t, "GET", "/admin/attempts?group=reason").text(); strings.Contains(page, "Contoso") ||
 		!strings.Contains(page, "Replay 1 attempt") || !strings.Contains(page, "A manager or owner can do this.") {
@@ -150,6 +153,12 @@ func TestRefusalsAreGroupedWithWhatMendsThem(t *testing.T) {
 	read := c.browser(t, "readonly")
 	if page = read.send(t, "GET", "/admin/attempts?group=reason").text(); strings.Contains(page, "Replay 4") || !strings.Contains(page, "Request admin consent") {
 		t.Error("who may start nothing is offered to replay, or not told what to do")
+	}
+	must(t, c.commands.SetConnectionEnabled(t.Context(), commands.SetConnectionEnabled{Actor: domain.SystemActor(c.ours), Connection: tailspin, Enabled: true}))
+	c.settle(t)
+	if page = read.send(t, "GET", "/admin/attempts?group=reason").text(); !strings.Contains(page, "Mended already: 1 of 2 places.") ||
+		!strings.Contains(page, "Mended already: 1 of 1 place.") || strings.Contains(page, "Enable connection") {
+		t.Error("what is mended is still listed, or not counted")
 	}
 	if page = read.send(t, "GET", "/admin/attempts").text(); strings.Contains(page, `name="attempt"`) {
 		t.Error("who may start nothing can select attempts")

@@ -125,7 +125,7 @@ type AttemptGroup struct {
 	More     int     // places that are not listed
 	Share    float64 // of the largest group, 0 to 1
 	Replay   *Button // nil when there is nothing to replay, or not for this viewer
-	Note     string  // that attempts of it were replayed
+	Note     string  // that attempts of it were replayed, and places mended
 }
 
 // AttemptWork is one place where something has to be done so that a reason refuses no more.

@@ -145,6 +145,8 @@ func (q *query) sees(alias string, actor domain.Actor) {
 
 func (q *query) String() string { return strings.Join(q.where, " and ") }
 
+const needsAttention = `(r.outcome in ('failed', 'partially_succeeded') or r.unknown > 0)`
+
 func (f RunFilter) conditions(actor domain.Actor) *query {
 	q := &query{}
 	q.sees("r", actor)
@@ -165,7 +167,7 @@ func (f RunFilter) conditions(actor domain.Actor) *query {
 		q.oneOf(m, tenantIs(q, "t", m.Values))
 	}
 	if f.Attention {
-		q.and(`(r.outcome in ('failed', 'partially_succeeded') or r.unknown > 0)`)
+		q.and(needsAttention)
 	}
 	if f.Active {
 		q.and(`r.ended_at is null`)
@@ -489,6 +491,27 @@ func (r Reader) PersonName(ctx context.Context, id uuid.UUID) (string, error) {
 		return "", nil
 	}
 	return n.Name, err
+}
+
+// TenantRuns is what a tenant's runs say of it in a list.
+type TenantRuns struct {
+	Tenant    uuid.UUID
+	LastSync  *time.Time // when the last sync that succeeded ended
+	Attention int        // runs of the range that need attention
+}
+
+// TenantRuns reads of each tenant that an actor sees when it was last synchronized, and how many runs since from need attention.
+func (r Reader) TenantRuns(ctx context.Context, actor domain.Actor, from time.Time) ([]TenantRuns, error) {
+	q := &query{}
+	q.sees("t", actor)
+	rows, err := r.pool.Query(ctx, `select t.tenant, (select r.ended_at from runs r where r.tenant = t.tenant and r.outcome = 'succeeded' and r.operation like '%.sync'
+				order by r.accepted_at desc, r.number desc limit 1),
+			(select count(*) from runs r where r.tenant = t.tenant and r.accepted_at >= `+q.arg(from)+` and `+needsAttention+`)
+		from tenants t where `+q.String(), q.args...)
+	if err != nil {
+		return nil, fmt.Errorf("read runs of tenants: %w", err)
+	}
+	return collect[TenantRuns](rows, "read runs of tenants")
 }
 
 // Tenants reads the tenants that an actor sees.

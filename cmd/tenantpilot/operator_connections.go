@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tenantpilot/cmd/tenantpilot/internal/client"
+	"tenantpilot/cmd/tenantpilot/internal/narrate"
 	"tenantpilot/cmd/tenantpilot/internal/web/view"
 )
 
@@ -67,13 +68,13 @@ func (o *operator) connections(rows []view.ConnectionRow, filtered bool) {
 		return
 	}
 	o.table(func(w io.Writer) {
-		fmt.Fprintln(w, "ID\tTENANT\tNAME\tTYPE\tDEFAULT\tLIFECYCLE\tCONSENT\tVERIFICATION\tLAST CHECKED")
+		fmt.Fprintln(w, "ID\tTENANT\tNAME\tTYPE\tDEFAULT\tLIFECYCLE\tCONSENT\tVERIFICATION\tLAST CHECKED\tON HOLD")
 		for _, r := range rows {
 			fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s", r.ID, view.String(r.TenantLabel), r.DisplayName, r.ConnectionType, yesNo(r.IsDefault))
 			for _, b := range r.State.Axes().Badges() {
 				fmt.Fprintf(w, "\t%s", b.Word)
 			}
-			fmt.Fprintf(w, "\t%s\n", lastChecked(r.State))
+			fmt.Fprintf(w, "\t%s\t%s\n", lastChecked(r.State), r.Held)
 		}
 	})
 	noun := "connections"
@@ -132,6 +133,10 @@ func (o *operator) connection(c view.ConnectionDetail, a client.Answer) {
 			}
 			fmt.Fprintln(w)
 		}
+		for _, h := range c.Holds {
+			fmt.Fprintf(w, "On hold\t%s\t%s\n", map[string]string{"tenant": "with its tenant, ", "connection": ""}[h.Of]+until(h.Until), h.Reason)
+		}
+		fmt.Fprintf(w, "Credential\t%s\n", credentialWords(c.Credential))
 		fmt.Fprintf(w, "Last checked\t%s\n", lastChecked(c.State))
 		if tag := a.Header.Get("ETag"); tag != "" {
 			fmt.Fprintf(w, "Settings tag\t%s\n", strings.Trim(tag, `"`))
@@ -141,6 +146,23 @@ func (o *operator) connection(c view.ConnectionDetail, a client.Answer) {
 	if d.MigrationReviewRequired {
 		fmt.Fprintf(o.out, "It was imported and has to be reviewed: tenantpilot connections review %d\n", c.ID)
 	}
+}
+
+func until(end *time.Time) string {
+	if end == nil {
+		return "until it is released"
+	}
+	return "until " + narrate.Instant(*end)
+}
+
+func credentialWords(c *view.ConnectionCredential) string {
+	switch {
+	case c == nil:
+		return "none"
+	case c.ExpiresAt == nil:
+		return view.CredentialKind(c.Kind)
+	}
+	return view.CredentialKind(c.Kind) + ", good " + until(c.ExpiresAt)
 }
 
 // connectionSettings are those of a connection: identifiers only.

@@ -113,7 +113,7 @@ func (s *Server) connection(r request) (answer, error) {
 	}
 	p := view.PresentConnectionPage(f)
 	return answer{
-		title: c.DisplayName, media: connectionMedia, value: view.PresentConnectionDetail(c, t),
+		title: c.DisplayName, media: connectionMedia, value: view.PresentConnectionDetail(c, t, time.Now()),
 		header: map[string]string{"ETag": settingsTag(c)},
 		page:   func(shell view.Shell) templ.Component { return page.ConnectionPage(shell, p) },
 		shell: func(shell *view.Shell) {
@@ -214,7 +214,7 @@ func (s *Server) changed(r request, number int64, done string) (answer, error) {
 		return answer{}, err
 	}
 	return answer{
-		media: connectionMedia, value: view.PresentConnectionDetail(c, t), header: map[string]string{"ETag": settingsTag(c)},
+		media: connectionMedia, value: view.PresentConnectionDetail(c, t, time.Now()), header: map[string]string{"ETag": settingsTag(c)},
 		redirect: view.ConnectionHref(number) + "?done=" + done,
 	}, nil
 }

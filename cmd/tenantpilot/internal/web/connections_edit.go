@@ -164,7 +164,7 @@ func (s *Server) editConnection(r request) (answer, error) {
 		return answer{}, err
 	}
 	a := connectionFormPage(form, t, 0)
-	a.media, a.value, a.header = connectionEditMedia, view.PresentConnectionDetail(c, t), map[string]string{"ETag": settingsTag(c)}
+	a.media, a.value, a.header = connectionEditMedia, view.PresentConnectionDetail(c, t, time.Now()), map[string]string{"ETag": settingsTag(c)}
 	return a, nil
 }
 

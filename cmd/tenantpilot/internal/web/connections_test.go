@@ -3,6 +3,7 @@ package web_test
 import (
 	"encoding/json"
 	"fmt"
+	"html"
 	"io/fs"
 	"net/http"
 	"net/url"
@@ -890,6 +891,38 @@ func TestTenantsAreSummedUpWithOneThingToDo(t *testing.T) {
 		if res := b.send(t, "GET", tc.cta); res.status != http.StatusOK {
 			t.Errorf("%s is %d", tc.cta, res.status)
 		}
+	}
+}
+
+// TestTenantsTellOfTheirRuns: when a tenant was last synchronized, and how many runs need attention, which are where the number leads.
+func TestTenantsTellOfTheirRuns(t *testing.T) {
+	t.Parallel()
+	c := newConsole(t)
+	for _, e := range []domain.Ending{
+		{Outcome: domain.Succeeded}, {Outcome: domain.Failed, Reason: domain.ReasonProviderUnavailable}, {Outcome: domain.PartiallySucceeded},
+	} {
+		c.hold(t, domain.OpGroupsSync)
+		c.end(t, c.work(t), e)
+	}
+	c.settle(t)
+	b, list := c.browser(t, "readonly"), "/admin/t/"+c.contoso.ExternalID.String()+"/operations?range=7d&amp;view=attention"
+	row := func(name string) string {
+		t.Helper()
+		_, row, found := strings.Cut(b.send(t, "GET", "/admin/tenants").text(), ">"+name+"</a>")
+		if !found {
+			t.Fatalf("%s is not listed", name)
+		}
+		row, _, _ = strings.Cut(row, "</tr>")
+		return row
+	}
+	if contoso := row("Contoso"); !strings.Contains(contoso, `href="`+list+`">2</a>`) || !strings.Contains(contoso, "<time") {
+		t.Errorf("contoso: %s", contoso)
+	}
+	if tailspin := row("Tailspin"); strings.Contains(tailspin, "view=attention") || strings.Contains(tailspin, "<time") {
+		t.Errorf("tailspin: %s", tailspin)
+	}
+	if found, _ := c.program(t, "readonly").list(t, html.UnescapeString(list)); len(found) != 2 {
+		t.Errorf("%d runs need attention", len(found))
 	}
 }
 

@@ -38,9 +38,11 @@ func TestATenantIsHeldAndReleased(t *testing.T) {
 		t.Fatalf("hold: %d to %s", res.status, res.header.Get("Location"))
 	}
 	for path, wants := range map[string][]string{
-		hub:                          {"is on hold: Change freeze", `href="` + release, "On hold: Change freeze</title>"},
-		"/admin/operations":          {"is on hold: Change freeze", "On hold: Change freeze</title>"},
-		"/admin/tenants/" + external: {"On hold: Change freeze", ", ends", ">in 3 h</time>", `href="` + release + `"`},
+		hub:                 {"is on hold: Change freeze", `href="` + release, "On hold: Change freeze</title>"},
+		"/admin/operations": {"is on hold: Change freeze", "On hold: Change freeze</title>"},
+		"/admin/tenants":    {"On hold: Change freeze"},
+		"/admin/provider-connections?hold=true&tenant=" + external: {"on hold: Change freeze", `Contoso platform`},
+		"/admin/tenants/" + external:                               {"On hold: Change freeze", ", ends", ">in 3 h</time>", `href="` + release + `"`},
 	} {
 		page := b.send(t, "GET", path).text()
 		for _, want := range wants {

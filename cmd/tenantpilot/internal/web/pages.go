@@ -75,9 +75,17 @@ func (s *Server) tenants(r request) (answer, error) {
 		return answer{}, err
 	}
 	list := view.TenantList{Now: time.Now().UTC(), Action: "/admin/tenants", Query: r.URL.Query().Get("q")}
+	all, err := s.Read.TenantRuns(r.Context(), r.actor(), list.Now.Add(-view.AttentionTime))
+	if err != nil {
+		return answer{}, err
+	}
+	runs := make(map[uuid.UUID]projections.TenantRuns, len(all))
+	for _, of := range all {
+		runs[of.Tenant] = of
+	}
 	for _, t := range tenants {
 		if q := strings.ToLower(list.Query); q == "" || strings.Contains(strings.ToLower(t.Name+" "+t.Domain+" "+t.ExternalID.String()+" "+strings.Join(t.Groups, " ")), q) {
-			list.Rows = append(list.Rows, view.PresentTenantRow(t, connections[t.ID], r.mayStep, list.Now))
+			list.Rows = append(list.Rows, view.PresentTenantRow(t, connections[t.ID], runs[t.ID], r.mayStep, list.Now))
 		}
 	}
 	if len(tenants) == 0 {

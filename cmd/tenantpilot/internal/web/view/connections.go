@@ -17,6 +17,21 @@ type ConnectionDetail struct {
 	EffectiveAppID     *string                  `json:"effectiveAppId"`
 	EffectiveAppSource *string                  `json:"effectiveAppSource"`
 	State              CanonicalConnectionState `json:"state"`
+	Holds              []ConnectionHold         `json:"holds,omitempty"`
+	Credential         *ConnectionCredential    `json:"credential,omitempty"`
+}
+
+// ConnectionHold is a hold because of which nothing starts on a connection: of its tenant, or its own.
+type ConnectionHold struct {
+	Of     string     `json:"of"`
+	Reason string     `json:"reason"`
+	Until  *time.Time `json:"until"` // nil: until it is released
+}
+
+// ConnectionCredential says what a connection signs in with, and until when that is good.
+type ConnectionCredential struct {
+	Kind      string     `json:"kind"`
+	ExpiresAt *time.Time `json:"expiresAt"` // nil: not known
 }
 
 // ConnectionList is the list of provider connections.

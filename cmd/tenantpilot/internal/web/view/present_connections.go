@@ -75,8 +75,8 @@ var connectionFilter = map[string]func(c projections.Connection, t projections.T
 	"review": func(c projections.Connection, _ projections.Tenant, _ string, _ time.Time) bool {
 		return c.MigrationReviewRequired
 	},
-	"hold": func(c projections.Connection, _ projections.Tenant, _ string, now time.Time) bool {
-		return c.State().Hold.Active(now)
+	"hold": func(c projections.Connection, t projections.Tenant, _ string, now time.Time) bool {
+		return heldBy(c, t, now) != ""
 	},
 	"q": func(c projections.Connection, t projections.Tenant, v string, _ time.Time) bool {
 		return strings.Contains(strings.ToLower(c.DisplayName+" "+t.Name+" "+t.Domain), strings.ToLower(v))
@@ -176,7 +176,7 @@ func PresentConnections(f ConnectionsFacts) ConnectionList {
 	for _, q := range [][2]string{{"expiring", "Expiring in 30 days"}, {"review", "Review required"}, {"hold", "On hold"}} {
 		n, current := 0, f.Query.Get(q[0]) == "true"
 		for _, c := range f.Connections {
-			if connectionFilter[q[0]](c, projections.Tenant{}, "true", f.Now) {
+			if connectionFilter[q[0]](c, f.Tenants[c.Tenant], "true", f.Now) {
 				n++
 			}
 		}
@@ -250,10 +250,18 @@ func PresentConnectionLine(c projections.Connection, t projections.Tenant, check
 	for _, state := range slices.Backward(checks[:min(len(checks), ChecksShown)]) {
 		row.Checks = append(row.Checks, Axes{Verification: string(state)}.Badges()[2])
 	}
-	if c.State().Hold.Active(now) {
-		row.Held = c.HoldReason
-	}
+	row.Held = heldBy(c, t, now)
 	return row
+}
+
+// heldBy is the reason of the hold because of which nothing starts on a connection: its tenant's, or its own. None is empty.
+func heldBy(c projections.Connection, t projections.Tenant, now time.Time) string {
+	for _, h := range []domain.Hold{t.State().Hold, c.State().Hold} {
+		if h.Active(now) {
+			return h.Reason
+		}
+	}
+	return ""
 }
 
 func credentialBadge(c projections.Connection, now time.Time) Badge {
@@ -321,6 +329,9 @@ var credentialKinds = map[string]string{
 	"secret": "client secret", "certificate": "certificate", "federated": "federated credential", "platform": "the platform's own credential",
 }
 
+// CredentialKind is a kind of credential in words.
+func CredentialKind(kind string) string { return credentialKinds[kind] }
+
 func nameOrSystem(name string) string {
 	if name == "" {
 		return "TenantPilot"
@@ -329,11 +340,20 @@ func nameOrSystem(name string) string {
 }
 
 // PresentConnectionDetail is a connection as the contract's detail model.
-func PresentConnectionDetail(c projections.Connection, t projections.Tenant) ConnectionDetail {
+func PresentConnectionDetail(c projections.Connection, t projections.Tenant, now time.Time) ConnectionDetail {
 	row := PresentConnection(c, t)
 	d := ConnectionDetail{
 		ID: row.ID, DisplayName: row.DisplayName, Provider: row.Provider, ConnectionType: row.ConnectionType, IsDefault: row.IsDefault,
 		EffectiveAppID: Text(c.AppID), State: row.State,
+	}
+	if t.State().Hold.Active(now) {
+		d.Holds = append(d.Holds, ConnectionHold{"tenant", t.HoldReason, t.HoldUntil})
+	}
+	if c.State().Hold.Active(now) {
+		d.Holds = append(d.Holds, ConnectionHold{"connection", c.HoldReason, c.HoldUntil})
+	}
+	if c.CredentialKind != "" {
+		d.Credential = &ConnectionCredential{c.CredentialKind, c.CredentialExpiresAt}
 	}
 	if c.AppID != "" {
 		d.EffectiveAppSource = Text(map[string]string{"platform": "platform_app", "dedicated": "customer_app"}[c.ConnectionType])
@@ -697,6 +717,9 @@ func changeText(data domain.Event) string {
 	case domain.ConnectionHeld:
 		return d.Hold.Reason
 	case domain.CredentialRotated:
+		if d.Credential.Kind == domain.CredentialPlatform {
+			return "The platform's own credential is in use"
+		}
 		return "Another " + credentialKinds[d.Credential.Kind] + " is in use"
 	case domain.ConsentRequested:
 		return reason(d.Reason)

@@ -117,15 +117,27 @@ func (s *TenantProviderSummary) obstacle(d domain.Decision, t projections.Tenant
 	}
 }
 
+// AttentionTime is how far back a list of tenants counts the runs that need attention.
+const AttentionTime = 7 * 24 * time.Hour
+
 // PresentTenantRow is a tenant as a line of a list, as it stands now.
-func PresentTenantRow(t projections.Tenant, connections []projections.Connection, may func(domain.NextStepAction) bool, now time.Time) TenantRow {
+func PresentTenantRow(
+	t projections.Tenant, connections []projections.Connection, runs projections.TenantRuns, may func(domain.NextStepAction) bool, now time.Time,
+) TenantRow {
 	summary := PresentSummary(t, connections, may, now)
-	row := TenantRow{Label: t.Name, Domain: t.Domain, Href: TenantHref(t.ExternalID.String()), Summary: summary.State}
+	row := TenantRow{
+		Label: t.Name, Domain: t.Domain, Href: TenantHref(t.ExternalID.String()), Summary: summary.State, LastSyncAt: at(runs.LastSync),
+		Attention: runs.Attention, AttentionHref: "/admin/t/" + t.ExternalID.String() + "/operations?range=7d&view=attention",
+	}
+	row.Held = heldBy(projections.Connection{}, t, now)
 	if summary.CanonicalState != nil {
 		a := summary.CanonicalState.Axes()
 		row.Axes = &a
 	}
 	for _, c := range connections {
+		if t.DefaultConnection != nil && *t.DefaultConnection == c.Number {
+			row.Held = heldBy(c, t, now)
+		}
 		if c.ScopeRunNumber != nil {
 			row.Running = &Link{domain.OperationByType(c.ScopeOperation).Label, RunHref(*c.ScopeRunNumber)}
 		}

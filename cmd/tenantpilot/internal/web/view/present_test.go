@@ -175,7 +175,7 @@ func TestASummaryWithoutADefault(t *testing.T) {
 			s.Sentence != "A provider connection exists, but none is the tenant's default." || view.String(s.DisplayName) != "First" || s.CanonicalState == nil {
 			t.Errorf("%s: %+v", name, s)
 		}
-		if row := view.PresentTenantRow(tenant, connections, all, now); row.Summary != "configured" || row.Axes == nil {
+		if row := view.PresentTenantRow(tenant, connections, projections.TenantRuns{}, all, now); row.Summary != "configured" || row.Axes == nil {
 			t.Errorf("%s: %+v", name, row)
 		}
 	}

@@ -49,8 +49,8 @@ type ConnectionRow struct {
 	// Credential says when it expires; Checks are the last checks, the oldest first.
 	Credential Badge   `json:"-"`
 	Checks     []Badge `json:"-"`
-	// Held is the reason of a hold that is in force.
-	Held string `json:"-"`
+	// Held is the reason of a hold that is in force, of the tenant or of the connection.
+	Held string `json:"held,omitempty"`
 }
 
 // TenantProviderSummary is the contract's: missing, configured or
@@ -88,6 +88,8 @@ type TenantRow struct {
 	Summary string
 	// Axes are those of the default connection; nil when there is none.
 	Axes *Axes
+	// Held is the reason of a hold that is in force, of the tenant or of its default connection.
+	Held string
 	// Running is the run that works on the tenant now, nil for none.
 	Running   *Link
 	Attention int

@@ -142,6 +142,14 @@ func validApp(connectionType, appID string) error {
 	return nil
 }
 
+// EnteredApp refuses what somebody enters as an application id and is none. Connections that have another one from before keep it.
+func EnteredApp(appID string) error {
+	if _, err := uuid.Parse(appID); appID != "" && (err != nil || len(appID) != 36) {
+		return InvalidField("/appId", "malformed", "An application (client) id is a GUID, like 11111111-2222-3333-4444-555555555555.")
+	}
+	return nil
+}
+
 // SetEnabled writes the lifecycle axis only. Saying what is already so changes nothing.
 func (c ProviderConnection) SetEnabled(enabled bool, reason string) ([]Event, error) {
 	switch {

@@ -243,6 +243,7 @@ func connectionsEdit() *cobra.Command {
 					*value[0] = *value[1]
 				}
 			}
+			before := c
 			tag := a.Header.Get("ETag") // of what was just read, so that nobody's change in between is overwritten
 			if seen != "" {
 				tag = `"` + strings.Trim(seen, `"`) + `"`
@@ -254,6 +255,10 @@ func connectionsEdit() *cobra.Command {
 			return o.show(a, func() {
 				o.connection(c, a)
 				fmt.Fprintln(o.out, "Saved.")
+				if c.ConnectionType != before.ConnectionType || view.String(c.EffectiveAppID) != view.String(before.EffectiveAppID) {
+					fmt.Fprintf(o.out, "It is another app registration: its consent and verification are unknown now, and a credential of the one before is gone.\n"+
+						"Next: tenantpilot %s %d\n", nextAfterCreation(c), c.ID)
+				}
 			})
 		})
 	f := cmd.Flags()

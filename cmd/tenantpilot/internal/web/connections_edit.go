@@ -115,6 +115,11 @@ func (s *Server) createConnection(r request) (answer, error) {
 		}
 		return answer{}, r.actor().Authorize(r.actor().Workspace, uuid.Nil, domain.CapProviderManage)
 	}
+	if bad := domain.EnteredApp(body.AppID); err == nil && bad != nil {
+		if _, err = s.Read.Tenant(r.Context(), r.actor(), tenant); err == nil {
+			err = bad
+		}
+	}
 	var conn domain.ProviderConnection
 	if err == nil {
 		conn, err = s.Commands.CreateConnection(r.Context(), commands.CreateConnection{
@@ -199,7 +204,7 @@ func (s *Server) saveConnection(r request) (answer, error) {
 		err = invalid("malformed_body", "The form is damaged. Open it again.")
 	}
 	if err == nil {
-		err = s.change(r, c.Number, body, tag)
+		err = s.change(r, c, body, tag)
 	}
 	refusal, refused := domain.AsRefusal(err)
 	switch {
@@ -217,9 +222,14 @@ func (s *Server) saveConnection(r request) (answer, error) {
 	return connectionFormPage(form, t, http.StatusUnprocessableEntity), err
 }
 
-func (s *Server) change(r request, number int64, body settingsBody, tag string) error {
+func (s *Server) change(r request, c projections.Connection, body settingsBody, tag string) error {
+	if body.AppID != c.AppID {
+		if err := domain.EnteredApp(body.AppID); err != nil {
+			return err
+		}
+	}
 	return s.Commands.ChangeConnection(r.Context(), commands.ChangeConnection{
-		Actor: r.actor(), Connection: number, IfMatch: tag, DisplayName: body.DisplayName, Type: body.ConnectionType, AppID: body.AppID,
+		Actor: r.actor(), Connection: c.Number, IfMatch: tag, DisplayName: body.DisplayName, Type: body.ConnectionType, AppID: body.AppID,
 	})
 }
 
@@ -269,7 +279,7 @@ func (s *Server) putConnection(r request) (answer, error) {
 		return answer{}, err
 	}
 	settings := settingsBody{DisplayName: body.DisplayName, ConnectionType: body.ConnectionType, AppID: body.AppID}
-	if err := s.change(r, c.Number, settings, tag); err != nil {
+	if err := s.change(r, c, settings, tag); err != nil {
 		return answer{}, err
 	}
 	return s.changed(r, c.Number, doneWith(c, settings))

@@ -204,7 +204,7 @@ func TestALifeOfAConnection(t *testing.T) {
 	t.Parallel()
 	c := newConsole(t)
 	p, b := c.program(t, "owner"), c.browser(t, "owner")
-	res := p.send(t, "POST", "/admin/provider-connections", jsonBody(`{"tenant":"`+c.tailspn.ExternalID.String()+`","displayName":"Own app","connectionType":"dedicated","appId":"app-1"}`))
+	res := p.send(t, "POST", "/admin/provider-connections", jsonBody(`{"tenant":"`+c.tailspn.ExternalID.String()+`","displayName":"Own app","connectionType":"dedicated","appId":"5d0c3f7e-0c55-4b9e-9a53-2f60b4a1c001"}`))
 	if res.status != http.StatusCreated {
 		t.Fatalf("create: %d %s", res.status, res.body)
 	}
@@ -212,7 +212,7 @@ func TestALifeOfAConnection(t *testing.T) {
 	must(t, json.Unmarshal(res.body, &row))
 	conn := domain.ProviderConnection{Number: row.ID}
 	if res.header.Get("Location") != connectionAt(conn) || row.IsDefault || row.State.Lifecycle != "enabled" || *row.State.ConsentStatus != "unknown" ||
-		*row.State.VerificationStatus != "unknown" || *row.EffectiveAppID != "app-1" {
+		*row.State.VerificationStatus != "unknown" || *row.EffectiveAppID != "5d0c3f7e-0c55-4b9e-9a53-2f60b4a1c001" {
 		t.Errorf("created: %s to %s", res.body, res.header.Get("Location"))
 	}
 	change := func(name string, fields url.Values) string {
@@ -368,12 +368,12 @@ func TestTwoPeopleEdit(t *testing.T) {
 	if row := p.connectionNow(t, c.conn); row.DisplayName != "Contoso Europe" || *row.State.VerificationStatus != "healthy" || *row.State.ConsentStatus != "granted" {
 		t.Errorf("after a new name: %+v", row)
 	}
-	res = owner.send(t, "POST", edit, fields(tag, "Contoso of mine", "dedicated", "own-app"))
+	res = owner.send(t, "POST", edit, fields(tag, "Contoso of mine", "dedicated", "5d0c3f7e-0c55-4b9e-9a53-2f60b4a1c001"))
 	page := res.text()
 	if res.status != http.StatusPreconditionFailed {
 		t.Fatalf("stale save: %d %s", res.status, clip(res.body))
 	}
-	for _, want := range []string{"Manager has changed these settings", "Contoso Europe", "Contoso of mine", "own-app", "Apply mine", "Take theirs", `href="` + edit + `"`} {
+	for _, want := range []string{"Manager has changed these settings", "Contoso Europe", "Contoso of mine", "5d0c3f7e-0c55-4b9e-9a53-2f60b4a1c001", "Apply mine", "Take theirs", `href="` + edit + `"`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the conflict does not say %q", want)
 		}
@@ -381,7 +381,7 @@ func TestTwoPeopleEdit(t *testing.T) {
 	if row := p.connectionNow(t, c.conn); row.DisplayName != "Contoso Europe" {
 		t.Errorf("a stale save was saved: %+v", row)
 	}
-	res = owner.send(t, "POST", edit, fields(tagOf(page), "Contoso of mine", "dedicated", "own-app"))
+	res = owner.send(t, "POST", edit, fields(tagOf(page), "Contoso of mine", "dedicated", "5d0c3f7e-0c55-4b9e-9a53-2f60b4a1c001"))
 	if res.status != http.StatusSeeOther || res.header.Get("Location") != connectionAt(c.conn)+"?done=app" {
 		t.Fatalf("apply mine: %d to %s", res.status, res.header.Get("Location"))
 	}
@@ -392,12 +392,18 @@ func TestTwoPeopleEdit(t *testing.T) {
 		}
 	}
 	row := p.connectionNow(t, c.conn)
-	if *row.State.VerificationStatus != "unknown" || *row.State.ConsentStatus != "unknown" || *row.EffectiveAppID != "own-app" || row.ConnectionType != "dedicated" {
+	if *row.State.VerificationStatus != "unknown" || *row.State.ConsentStatus != "unknown" || *row.EffectiveAppID != "5d0c3f7e-0c55-4b9e-9a53-2f60b4a1c001" || row.ConnectionType != "dedicated" {
 		t.Errorf("after another app: %+v", row)
 	}
 
 	// Programs.
-	body := jsonBody(`{"displayName":"By program","connectionType":"dedicated","appId":"own-app"}`)
+	for _, app := range []string{"zz", "{5d0c3f7e-0c55-4b9e-9a53-2f60b4a1c001}"} {
+		bad := jsonBody(`{"tenant":"` + c.tailspn.ExternalID.String() + `","displayName":"Odd","connectionType":"dedicated","appId":"` + app + `"}`)
+		if res := p.send(t, "POST", "/admin/provider-connections", bad); res.status != http.StatusBadRequest || !strings.Contains(res.text(), "/appId") {
+			t.Errorf("app id %s: %d %s", app, res.status, res.body)
+		}
+	}
+	body := jsonBody(`{"displayName":"By program","connectionType":"dedicated","appId":"5d0c3f7e-0c55-4b9e-9a53-2f60b4a1c001"}`)
 	if res := p.send(t, "PUT", connectionAt(c.conn), body); res.status != http.StatusPreconditionRequired || res.problem(t).Code != "precondition_required" {
 		t.Errorf("without If-Match: %d", res.status)
 	}
@@ -410,6 +416,7 @@ func TestTwoPeopleEdit(t *testing.T) {
 	}
 	for name, bad := range map[string]string{
 		"unknown member": `{"displayName":"x","connectionType":"platform","status":"healthy"}`, "no name": `{"connectionType":"platform"}`, "broken": `{"`,
+		"no app id": `{"displayName":"x","connectionType":"dedicated","appId":"not-a-guid"}`,
 	} {
 		if res := p.send(t, "PUT", connectionAt(c.conn), jsonBody(bad).with("If-Match", "*")); res.status != http.StatusBadRequest {
 			t.Errorf("%s: %d", name, res.status)

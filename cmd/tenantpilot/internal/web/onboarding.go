@@ -204,6 +204,8 @@ func (s *Server) chooseOnboardingConnection(r request) (answer, error) {
 	switch {
 	case creates && body.ID != nil:
 		err = domain.InvalidField("/provider_connection_id", "ambiguous", "Either choose a connection or describe a new one.")
+	case domain.EnteredApp(body.AppID) != nil:
+		err = domain.EnteredApp(body.AppID)
 	case creates:
 		_, seq, err = s.Commands.CreateOnboardingConnection(r.Context(), commands.CreateOnboardingConnection{
 			Actor: r.actor(), Session: number, DisplayName: body.DisplayName, ConnectionType: body.ConnectionType, AppID: body.AppID,

@@ -280,6 +280,7 @@ func TestWhatIsWrongWithOnboardingInput(t *testing.T) {
 		{onboardingPath(s.ID, "/connection"), `{"display_name":"` + long + `","connection_type":"platform"}`, "/display_name"},
 		{onboardingPath(s.ID, "/connection"), `{"display_name":"x","connection_type":"other"}`, "/connection_type"},
 		{onboardingPath(s.ID, "/connection"), `{"display_name":"x","connection_type":"dedicated"}`, "/app_id"},
+		{onboardingPath(s.ID, "/connection"), `{"display_name":"x","connection_type":"dedicated","app_id":"mine"}`, "/app_id"},
 		{onboardingPath(s.ID, "/connection"), `{"display_name":"x","provider_connection_id":1}`, "/provider_connection_id"},
 		{onboardingPath(s.ID, "/connection"), `{"provider_connection_id":0}`, "/provider_connection_id"},
 		{onboardingPath(s.ID, "/connection"), `{"client_secret":"s"}`, "/client_secret"},

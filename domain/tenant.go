@@ -74,8 +74,10 @@ func RegisterTenant(t Tenant, n TenantRegistered) ([]Event, error) {
 		return nil, err
 	}
 	n.Name, n.Domain = name, strings.ToLower(strings.TrimSpace(n.Domain))
-	if len(n.Domain) > 253 || strings.ContainsFunc(n.Domain, func(r rune) bool { return r == ' ' || !unicode.IsPrint(r) }) {
-		return nil, InvalidField("/domain", "malformed", "A domain has no spaces and at most 253 characters.")
+	if len(n.Domain) > 253 || strings.ContainsFunc(n.Domain, func(r rune) bool {
+		return r != '.' && r != '-' && !unicode.In(r, unicode.Letter, unicode.Digit, unicode.Mark)
+	}) {
+		return nil, InvalidField("/domain", "malformed", "Give a domain like contoso.com: letters, digits, dots and hyphens, at most 253 characters.")
 	}
 	return []Event{n}, nil
 }

@@ -44,6 +44,14 @@ func (s *Server) onboardingRoutes(r *mux.Router) {
 	s.post(r, session+"/abandon", onboardingMedia, s.inWizard("", s.abandonOnboarding))
 }
 
+// wizardForm is the wizard's page of an address to which one of its forms is sent.
+func wizardForm(path string) (string, bool) {
+	rest, ok := strings.CutPrefix(path, view.OnboardingsHref+"/")
+	session, _, below := strings.Cut(rest, "/")
+	number, err := pathNumber(session)
+	return view.OnboardingHref(number), ok && below && err == nil
+}
+
 // onboardings lists the sessions, the open ones first.
 func (s *Server) onboardings(r request) (answer, error) {
 	if !r.actor().Sees(r.actor().Workspace, uuid.Nil) {

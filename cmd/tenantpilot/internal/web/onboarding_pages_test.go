@@ -58,7 +58,7 @@ func TestWizardMeetsWhatIsThere(t *testing.T) {
 	says(manager.send(t, "GET", session), 200, "2. Provider connection", "Create a connection")
 	says(manager.send(t, "GET", session+"?step=verify"), 200, "This step is locked until")
 	says(manager.send(t, "GET", session+"?step=dance"), 400)
-	says(manager.send(t, "POST", session+"/connection", form(url.Values{"display_name": {"Wingtip"}, "connection_type": {"odd"}, "app_id": {"mine"}})), 422, `value="mine"`,
+	says(manager.send(t, "POST", session+"/connection", form(url.Values{"display_name": {"Wingtip"}, "connection_type": {"odd"}, "app_id": {"11111111-2222-3333-4444-555555555555"}})), 422, `value="11111111-2222-3333-4444-555555555555"`,
 		`name="connection_type" aria-describedby="field-connection-type-help" aria-invalid="true"`)
 	says(owner.send(t, "POST", session+"/abandon", form(url.Values{"reason": {"x"}})), 409, "Somebody else is doing this onboarding")
 	res := manager.send(t, "POST", session+"/connection", form(url.Values{
@@ -72,6 +72,11 @@ func TestWizardMeetsWhatIsThere(t *testing.T) {
 		`<details class="form-stack" open><summary>Create a new connection`, `aria-describedby="field-display-name-help" aria-invalid="true"`)
 	says(manager.send(t, "POST", session+"/changes/credential", form(url.Values{"kind": {"secret"}})), 422, "Enter the secret")
 	says(manager.send(t, "POST", session+"/changes/no-such"), 404)
+	again := url.Values{"display_name": {"Wingtip"}, "connection_type": {"platform"}}
+	if res := manager.send(t, "POST", session+"/connection", form(again)); res.status != http.StatusSeeOther {
+		t.Fatalf("one of the same name: %d %s", res.status, clip(res.body))
+	}
+	says(manager.send(t, "GET", session+"?step=connection"), 200, "Wingtip (connection ")
 	if res := owner.send(t, "POST", session+"/take-over"); res.status != http.StatusSeeOther || res.header.Get("Location") != session {
 		t.Errorf("taken over: %d to %q", res.status, res.header.Get("Location"))
 	}

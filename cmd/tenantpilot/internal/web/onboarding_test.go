@@ -274,6 +274,7 @@ func TestWhatIsWrongWithOnboardingInput(t *testing.T) {
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"a\u0001b"}`, "/name"},
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","domain":"a\u0000b"}`, "/domain"},
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","domain":"a b"}`, "/domain"},
+		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","domain":"http://contoso.com"}`, "/domain"},
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"a\u0001b","domain":"a\u0000b"}`, "/domain"},
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","groups":["a\u0000"]}`, "/groups"},
 		{"/admin/onboarding", `{"entra_tenant_id":"` + directory + `","name":"x","secret":"s"}`, "/secret"},

@@ -394,12 +394,20 @@ func notFound() problem {
 }
 
 var titles = map[int]string{
-	http.StatusBadRequest: "The request is malformed", http.StatusUnauthorized: "Sign in first", http.StatusForbidden: "Not allowed",
+	http.StatusBadRequest: "Not accepted", http.StatusUnauthorized: "Sign in first", http.StatusForbidden: "Not allowed",
 	http.StatusNotFound: "Not found", http.StatusMethodNotAllowed: "Method not allowed", http.StatusNotAcceptable: "No such representation",
 	http.StatusConflict: "Not possible now", http.StatusPreconditionFailed: "Changed meanwhile", http.StatusPreconditionRequired: "A condition is required",
 	http.StatusTooManyRequests: "Too many requests", http.StatusRequestEntityTooLarge: "The request is too large",
 	http.StatusUnsupportedMediaType: "Unsupported media type", http.StatusUnprocessableEntity: "The request cannot be carried out",
 	http.StatusServiceUnavailable: "Temporarily unavailable", http.StatusInternalServerError: "Something went wrong on our side",
+}
+
+// titleOf is the heading of a problem: what could not be read is another matter than what was read and refused.
+func titleOf(status int, code string) string {
+	if strings.HasPrefix(code, "malformed_") {
+		return "The request is malformed"
+	}
+	return titles[status]
 }
 
 // problemOf is the one table from errors to answers. What is not meant for people never leaves the house.
@@ -428,7 +436,7 @@ func (s *Server) problemOf(r *http.Request, err error) problem {
 		}
 		p = problem{Status: http.StatusServiceUnavailable, Code: "unavailable", Detail: "It could not be answered now. Try again; a start that is sent again with the same Idempotency-Key happens once."}
 	}
-	p.Type, p.Title = "/problems/"+p.Code, cmp.Or(p.Title, titles[p.Status])
+	p.Type, p.Title = "/problems/"+p.Code, cmp.Or(p.Title, titleOf(p.Status, p.Code))
 	p.Instance, p.Request = r.URL.Path, requestIDOf(r.Context())
 	if strings.HasPrefix(p.Instance, "/sign-in/") {
 		p.Instance = "/sign-in" // the rest is a secret
@@ -491,6 +499,6 @@ func (s *Server) problemPage(r request) (answer, error) {
 	if !known {
 		return answer{}, notFound()
 	}
-	shown := view.Problem{Status: status, Title: titles[status], ReasonCode: code, Detail: "This is what the code " + code + " means in answers of this console."}
+	shown := view.Problem{Status: status, Title: titleOf(status, code), ReasonCode: code, Detail: "This is what the code " + code + " means in answers of this console."}
 	return answer{title: "Problem " + code, page: func(shell view.Shell) templ.Component { return page.ProblemPage(shell, shown) }}, nil
 }

@@ -281,6 +281,17 @@ func TestAnswersAreGuarded(t *testing.T) {
 			t.Errorf("%s: Allow is %q", name, res.Header.Get("Allow"))
 		}
 	}
+	// The address of a wizard's form, opened once more, leads a person to the wizard.
+	for who, want := range map[*caller]string{c.browser(t, "manager"): "/admin/onboarding/7", p: ""} {
+		req, _, err := who.request(t.Context(), "GET", "/admin/onboarding/7/changes/credential")
+		must(t, err)
+		res, err := who.client.Do(req)
+		must(t, err)
+		_ = res.Body.Close()
+		if got := res.Header.Get("Location"); got != want || (want == "") != (res.StatusCode == http.StatusMethodNotAllowed) {
+			t.Errorf("a form's address: %d to %q, want %q", res.StatusCode, got, want)
+		}
+	}
 }
 
 // TestTheLogSaysWhatWasAskedAndNoMore: one line per request, by route; no query, no body, no token, no probes.

@@ -130,6 +130,10 @@ func (s *Server) routes() {
 	r := mux.NewRouter()
 	r.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { s.fail(w, r, notFound()) })
 	r.MethodNotAllowedHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if session, form := wizardForm(r.URL.Path); form && r.Method == http.MethodGet && prefersHTML(r) {
+			http.Redirect(w, r, session, http.StatusSeeOther) // the address of a form that was shown again, opened once more
+			return
+		}
 		w.Header().Set("Allow", strings.Join(s.methods(r), ", "))
 		s.fail(w, r, problem{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Detail: "This address does not answer to " + r.Method + "."})
 	})

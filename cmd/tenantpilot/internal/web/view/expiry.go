@@ -75,7 +75,7 @@ func presentExpiry(n projections.Notification, tenants map[uuid.UUID]string, ind
 	e := CredentialExpiry{At: *n.Until}
 	return Notification{
 		ID: int64(index), Href: ConnectionHref(*n.Connection), Tenant: tenants[n.Tenant], At: n.CreatedAt, Unread: n.ReadAt == nil,
-		Title: e.Text(now), Text: "It ends " + Absolute(e.At) + ". Replace it before then, or every operation on its connections is blocked.",
+		Title: e.Text(now), Text: "That of connection " + Number(*n.Connection) + " ends " + Absolute(e.At) + ". Replace it before then, or every operation on its connections is blocked.",
 		Badge: Badge{Icon: "key-round", Word: "Credential", Tone: e.Tone(now)},
 	}
 }

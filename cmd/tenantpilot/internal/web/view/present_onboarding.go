@@ -340,6 +340,14 @@ func (f OnboardingFacts) identified() []Fact {
 	return facts
 }
 
+// labelOf is a connection's name, with its number where another one of the tenant has the same.
+func (f OnboardingFacts) labelOf(c projections.Connection) string {
+	if slices.ContainsFunc(f.Connections, func(o projections.Connection) bool { return o.Number != c.Number && o.DisplayName == c.DisplayName }) {
+		return c.DisplayName + " (connection " + Number(c.Number) + ")"
+	}
+	return c.DisplayName
+}
+
 func (f OnboardingFacts) connection() *OnboardingConnection {
 	p := &OnboardingConnection{
 		Action: OnboardingActionHref(f.Session.Number, "connection"),
@@ -349,7 +357,7 @@ func (f OnboardingFacts) connection() *OnboardingConnection {
 		row := PresentConnection(c, f.Tenant)
 		chosen := f.chosen() != nil && f.chosen().Number == c.Number
 		p.Choices = append(p.Choices, ConnectionChoice{
-			ID: c.Number, Label: c.DisplayName, Default: row.IsDefault, Axes: row.State.Axes(),
+			ID: c.Number, Label: f.labelOf(c), Default: row.IsDefault, Axes: row.State.Axes(),
 			Current: chosen || f.chosen() == nil && (row.IsDefault || len(f.Connections) == 1),
 		})
 		p.Disabled[c.Number] = !c.Enabled

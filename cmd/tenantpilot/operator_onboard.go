@@ -69,7 +69,9 @@ type onboarding struct {
 		Run        *int64 `json:"operation_run_id"`
 		Status     string `json:"status"`
 	} `json:"operations"`
-	StartedAt time.Time `json:"started_at"`
+	StartedAt   time.Time `json:"started_at"`
+	YouMay      string    `json:"you_may"`
+	NeedsReason bool      `json:"needs_reason"`
 }
 
 // step is the label of a step, its name where the console did not give one.
@@ -102,9 +104,18 @@ func (s onboarding) begun() bool {
 	return false
 }
 
-// next is what to do, as a command.
+// mendConnection are the commands that remove what blocks the step of the connection.
+var mendConnection = map[domain.ReasonCode]string{
+	domain.ReasonProviderConnectionDisabled: "enable", domain.ReasonProviderConnectionReviewRequired: "review",
+}
+
+// next is what to do, as a command that is open to whoever asks; empty where there is none.
 func (s onboarding) next() string {
-	if s.State != string(domain.OnboardingOpen) {
+	switch s.YouMay {
+	case "take_over":
+		return fmt.Sprintf("onboard take-over %d", s.ID)
+	case "work":
+	default:
 		return ""
 	}
 	connection := int64(0)
@@ -114,13 +125,14 @@ func (s onboarding) next() string {
 	reason := s.reason()
 	switch domain.OnboardingStep(s.CurrentStep) {
 	case domain.StepConnection:
-		switch {
-		case connection == 0:
+		if connection == 0 {
 			return fmt.Sprintf("onboard connection %d", s.ID)
-		case reason.Offers(domain.StepRotateCredential):
-			return fmt.Sprintf("connections rotate %d", connection)
 		}
-		return fmt.Sprintf("connections show %d", connection)
+		mend := mendConnection[reason.Code]
+		if mend == "" && reason.Offers(domain.StepRotateCredential) {
+			mend = "rotate"
+		}
+		return fmt.Sprintf("connections %s %d", cmp.Or(mend, "show"), connection)
 	case domain.StepConsented:
 		switch {
 		case reason.Code == domain.ReasonProviderTenantNotFound:
@@ -135,6 +147,9 @@ func (s onboarding) next() string {
 		if !s.begun() {
 			return fmt.Sprintf("onboard bootstrap %d --operation %s", s.ID, domain.OpGroupsSync)
 		}
+	}
+	if s.NeedsReason {
+		return fmt.Sprintf("onboard complete %d --reason 'why a degraded verification is acceptable'", s.ID)
 	}
 	return fmt.Sprintf("onboard complete %d", s.ID)
 }

@@ -63,7 +63,7 @@ func (s *Server) onboardings(r request) (answer, error) {
 	}
 	sessions := make([]view.OnboardingSession, len(rows))
 	for i, row := range rows {
-		sessions[i] = view.PresentOnboardingSession(row)
+		sessions[i] = view.PresentOnboardingSession(row, r.actor())
 	}
 	return answer{
 		media: onboardingListMedia, value: map[string]any{"sessions": sessions}, title: "Onboarding",
@@ -82,7 +82,7 @@ func (s *Server) onboarding(r request) (answer, error) {
 		return answer{}, err
 	}
 	a, err := s.onboardingPage(r, f, 0, nil)
-	a.media, a.value = onboardingMedia, view.PresentOnboardingSession(f.Session)
+	a.media, a.value = onboardingMedia, view.PresentOnboardingSession(f.Session, r.actor())
 	return a, err
 }
 
@@ -101,7 +101,7 @@ func (s *Server) onboardingChanged(r request, number, seq int64) (answer, error)
 	if err != nil {
 		return answer{}, err
 	}
-	return answer{media: onboardingMedia, value: view.PresentOnboardingSession(row), redirect: view.OnboardingHref(number)}, nil
+	return answer{media: onboardingMedia, value: view.PresentOnboardingSession(row, r.actor()), redirect: view.OnboardingHref(number)}, nil
 }
 
 // identifyBody says which directory is brought under management.

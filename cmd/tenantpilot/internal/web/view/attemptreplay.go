@@ -122,7 +122,7 @@ func attemptWork(g projections.AttemptGroup, d domain.Decision, place projection
 		w.Step = Link{"View run " + strconv.FormatInt(d.Holder.RunNumber, 10), RunHref(d.Holder.RunNumber)}
 		return w
 	}
-	reason := domain.ReasonFor(d.Reason).Fill(target)
+	reason := domain.ReasonFor(d.Reason).Given(d.Facts).Fill(target)
 	if g.Reason == nil || *g.Reason != d.Reason {
 		w.Note = "By now: " + reason.Short
 	}

@@ -30,6 +30,8 @@ type OnboardingSession struct {
 	ChangedAt            time.Time                  `json:"changed_at"`
 	EndedAt              *time.Time                 `json:"ended_at"`
 	EndedReason          string                     `json:"ended_reason,omitempty"`
+	YouMay               string                     `json:"you_may"` // "work", "take_over" or "read"
+	NeedsReason          bool                       `json:"needs_reason,omitempty"`
 }
 
 // OnboardingStep is how far one step is.
@@ -74,14 +76,19 @@ func WizardStatus(status *domain.ExecutionStatus, outcome *domain.RunOutcome) st
 	return "failed"
 }
 
-// PresentOnboardingSession makes a session's value.
-func PresentOnboardingSession(r projections.OnboardingRow) OnboardingSession {
+// PresentOnboardingSession makes a session's value, as the actor can go on with it.
+func PresentOnboardingSession(r projections.OnboardingRow, actor domain.Actor) OnboardingSession {
 	steps := r.Steps()
 	o := OnboardingSession{
 		ID: r.Number, URL: OnboardingHref(r.Number), Tenant: r.ExternalID.String(), Name: r.TenantName, Domain: r.TenantDomain,
 		State: string(r.State), Owner: r.OwnerName, CurrentStep: string(domain.CurrentStep(steps)), ProviderConnectionID: r.Connection,
 		Operations: []OnboardingOperationState{}, Runs: []int64{}, StartedAt: r.StartedAt.UTC(), ChangedAt: r.ChangedAt.UTC(), EndedAt: r.EndedAt,
-		EndedReason: r.EndedReason,
+		EndedReason: r.EndedReason, YouMay: "read", NeedsReason: r.Connected.Verification == domain.VerificationDegraded,
+	}
+	if r.State == domain.OnboardingOpen && actor.May(domain.CapOnboardingManage) {
+		if o.YouMay = "take_over"; r.Owner() == actor.Ref {
+			o.YouMay = "work"
+		}
 	}
 	for _, s := range steps {
 		o.Steps = append(o.Steps, OnboardingStep{string(s.Step), s.Step.Label(), string(s.State), string(s.Reason), string(s.After)})

@@ -149,7 +149,7 @@ func TestWizardStatus(t *testing.T) {
 			Onboarding:     projections.Onboarding{CheckOutcome: new(domain.Accepted), CheckAt: new(time.Now()), CheckRun: &number},
 			CheckRunStatus: status, CheckRunOutcome: outcome,
 			Operations: []projections.OnboardingOperationRow{{Operation: domain.OpGroupsSync, State: projections.BootstrapAdmitted, RunNumber: &number, RunStatus: status, RunOutcome: outcome}},
-		})
+		}, domain.Actor{})
 		if s.Verification.Status != tc.want || s.Operations[0].Status != tc.want {
 			t.Errorf("%s %s in a session: %+v, %+v", tc.status, tc.outcome, s.Verification, s.Operations)
 		}

@@ -209,12 +209,12 @@ func TestWhatWaitsIsNoRefusal(t *testing.T) {
 // TestTheNextStepIsOpenToWhoAsks: what is suggested is not refused for want of a right, a reason or an enabled connection.
 func TestTheNextStepIsOpenToWhoAsks(t *testing.T) {
 	for answer, want := range map[string]string{
-		`{"you_may":"read","current_step":"verify"}`:                                          "",
-		`{"you_may":"take_over","current_step":"verify"}`:                                     "onboard take-over 5",
-		`{"you_may":"work","current_step":"verify"}`:                                          "onboard check 5 --wait",
-		`{"you_may":"work","current_step":"connection"}`:                                      "onboard connection 5",
-		`{"you_may":"work","current_step":"bootstrap","operations":[{}]}`:                     "onboard complete 5",
-		`{"you_may":"work","needs_reason":true,"current_step":"bootstrap","operations":[{}]}`: "onboard complete 5 --reason 'why a degraded verification is acceptable'",
+		`{"you_may":"read","current_step":"verify"}`:                                                            "",
+		`{"you_may":"take_over","current_step":"verify"}`:                                                       "onboard take-over 5",
+		`{"you_may":"work","current_step":"verify"}`:                                                            "onboard check 5 --wait",
+		`{"you_may":"work","current_step":"connection"}`:                                                        "onboard connection 5",
+		`{"you_may":"work","current_step":"bootstrap","operations":[{"state":"admitted"}]}`:                     "onboard complete 5",
+		`{"you_may":"work","needs_reason":true,"current_step":"bootstrap","operations":[{"state":"admitted"}]}`: "onboard complete 5 --reason 'why a degraded verification is acceptable'",
 		`{"you_may":"work","current_step":"connection","provider_connection_id":3,"steps":[{"step":"connection","reason_code":"provider_connection_disabled"}]}`: "connections enable 3",
 	} {
 		s := onboarding{ID: 5}

@@ -355,6 +355,9 @@ func TestReceiptsSayWhyAndWhatWouldBeToday(t *testing.T) {
 	if !strings.Contains(text, "If it were asked now") || !strings.Contains(text, "Will be blocked") || !strings.Contains(text, "Step 4 of 11 decided") {
 		t.Errorf("asked again while disabled: %s", text)
 	}
+	if text := reader.send(t, "GET", "/admin/attempts?group=reason").text(); !strings.Contains(text, ": 1 attempt in 1 tenant") || !strings.Contains(text, blocked) {
+		t.Errorf("grouped: %s", text)
+	}
 	must(t, c.commands.SetConnectionEnabled(t.Context(), commands.SetConnectionEnabled{Actor: domain.SystemActor(c.ours), Connection: c.conn.Number, Enabled: true}))
 	if text := operator.send(t, "GET", blocked+"?again=1").text(); !strings.Contains(text, "Busy: run") {
 		t.Error("asked again once enabled: not busy")
@@ -362,8 +365,9 @@ func TestReceiptsSayWhyAndWhatWouldBeToday(t *testing.T) {
 	if got := c.count(t, `select count(*) from events`); got != before+1 {
 		t.Errorf("asking again recorded %d events", got-before-1)
 	}
-	if text := reader.send(t, "GET", "/admin/attempts?group=reason").text(); !strings.Contains(text, ": 1 attempt in 1 tenant") || !strings.Contains(text, blocked) {
-		t.Errorf("grouped: %s", text)
+	c.settle(t)
+	if text := reader.send(t, "GET", "/admin/attempts?group=reason").text(); !strings.Contains(text, "Mended already: 1 of 1 place.") || strings.Contains(text, blocked) {
+		t.Errorf("grouped, once it is mended: %s", text)
 	}
 	if text := reader.send(t, "GET", runPath(run.RunNumber)).text(); !strings.Contains(text, "/admin/attempts/"+byOutcome["accepted"].Attempt) || !strings.Contains(text, "Why?") {
 		t.Error("the run does not lead to its receipt")

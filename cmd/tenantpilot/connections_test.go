@@ -60,7 +60,7 @@ func TestConnectionsInTheBrowser(t *testing.T) {
 	f := runningDemo(t)
 	browser := browsertest.Start(t)
 	tab := browser.Page(t)
-	look := looker(t, tab, "console")
+	look := func(name string) { tab.LookAround("console-" + name) }
 	signIn := func(role, until string) {
 		t.Helper()
 		tab.Open(f.signInLink(t, role))

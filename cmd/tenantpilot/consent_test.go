@@ -15,7 +15,7 @@ func TestConsentInTheBrowser(t *testing.T) {
 	f := ownDemo(t, t.TempDir())
 	tab := browsertest.Start(t).Page(t)
 	tab.Allow(f.BaseURL) // the simulator's page leads back to the console, which is another host
-	look := looker(t, tab, "consent")
+	look := func(name string) { tab.LookAround("consent-" + name) }
 	tab.Look(1440, browsertest.Light)
 	tab.Open(f.SignInURL)
 	tab.Run(chromedp.Click(`form button`))

@@ -63,25 +63,6 @@ func ownDemo(t testing.TB, dir string) demoFile {
 	return f
 }
 
-// looker looks at a tab in both themes, at a desk and on a phone: with axe, for the width, and keeping pictures whose names begin with prefix.
-func looker(t testing.TB, tab *browsertest.Page, prefix string) func(name string) {
-	return func(name string) {
-		t.Helper()
-		for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
-			shot := func(where string) {
-				tab.Screenshot(strings.Join([]string{prefix, name, where, string(theme)}, "-") + ".png")
-			}
-			tab.Look(1440, theme)
-			tab.Axe()
-			shot("desk")
-			tab.Look(390, theme)
-			tab.FitsWidth()
-			shot("phone")
-		}
-		tab.Look(1440, browsertest.Light)
-	}
-}
-
 // startDemo starts a demo in this process and waits until it is ready.
 func startDemo(dir string) (demoFile, func() error, error) {
 	ctx, cancel := context.WithCancel(context.Background())
@@ -312,7 +293,7 @@ func TestSixtyFourCallersOneConnection(t *testing.T) {
 func TestConsoleInTheBrowser(t *testing.T) {
 	f := runningDemo(t)
 	tab := browsertest.Start(t).Page(t)
-	look := looker(t, tab, "console")
+	look := func(name string) { tab.LookAround("console-" + name) }
 	tab.Look(1440, browsertest.Light)
 	tab.Open(f.SignInURL)
 	look("sign-in")

@@ -77,7 +77,7 @@ func TestOnboardingInTheBrowser(t *testing.T) {
 	tab := browser.Page(t)
 	tab.Allow(f.BaseURL)
 	k := keyboard{t, tab}
-	look := looker(t, tab, "wizard")
+	look := func(name string) { tab.LookAround("wizard-" + name) }
 	title := func(text string) {
 		t.Helper()
 		tab.Until(`document.querySelector("#wizard-title")?.innerText.includes("` + text + `")`)

@@ -331,10 +331,38 @@ type violation struct {
 // that axe-core finds violated on the page as it stands.
 func (p *Page) Axe() {
 	p.t.Helper()
-	p.Run(chromedp.Evaluate(axeSource, nil))
+	p.axe(`runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], rules: {'target-size': {enabled: true}}`)
+}
+
+// LookAround looks at the page in both themes, on a desk and on a phone: with Axe (of the second theme, what a theme changes), at the width, and
+// with pictures whose names begin so. It leaves the page as a desk shows it, in the light.
+func (p *Page) LookAround(name string) {
+	p.t.Helper()
+	for _, theme := range []Theme{Light, Dark} {
+		for _, screen := range []struct {
+			width int
+			name  string
+		}{{1440, "desk"}, {390, "phone"}} {
+			p.Look(screen.width, theme)
+			if theme == Light {
+				p.FitsWidth()
+				p.Axe()
+			} else {
+				p.axe(`runOnly: {type: 'rule', values: ['color-contrast', 'link-in-text-block']}`)
+			}
+			p.Screenshot(name + "-" + screen.name + "-" + string(theme) + ".png")
+		}
+	}
+	p.Look(1440, Light)
+}
+
+func (p *Page) axe(options string) {
+	p.t.Helper()
+	if !Eval[bool](p, `'axe' in window`) {
+		p.Run(chromedp.Evaluate(axeSource, nil))
+	}
 	violations := Eval[[]violation](p, `axe.run(document, {
-		runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
-		rules: {'target-size': {enabled: true}},
+		`+options+`,
 		resultTypes: ['violations'],
 	}).then(r => r.violations.map(v => ({ID: v.id, Help: v.help,
 		Nodes: v.nodes.slice(0, 4).map(n => ({Target: n.target, FailureSummary: n.failureSummary}))})))`)

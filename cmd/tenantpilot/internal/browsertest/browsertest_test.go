@@ -63,8 +63,13 @@ func (r *recorder) Errorf(format string, args ...any) {
 func TestOffencesAreSeen(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Security-Policy", "default-src 'self'")
+		if r.URL.Path == "/pale.css" {
+			w.Header().Set("Content-Type", "text/css")
+			_, _ = w.Write([]byte(`@media (prefers-color-scheme: dark) { html { background: #111 } p { color: #222 } }`))
+			return
+		}
 		w.Header().Set("Content-Type", "text/html")
-		_, _ = w.Write([]byte(`<!DOCTYPE html><html lang="en"><title>x</title><p style="width: 2000px">wide</p>
+		_, _ = w.Write([]byte(`<!DOCTYPE html><html lang="en"><title>x</title><link rel="stylesheet" href="/pale.css"><p>pale</p><p style="width: 2000px">wide</p>
 			<img src="http://other.invalid/x.png"><script>document.title = "inline"</script>`))
 	}))
 	defer server.Close()
@@ -76,6 +81,11 @@ func TestOffencesAreSeen(t *testing.T) {
 	page.Axe()
 	if len(quiet.errors) == 0 {
 		t.Error("axe found nothing on a page with an image without alternative text")
+	}
+	quiet.errors = nil
+	page.LookAround("offences")
+	if told := strings.Join(quiet.errors, "\n"); !strings.Contains(told, "axe image-alt") || !strings.Contains(told, "axe color-contrast") {
+		t.Errorf("a look around tells of\n%s", told)
 	}
 	offences := strings.Join(page.Offences(), "\n")
 	for _, want := range []string{"inline style", "inline script", "other.invalid"} {

@@ -23,18 +23,7 @@ func (c *console) tab(t *testing.T, name string) (*browsertest.Page, func(string
 	tab.Open(c.server.URL + link)
 	tab.Run(chromedp.Click(`form button`))
 	tab.Until(`location.pathname === "/admin/operations" && document.querySelector("#counters")`)
-	return tab, func(shot string) {
-		for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
-			tab.Look(1440, theme)
-			tab.Axe()
-			tab.Screenshot("hub-" + shot + "-desk-" + string(theme) + ".png")
-			tab.Look(390, theme)
-			tab.FitsWidth()
-			tab.Axe()
-			tab.Screenshot("hub-" + shot + "-phone-" + string(theme) + ".png")
-		}
-		tab.Look(1440, browsertest.Light)
-	}
+	return tab, func(shot string) { tab.LookAround("hub-" + shot) }
 }
 
 // TestSelectAndCancelManyInTheBrowser: a selection pauses the list and says so, clearing it catches up, and the bulk action is previewed,

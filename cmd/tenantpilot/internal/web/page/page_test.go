@@ -145,20 +145,11 @@ func TestPagesInABrowser(t *testing.T) {
 	browser := browsertest.Start(t)
 	for name := range samples() {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			tab := browser.Page(t)
 			tab.Look(1440, browsertest.Light)
 			tab.Open(server.URL + "/p/" + name)
-			for _, theme := range []browsertest.Theme{browsertest.Light, browsertest.Dark} {
-				for _, width := range []struct {
-					pixels int
-					name   string
-				}{{1440, "desk"}, {390, "phone"}} {
-					tab.Look(width.pixels, theme)
-					tab.FitsWidth()
-					tab.Axe()
-					tab.Screenshot(name + "-" + width.name + "-" + string(theme) + ".png")
-				}
-			}
+			tab.LookAround(name)
 			tab.Look(900, browsertest.Light)
 			tab.FitsWidth()
 			tab.Look(320, browsertest.Light)

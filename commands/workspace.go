@@ -284,26 +284,30 @@ func (h *Handler) onMembers(
 	})
 }
 
-// onMember is onMembers about one person. Neither what they hold or were offered nor a role that is handed out may be more than the actor holds.
+// onMember is onMembers about one person, decided as aboutMember does.
 func (h *Handler) onMember(
 	ctx context.Context, actor domain.Actor, person uuid.UUID, there func(domain.Workspace) bool, grants domain.Role,
 	decide func(domain.Workspace) ([]domain.Event, error),
 ) error {
-	return h.onMembers(ctx, actor, there, func(w domain.Workspace) ([]domain.Event, error) {
-		if err := mayGrant(w, actor, person, grants); err != nil {
-			return nil, err
-		}
-		return decide(w)
-	})
+	return h.onWorkspace(ctx, actor, aboutMember(actor, person, there, grants, decide))
 }
 
-func mayGrant(w domain.Workspace, actor domain.Actor, person uuid.UUID, grants domain.Role) error {
-	for _, role := range []domain.Role{w.Members[person].Role, w.Invitations[person].Role, grants} {
-		if err := actor.MayGrant(w.Capabilities(role)); err != nil {
-			return err
+// aboutMember decides about a person for those who manage members. Neither what the person holds or was offered nor a role that is handed out may
+// be more than the actor holds.
+func aboutMember(
+	actor domain.Actor, person uuid.UUID, there func(domain.Workspace) bool, grants domain.Role, decide func(domain.Workspace) ([]domain.Event, error),
+) func(domain.Workspace) ([]domain.Event, error) {
+	return func(w domain.Workspace) ([]domain.Event, error) {
+		if err := authorizeMembers(w, actor, there); err != nil {
+			return nil, err
 		}
+		for _, role := range []domain.Role{w.Members[person].Role, w.Invitations[person].Role, grants} {
+			if err := actor.MayGrant(w.Capabilities(role)); err != nil {
+				return nil, err
+			}
+		}
+		return decide(w)
 	}
-	return nil
 }
 
 // reviewMember decides as onMember does about a member, and says what would come of it instead of recording it.
@@ -326,13 +330,7 @@ func (h *Handler) decideNow(
 	if w, _, err = eventstore.Current[domain.Workspace](ctx, h.store, actor.Workspace); err != nil {
 		return w, nil, err
 	}
-	if err = authorizeMembers(w, actor, there); err != nil {
-		return w, nil, err
-	}
-	if err = mayGrant(w, actor, person, grants); err != nil {
-		return w, nil, err
-	}
-	events, err = decide(w)
+	events, err = aboutMember(actor, person, there, grants, decide)(w)
 	return w, events, err
 }
 

@@ -55,7 +55,7 @@ type Membership struct {
 	// Capabilities are those of a custom role; nil means the preset's.
 	Capabilities []domain.Capability
 
-	late bool // the read model lacks events of the workspace that could not be applied
+	stopped bool // the read model lacks events of the workspace that could not be applied
 }
 
 type viewerKey struct{}
@@ -230,7 +230,7 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 	var m Membership
 	var workspace uuid.NullUUID
 	var email, name string
-	_, err = pgx.ForEachRow(rows, []any{&email, &name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Capabilities, &m.Tenants, &m.late}, func() error {
+	_, err = pgx.ForEachRow(rows, []any{&email, &name, &v.Actor.Platform, &workspace, &m.Name, &m.Role, &m.Capabilities, &m.Tenants, &m.stopped}, func() error {
 		if !found { // the first row is of the workspace that the viewer is in, or all are of the chosen one
 			found, v.Email, v.Name = true, email, name
 		}
@@ -247,7 +247,7 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 		return v, errNobody
 	}
 	v.platform = v.Actor.Platform
-	if v.Workspaces, err = s.inTime(ctx, person, v.Workspaces); err != nil {
+	if v.Workspaces, err = s.asLogged(ctx, person, v.Workspaces); err != nil {
 		return v, err
 	}
 	for i, m := range v.Workspaces {
@@ -259,11 +259,11 @@ func (s *Service) viewer(ctx context.Context, person, chosen uuid.UUID) (Viewer,
 	return v, nil
 }
 
-// inTime puts what the log says in place of memberships that the read model cannot follow: who was removed since must not stay.
-func (s *Service) inTime(ctx context.Context, person uuid.UUID, memberships []Membership) ([]Membership, error) {
+// asLogged puts what the log says in place of memberships that the read model cannot follow: who was removed since must not stay.
+func (s *Service) asLogged(ctx context.Context, person uuid.UUID, memberships []Membership) ([]Membership, error) {
 	kept := memberships[:0]
 	for _, m := range memberships {
-		if !m.late || s.folded == nil {
+		if !m.stopped || s.folded == nil {
 			kept = append(kept, m)
 			continue
 		}

@@ -499,6 +499,9 @@ func sampleTenantRows() []view.TenantRow {
 		if i == 0 {
 			row.Running = &view.Link{Label: "Inventory sync", Href: "/admin/operations/4718"}
 		}
+		if i == 3 {
+			row.Held = "Change freeze until the audit is over"
+		}
 		rows = append(rows, row)
 	}
 	rows[6].Summary = "configured"
